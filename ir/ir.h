@@ -1,0 +1,271 @@
+/* ir.h -- level 1 of the IR: the graph
+ *
+ * A module holds state (parameters, optimizer moments, running statistics) and entry points. An entry is a list of
+ * nodes in topological order, each one SSA value of static shape and dtype; only the outermost dimension may be IR_N, the
+ * number of samples of the call (1 … module->max_n). What an entry produces are its roots: outputs, metric sums and
+ * state updates. Updates take effect together at the end: every node reads the state as it was before the call.
+ *
+ * Everything lives in module->arena and is freed with it. Nothing here is thread-safe; nothing prints.
+ */
+#ifndef CNNC_IR_IR_H
+#define CNNC_IR_IR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "ir/arena.h"
+#include "ir/diag.h"
+
+enum { IR_MAX_RANK = 6, IR_N = -1 };
+
+typedef enum DType { DT_F32, DT_F64, DT_I32, DT_U32, DT_U8, DT_BOOL, DT_COUNT } DType;
+
+typedef struct IrType {
+	DType dtype;
+	int rank;
+	int32_t dim[IR_MAX_RANK]; /* outermost first; dim[0] may be IR_N */
+} IrType;
+
+typedef enum OpCode {
+#define OP(name, ...) OP_##name,
+#include "ir/ops.def"
+	OP_COUNT
+} OpCode;
+
+typedef enum IrTrait {
+	SOURCE = 1 << 0,         /* no operands, not computed */
+	PURE = 1 << 1,           /* same operands and attributes, same value: may be shared, moved, dropped */
+	EWISE = 1 << 2,          /* out[i] = f(in0[i], …) under broadcasting */
+	COMMUTES = 1 << 3,       /* operands may be swapped */
+	MONOTONE = 1 << 4,       /* a <= b implies f(a) <= f(b): commutes with max */
+	CHEAP = 1 << 5,          /* recomputing costs less than storing: always fused into readers */
+	VIEW = 1 << 6,           /* same elements in the same order: no code, shares the buffer */
+	REDUCES = 1 << 7,        /* folds axes away */
+	CONTRACTS = 1 << 8,      /* a sum of products: goes to the register-tiled emitter */
+	WINDOW = 1 << 9,         /* folds small windows */
+	ONE_PER_WINDOW = 1 << 10,/* at most one non-zero a window */
+	ROWWISE = 1 << 11        /* mixes elements of the last axis only */
+} IrTrait;
+
+typedef enum IrFill { FILL_NEAREST, FILL_CONSTANT, FILL_REFLECT, FILL_WRAP } IrFill; /* as scipy.ndimage, Keras fill_mode */
+
+/* Per-step numbers, filled by the runtime (RtScalars). */
+typedef enum IrScalar {
+	SC_LR,      /* learning rate of this step */
+	SC_INV_N,   /* 1 / samples of this call */
+	SC_STEP,    /* u32 in kernels: step number, counting from 1 */
+	SC_PASS,    /* u32 in kernels: pass over the data */
+	SC_POWER    /* base^step, step counting from 1 (bias corrections); `base` in the attribute */
+} IrScalar;
+
+typedef struct IrState IrState;
+
+typedef struct IrWindow { /* 2-D windows: index 0 height, 1 width; cells outside the picture are skipped (or zero: conv) */
+	int32_t size[2], stride[2], dilation[2];
+	int32_t pad[4]; /* top, left, bottom, right */
+	int32_t groups;
+} IrWindow;
+
+typedef union IrAttr {
+	struct { int32_t port; } input;             /* index into entry->port */
+	struct { IrState *of; } state;
+	struct { double value; } konst;
+	struct { IrScalar which; double base; } scalar;
+	struct { int32_t axis; } axis;              /* iota, concat */
+	struct { uint32_t stream; bool by_id; } random; /* by_id: keyed by operand 0 (sample ids) and the pass; else by row and step */
+	struct { DType to; } cast;
+	struct { int32_t perm[IR_MAX_RANK]; } perm; /* out dim i = in dim perm[i] */
+	struct { int32_t axis, start, extent; } slice; /* pad: `start` zeros before, output extent `extent` */
+	struct { uint32_t axes; bool keep; } reduce;/* bit i = axis i; keep: reduced axes stay with extent 1 */
+	struct { bool ta, tb; } matmul;             /* operands are read transposed */
+	IrWindow conv, pool;
+	struct {                                    /* Keras ImageDataGenerator; fractions of height and width */
+		double rotation, width_shift, height_shift, shear, zoom_lo, zoom_hi; /* degrees for rotation and shear */
+		bool flip_h, flip_v;
+		uint32_t stream;
+		int32_t height, width;
+	} affine;
+	struct { IrFill fill; double cval; } warp;
+} IrAttr;
+
+typedef struct IrNode {
+	OpCode op;
+	uint32_t id;        /* unique in the entry; printed where there is no name */
+	const char *name;   /* unique in the entry, or NULL */
+	IrType type;
+	Loc loc;            /* the YAML line that it came from */
+	int nin;
+	struct IrNode **in;
+	IrAttr attr;
+	struct IrNode *prev, *next;
+	void *mark;         /* scratch of the running pass; NULL between passes */
+	uint32_t nuse;      /* readers + roots; valid after ir_count_uses */
+} IrNode;
+
+typedef enum IrInit { /* Keras 3 initializers; arg meanings in runtime/init.c */
+	INIT_ZEROS, INIT_ONES, INIT_CONSTANT, INIT_UNIFORM, INIT_NORMAL, INIT_TRUNCATED_NORMAL,
+	INIT_GLOROT_UNIFORM, INIT_GLOROT_NORMAL, INIT_HE_UNIFORM, INIT_HE_NORMAL, INIT_LECUN_UNIFORM, INIT_LECUN_NORMAL,
+	INIT_COUNT
+} IrInit;
+
+typedef enum IrStateKind { STATE_PARAM, STATE_MOMENT, STATE_STAT } IrStateKind;
+
+struct IrState {
+	const char *name;      /* "conv2d.kernel"; moments: "conv2d.kernel/m" */
+	IrType type;           /* never IR_N */
+	IrStateKind kind;
+	IrInit init;
+	double init_arg[2];
+	uint32_t init_stream;  /* Philox stream of the initializer */
+	bool trainable;
+	bool decay;            /* weight decay applies */
+	double l1, l2;         /* regularizer */
+	Loc loc;
+	IrState *next;
+};
+
+typedef struct IrPort { const char *name; IrType type; } IrPort;
+
+typedef enum IrRootKind { ROOT_OUTPUT, ROOT_METRIC, ROOT_UPDATE } IrRootKind;
+
+/* What the runtime makes of metric sums; each is `count` doubles, summed over samples and batches. */
+typedef enum IrMetricKind {
+	METRIC_MEAN,     /* 1: sum of the value; shown as sum / samples */
+	METRIC_COUNTS,   /* 4: tp fp fn tn; feeds precision, recall, f1 */
+	METRIC_CURVE,    /* 2*T: positives, negatives a score bin of [0,1]; feeds auc */
+	METRIC_CLASSES   /* C*C: rows true, columns predicted */
+} IrMetricKind;
+
+typedef struct IrRoot {
+	IrRootKind kind;
+	const char *name;      /* output or metric name; update: the state's name */
+	IrNode *value;         /* metric: [N] or [N, count], summed over N */
+	IrState *state;        /* update */
+	IrMetricKind metric;
+} IrRoot;
+
+typedef struct IrModule IrModule;
+
+typedef struct IrEntry {
+	const char *name;      /* predict evaluate train_step */
+	IrModule *module;
+	IrNode *first, *last;
+	uint32_t next_id;
+	IrNode *cursor;        /* new nodes go before it; NULL: at the end */
+	IrPort *port;          /* inputs, in call order */
+	int nport;
+	IrRoot *root;
+	int nroot;
+	IrNode *loss;          /* train_step before autodiff: f32[], what is minimised */
+	struct IrEntry *next;
+} IrEntry;
+
+/* How autodiff's update half is built; set by the frontend. Formulas: Keras 3. */
+typedef struct IrOptimizer {
+	enum { OPTIM_NONE, OPTIM_SGD, OPTIM_ADAM, OPTIM_ADAMW } kind;
+	double momentum, beta_1, beta_2, epsilon, weight_decay;
+	bool nesterov, amsgrad;
+} IrOptimizer;
+
+struct KProgram; /* ir/kernel.h: the entries as kernels, after `fuse` */
+
+struct IrModule {
+	Arena *arena;
+	const char *name;
+	int32_t max_n;
+	IrState *state;        /* list in creation order */
+	IrEntry *entry;
+	IrOptimizer optimizer;
+	uint32_t next_stream;
+	struct KProgram *program;
+};
+
+typedef struct IrOpInfo {
+	const char *text;
+	int min_in, max_in;
+	unsigned traits;
+} IrOpInfo;
+extern const IrOpInfo ir_ops[OP_COUNT];
+
+static inline bool ir_has(const IrNode *n, unsigned traits)
+{
+	return (ir_ops[n->op].traits & traits) == traits;
+}
+
+#define IR_EACH(entry, n) for (IrNode *n = (entry)->first; n; n = n->next)
+#define IR_EACH_ENTRY(module, e) for (IrEntry *e = (module)->entry; e; e = e->next)
+#define IR_EACH_STATE(module, s) for (IrState *s = (module)->state; s; s = s->next)
+
+/* ---- building (graph.c) ---- */
+IrModule *ir_module_new(const char *name);
+void ir_module_free(IrModule *m); /* frees the arena and so everything of the module */
+IrEntry *ir_entry_new(IrModule *m, const char *name);
+IrEntry *ir_entry_find(IrModule *m, const char *name); /* NULL if absent */
+IrState *ir_state_new(IrModule *m, const char *name, IrType type, IrStateKind kind, Loc loc);
+IrState *ir_state_find(IrModule *m, const char *name);
+int ir_port_new(IrEntry *e, const char *name, IrType type);
+void ir_root_new(IrEntry *e, IrRoot root);
+
+/* Makes a node before e->cursor. The shape rule runs: a misfit is reported to d and gives NULL. Where the rule is `given`
+ * or needs the result type (bcast, conv_dx, …) it comes in `want`; elsewhere want is NULL. d == NULL: a misfit is an ICE. */
+IrNode *ir_node(IrEntry *e, Diag *d, OpCode op, Loc loc, int nin, IrNode *const *in, const IrAttr *attr, const IrType *want);
+
+/* Shorthands for passes and gradient rules; misfits are ICEs. */
+IrNode *ir_unary(IrEntry *e, OpCode op, IrNode *a);
+IrNode *ir_binary(IrEntry *e, OpCode op, IrNode *a, IrNode *b);
+IrNode *ir_select(IrEntry *e, IrNode *c, IrNode *a, IrNode *b);
+IrNode *ir_konst(IrEntry *e, Loc loc, DType dtype, double value);          /* rank 0 */
+IrNode *ir_scalar(IrEntry *e, Loc loc, IrScalar which, double base);       /* f32[] */
+IrNode *ir_state_read(IrEntry *e, Loc loc, IrState *s);
+IrNode *ir_input(IrEntry *e, Loc loc, int port);
+IrNode *ir_cast(IrEntry *e, IrNode *a, DType to);
+IrNode *ir_reshape(IrEntry *e, IrNode *a, IrType to);
+IrNode *ir_broadcast(IrEntry *e, IrNode *a, IrType to);
+IrNode *ir_transpose(IrEntry *e, IrNode *a, const int32_t *perm);
+IrNode *ir_reduce(IrEntry *e, OpCode op, IrNode *a, uint32_t axes, bool keep);
+IrNode *ir_matmul(IrEntry *e, IrNode *a, IrNode *b, bool ta, bool tb);
+
+void ir_replace(IrEntry *e, IrNode *old, IrNode *by); /* in all readers and roots; old stays, unused */
+void ir_remove(IrEntry *e, IrNode *n);                /* n has no readers */
+void ir_count_uses(IrEntry *e);
+void ir_sort(IrEntry *e); /* operands before readers again, otherwise stable */
+IrModule *ir_clone(const IrModule *m); /* graph level only */
+
+/* ---- types (infer.c) ---- */
+IrType ir_type(DType dtype, int rank, const int32_t *dim);
+bool ir_type_eq(const IrType *a, const IrType *b);
+bool ir_batched(const IrType *t);                       /* dim[0] == IR_N */
+int64_t ir_row_elems(const IrType *t);                  /* elements a sample; all of them if not batched */
+int64_t ir_elems(const IrType *t, int64_t n);           /* with n samples */
+int dtype_size(DType t);
+const char *dtype_name(DType t);                        /* f32 f64 i32 u32 u8 bool */
+const char *ir_type_text(Arena *a, const IrType *t);    /* "f32[N,62,62,32]" */
+const char *ir_shape_text(Arena *a, const IrType *t);   /* "(N, 62, 62, 32)", as users read it */
+bool ir_infer(IrNode *n, Diag *d, Arena *a);            /* computes n->type from operands and attributes */
+int64_t ir_flops(const IrNode *n);                      /* for one sample; 2 a multiply-add, contractions only */
+
+/* ---- checking (verify.c) ---- */
+bool ir_verify(const IrModule *m, Diag *d); /* false: a broken invariant, reported as an internal error naming pass and node */
+
+/* ---- text (print.c, parse.c): inverse of each other; grammar in docs/ir.md ---- */
+void ir_print(const IrModule *m, FILE *f);
+IrModule *ir_parse(const char *file, const char *text, size_t len, Diag *d); /* NULL: reported */
+
+/* ---- the definition of every op (eval.c …), in double ---- */
+typedef struct IrScalars { double lr; uint64_t seed; uint32_t step, pass; } IrScalars;
+/* Buffers hold doubles in row-major order. `state` is parallel to the module's state list, `in` to entry->port,
+ * `out` to entry->root (output: whole value; metric: `count` sums; update: the new value). Any out[i] may be NULL. */
+void ir_eval(const IrEntry *e, int64_t n, const IrScalars *s, double *const *state, const double *const *in,
+             double *const *out);
+/* One node on given operands: what folding and the op tests use. n: value of IR_N. */
+void ir_eval_node(const IrNode *node, int64_t n, const IrScalars *s, const double *const *in, double *out);
+/* Row of ewise.def on doubles; `to` is the result dtype (rounding to float is not applied, integers wrap). */
+double ir_ewise(const char *name, double a, double b, double c, DType to);
+/* Word `word` (0-3) of Philox4x32-10 with counter (c0 c1 c2 c3), key = seed. Salmon et al., SC'11. */
+uint32_t philox(uint64_t seed, uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3, int word);
+
+/* ---- gradients (grad.c): the `grad` column ---- */
+/* Given d(loss)/d(n) = dy, makes the operands' gradients into din[0 … nin-1]; NULL where `need[i]` is false or it is zero.
+ * False: the op is not differentiable; reported at n->loc. */
+bool ir_grad(IrEntry *e, Diag *d, IrNode *n, IrNode *dy, const bool *need, IrNode **din);
+
+#endif

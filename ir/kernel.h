@@ -1,0 +1,255 @@
+/* kernel.h -- level 2 of the IR: kernels, and the tree that runs them
+ *
+ * A kernel is named axes and an ordered list of stages. A stage runs for every point of the axes that it mentions; a
+ * REDUCE stage removes some of them and defines a local that later stages read. There is no other construct: prologue,
+ * contraction, epilogue, pooling and softmax are stages.
+ *
+ *   kernel conv2d_1 { axes n:N ph:14 pw:14 k:64 dy:2 dx:2 r:3 s:3 c:32
+ *     in x f32[N,31,31,32]   in w f32[3,3,32,64]   in b f32[64]   out p f32[N,14,14,64]   out m u8[N,14,14,64]
+ *     acc = sum(r s c) x[n, 2ph+dy+r, 2pw+dx+s, c] * w[r,s,c,k]
+ *     t   = max(dy dx) acc + b[k]        q = argmax(dy dx) acc + b[k]
+ *     p[n,ph,pw,k] = relu(t)             m[n,ph,pw,k] = cast(q) }
+ *
+ * Meaning (kernel_eval.c is the definition): stages in order, each for every point of `over` in lexicographic order.
+ * The schedule says in which order and tiles the points are visited; it never changes what is computed beyond
+ * the order of a sum, and never adds a buffer. Built by passes/fuse.c, scheduled by passes/tile.c, emitted by codegen/.
+ */
+#ifndef CNNC_IR_KERNEL_H
+#define CNNC_IR_KERNEL_H
+
+#include "ir/ir.h"
+
+enum {
+	K_MAX_AXES = 16,
+	K_LANES = 16 /* logical lanes of a vector axis on every target, so that reductions give the same bits */
+};
+
+typedef uint32_t KSet; /* bit i = axis i */
+
+typedef struct KIndex { /* c0 + sum of coef[i] * axis i (+ the i32 expression `expr`, a gather; -1: none) */
+	int32_t c0, coef[K_MAX_AXES];
+	int16_t expr;
+} KIndex;
+
+typedef enum KExtent {
+	EXT_CONST, /* extent trips */
+	EXT_N,     /* the samples of the call, or of the part that runs */
+	EXT_PARTS  /* parts that the entry's n is split into: ceil(N / rows); reads a B_PARTIAL buffer */
+} KExtent;
+
+typedef struct KAxis {
+	const char *name;
+	KExtent ext;
+	int32_t extent; /* EXT_CONST: trips; else the planned maximum */
+	int32_t rows;   /* EXT_PARTS: samples a part */
+} KAxis;
+
+/* ---- buffers ---- */
+typedef enum KClass {
+	B_IN,      /* a port of the entry */
+	B_OUT,     /* a result of the entry */
+	B_STATE,   /* parameters, moments, statistics: in the parameter slab, in the Keras layout */
+	B_SLAB,    /* lives within one call; plan gives the offset */
+	B_PARTIAL, /* B_SLAB with one copy a part: dim[0] is the part */
+	B_METRIC   /* f64 sums of this call, at `offset` doubles in the metric array */
+} KClass;
+
+typedef struct KBuffer {
+	const char *name;
+	KClass cls;
+	IrType type;       /* logical type; storage is dense and row-major in it */
+	IrState *state;    /* B_STATE, and views of a state (see pass layout) */
+	int32_t index;     /* B_IN, B_OUT: port or output number */
+	int32_t part_rows; /* B_PARTIAL: samples a part, set by order */
+	int64_t offset;    /* bytes in slab or parameter slab; B_METRIC: doubles */
+	int64_t bytes;     /* at max_n, 64-byte rounded; set by plan */
+	Loc loc;
+} KBuffer;
+
+typedef enum KMode { M_IN, M_OUT, M_INOUT, M_ADD } KMode;
+
+typedef struct KOperand { /* a buffer seen as `type`: same elements, row-major (reshape is another operand type) */
+	const char *name;
+	int32_t buf; /* into program->buffer */
+	IrType type;
+	KMode mode;
+} KOperand;
+
+/* ---- expressions: a DAG, arguments before users ---- */
+typedef enum KOp {
+	K_KONST,   /* imm */
+	K_LOAD,    /* operand[at]; outside the operand's type as `edge` says */
+	K_AXIS,    /* i32 value of the index at[0] */
+	K_SCALAR,  /* per-step number `scalar`; SC_POWER: base in imm */
+	K_LOCAL,   /* value of the REDUCE stage `stage` */
+	K_RANDOM,  /* u32 philox(seed, arg0, arg1, arg2, stream imm), word 0 */
+	K_EWISE    /* row `row` of ewise.def on arg[] */
+} KOp;
+
+typedef enum KRow {
+#define EW(name, arity, expr) EW_##name,
+#include "ir/ewise.def"
+	EW_COUNT
+} KRow;
+
+typedef enum KRed {
+#define RED(name, start, combine) RED_##name,
+#include "ir/reduce.def"
+	RED_COUNT
+} KRed;
+
+typedef enum KEdge { EDGE_NEVER, EDGE_ZERO, EDGE_LOWEST, EDGE_CLAMP } KEdge;
+
+typedef struct KExpr {
+	KOp op;
+	DType type;
+	KRow row;         /* K_EWISE */
+	int16_t arg[3];   /* expressions; -1: none */
+	int16_t operand, stage;
+	IrScalar scalar;
+	KEdge edge;       /* K_LOAD */
+	double imm;
+	KIndex *at;       /* K_LOAD: one a dimension of the operand's type; K_AXIS: one */
+	KSet axes;        /* every axis it depends on, through arguments and locals too */
+} KExpr;
+
+typedef enum KStageKind { S_REDUCE, S_STORE, S_ADD } KStageKind;
+
+typedef struct KStage {
+	KStageKind kind;
+	KSet over;        /* axes that it runs under; REDUCE: what is left after `away` */
+	KSet away;        /* REDUCE: removed axes */
+	KRed red;
+	int16_t value;    /* expression; STORE, ADD: converted to the operand's dtype by an explicit cast */
+	int16_t operand;  /* STORE, ADD */
+	KIndex *at;       /* STORE, ADD: one a dimension */
+	DType type;       /* REDUCE: dtype of the local (argmax: i32) and of the accumulation */
+	const char *name; /* REDUCE: name of the local */
+} KStage;
+
+/* ---- schedule ---- */
+typedef enum KLevel {
+	L_LOOP,   /* a loop over the axis in steps of `step` */
+	L_UNROLL, /* the points of the innermost step, all at once: registers */
+	L_VECTOR  /* K_LANES lanes of the axis */
+} KLevel;
+
+typedef struct KLoop {
+	KLevel level;
+	int8_t axis;
+	int32_t step; /* LOOP: points an iteration; UNROLL: distance of copies (1, or K_LANES under a vector axis) */
+} KLoop;
+
+/* Outermost first. An axis may have several LOOPs (each step divides or exceeds the next), then at most one UNROLL, then at
+ * most one VECTOR; an axis without an entry is a loop of step 1 inside all others. */
+typedef struct KSchedule {
+	int nloops;
+	KLoop loop[24];
+	double cost_ns; /* estimate for one sample, for choosing */
+} KSchedule;
+
+typedef struct Kernel {
+	const char *name;
+	Loc loc;
+	int naxes, nopnds, nexprs, nstages;
+	KAxis axis[K_MAX_AXES];
+	KOperand *opnd;
+	KExpr *expr;
+	KStage *stage;
+	KSet par;           /* axes along which parts may run at the same time: every store is injective in them */
+	bool contraction;   /* has a REDUCE sum of a product: scheduled by register tile */
+	bool update;        /* writes state: skipped when the loss is not finite */
+	int64_t flops;      /* a sample */
+	KSchedule sched;
+} Kernel;
+
+/* ---- the tree that runs an entry ---- */
+typedef enum KItemKind {
+	I_RUN,  /* one kernel */
+	I_PART, /* body once for every `size` trips of `axis` (axis -1: n), in parallel, whoever is free */
+	I_STEP  /* inside a part over n: body for `size` samples at a time (depth first) */
+} KItemKind;
+
+typedef struct KItem {
+	KItemKind kind;
+	int32_t kernel; /* RUN: into entry->kernel */
+	int32_t axis;   /* PART: axis of the one kernel inside, or -1 for samples */
+	int32_t size;
+	struct KItem *body;
+	int nbody;
+} KItem;
+
+typedef struct KEntry {
+	const char *name;
+	IrEntry *graph;
+	Kernel **kernel; /* in an order that respects every dependence */
+	int nkernels;
+	KItem *item;     /* top level: phases, with a barrier after each */
+	int nitems;
+	int64_t slab_bytes; /* at max_n */
+} KEntry;
+
+typedef struct KProgram {
+	KBuffer *buffer;
+	int nbuffers;
+	KEntry *entry;
+	int nentries;
+	int64_t param_bytes;    /* the parameter slab: all B_STATE buffers */
+	int metric_doubles;
+	double *power;          /* distinct bases of SC_POWER: slot i of RtScalars.power is power[i]^step */
+	int npowers;
+} KProgram;
+
+/* What the machine that will run the code can do. */
+typedef struct Target {
+	const char *name;      /* "x86-64-v4": part of schedule keys */
+	int vec_bytes;         /* width of a vector register: 16, 32, 64 */
+	int vec_regs;          /* 16 or 32 */
+	bool fma;
+	int64_t l1_bytes, l2_bytes;
+} Target;
+
+/* ---- kernel.c: building ---- */
+Kernel *k_new(Arena *a, const char *name, Loc loc);
+int k_axis(Arena *a, Kernel *k, const char *name, KExtent ext, int32_t extent); /* unique name made from `name` */
+int k_operand(Arena *a, Kernel *k, const char *name, int32_t buf, IrType type, KMode mode); /* reuses an equal one */
+KIndex k_index(int32_t c0);               /* constant */
+KIndex k_index_axis(int axis);            /* 1 * axis */
+KIndex k_index_affine(KIndex i, int32_t mul, int32_t add);
+KIndex k_index_plus(KIndex a, KIndex b);  /* sum of both; at most one may have an expr */
+/* Expressions are hash-consed: equal ones give the same number. All compute `axes`. */
+int k_konst(Arena *a, Kernel *k, DType t, double v);
+int k_load(Arena *a, Kernel *k, int operand, const KIndex *at, KEdge edge);
+int k_axis_value(Arena *a, Kernel *k, KIndex at);
+int k_scalar(Arena *a, Kernel *k, IrScalar which, double base);
+int k_random(Arena *a, Kernel *k, int element, int row, int step, uint32_t stream);
+int k_ewise(Arena *a, Kernel *k, KRow row, DType t, int x, int y, int z); /* -1: no argument; folds constants */
+int k_cast(Arena *a, Kernel *k, int x, DType to);
+int k_reduce(Arena *a, Kernel *k, const char *name, KRed red, KSet away, int value, DType t); /* -> K_LOCAL expression */
+void k_store(Arena *a, Kernel *k, int operand, const KIndex *at, int value);
+void k_add(Arena *a, Kernel *k, int operand, const KIndex *at, int value);
+KSet k_index_axes(const Kernel *k, const KIndex *i);
+void k_finish(Kernel *k); /* computes over, par, contraction, flops; drops unused axes */
+
+/* ---- kernel_verify.c ---- */
+/* Locals only where their axes are bound; every index inside the operand's type unless `edge` says what lies outside
+ * (interval arithmetic); `par` axes injective in all stores and in no reduction; no unused axis. */
+bool k_verify(const KProgram *p, Diag *d);
+
+/* ---- kernel_print.c, kernel_parse.c: inverse of each other ---- */
+void k_print(const KProgram *p, const Kernel *k, FILE *f);
+void k_print_program(const KProgram *p, FILE *f); /* buffers, kernels with schedules, trees */
+/* The text without names and places: equal keys mean equal code. */
+char *k_key(const KProgram *p, const Kernel *k, Arena *a);
+
+/* ---- kernel_eval.c: the definition ---- */
+typedef struct KMemory { /* one array of doubles a program buffer, row-major at n samples; parts: [parts, …] */
+	double **buffer;
+	int64_t n;
+	const IrScalars *scalars;
+} KMemory;
+void k_eval(const KProgram *p, const Kernel *k, const KMemory *mem);
+/* Runs an entry's tree (or, before pass order, its kernels in turn), with float rounding of every stored value if asked. */
+void k_eval_entry(const KProgram *p, const KEntry *e, const KMemory *mem, bool round_f32);
+
+#endif
