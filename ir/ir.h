@@ -127,12 +127,13 @@ typedef struct IrPort { const char *name; IrType type; } IrPort;
 
 typedef enum IrRootKind { ROOT_OUTPUT, ROOT_METRIC, ROOT_UPDATE } IrRootKind;
 
-/* What the runtime makes of metric sums; each is `count` doubles, summed over samples and batches. */
+/* What the runtime makes of metric sums; each is `count` doubles, summed over samples and batches. Same order as RtMetricKind. */
 typedef enum IrMetricKind {
-	METRIC_MEAN,     /* 1: sum of the value; shown as sum / samples */
-	METRIC_COUNTS,   /* 4: tp fp fn tn; feeds precision, recall, f1 */
-	METRIC_CURVE,    /* 2*T: positives, negatives a score bin of [0,1]; feeds auc */
-	METRIC_CLASSES   /* C*C: rows true, columns predicted */
+	METRIC_MEAN,      /* 1: sum of the value; shown as sum / samples */
+	METRIC_PRECISION, /* 4*C: tp fp fn tn of each of C classes (C = 1: binary, or all together); mean over classes */
+	METRIC_RECALL,    /* the same sums */
+	METRIC_F1,        /* the same sums */
+	METRIC_AUC        /* 2*T: positives, then negatives, in each of T score bins of [0,1] (Keras AUC, ROC) */
 } IrMetricKind;
 
 typedef struct IrRoot {
@@ -166,6 +167,17 @@ typedef struct IrOptimizer {
 	bool nesterov, amsgrad;
 } IrOptimizer;
 
+/* One field of the resolved model file, flattened: what the produced programs know of it. */
+typedef enum IrFieldType { FIELD_BOOL, FIELD_INT, FIELD_FLOAT, FIELD_STRING, FIELD_ENUM, FIELD_PATH, FIELD_DURATION, FIELD_SIZE } IrFieldType;
+typedef struct IrField {
+	const char *path;    /* "train.epochs", "train.callbacks.0.EarlyStopping.patience", "data.image_size.0" */
+	const char *value;   /* canonical text: 20, 0.001, true, data/train; "" is unset */
+	IrFieldType type;
+	bool runtime;        /* may be set on the trainer's command line; else it changes code */
+	const char *choices; /* ENUM: "skip|stop"; else NULL */
+	const char *doc;
+} IrField;
+
 struct KProgram; /* ir/kernel.h: the entries as kernels, after `fuse` */
 
 struct IrModule {
@@ -176,6 +188,10 @@ struct IrModule {
 	IrEntry *entry;
 	IrOptimizer optimizer;
 	uint32_t next_stream;
+	IrField *field;        /* the resolved model file, in schema order */
+	int nfield;
+	const char *const *labels; /* class names known at compile time, or NULL */
+	int nlabels;
 	struct KProgram *program;
 };
 

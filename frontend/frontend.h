@@ -1,0 +1,43 @@
+/* frontend.h -- model file to graph
+ *
+ * fe_load reads a YAML model, checks it against the schema (frontend/schema.def) and builds the module: state, and the entries
+ *   predict      x (u8 pictures, preprocess applied, or the model's own input for npy data) -> outputs
+ *   predict_raw  x f32, the model's own input -> outputs          (pictures only; else predict is that)
+ *   evaluate     x, y -> outputs; metric sums                     (only with a train section)
+ *   train_step   x, y, id -> metric sums; loss set for autodiff   (only with a train section)
+ * All errors of the file are reported to d; NULL then.
+ */
+#ifndef CNNC_FRONTEND_FRONTEND_H
+#define CNNC_FRONTEND_FRONTEND_H
+
+#include "ir/ir.h"
+
+typedef struct FeLayer {     /* what the summary and `info` print, one a layer of the file */
+	const char *name, *kind; /* conv2d_1, Conv2D */
+	IrType type;         /* output */
+	int64_t params, flops;
+	Loc loc;
+} FeLayer;
+
+typedef struct FeModel {
+	IrModule *module;    /* owned by the caller: ir_module_free; everything here lives in its arena */
+	const char *target;  /* build.target, cpu, triple, precision, math: as resolved */
+	const char *cpu, *triple, *precision, *math;
+	FeLayer *layer;
+	int nlayers;
+	int64_t params, trainable;
+	int64_t flops;       /* forward, one sample */
+	bool trains;         /* has a train section */
+} FeModel;
+
+/* overrides: "train.epochs=5" …, n of them (from -D). */
+bool fe_load(const char *path, const char *const *overrides, int n, Diag *d, FeModel *out);
+/* The same from memory; `name` stands for the path in diagnostics. text need not be terminated and must outlive d. */
+bool fe_load_text(const char *name, const char *text, size_t len, const char *const *overrides, int n, Diag *d, FeModel *out);
+
+/* ---- everything printed from the schema table ---- */
+void fe_schema_json(FILE *f);                  /* cnnc schema */
+bool fe_help(const char *topic, FILE *f);      /* cnnc help [LAYER|FIELD]; false: no such topic (nearest ones printed) */
+void fe_reference(FILE *f);                    /* docs/yaml.md, Markdown */
+
+#endif
