@@ -1,0 +1,47 @@
+/* codegen.h -- kernels to code: LLVM module, objects, JIT, link
+ *
+ * Only codegen/llvm_*.c name LLVM. A CgModule holds everything of one model: kernels, phases, and the table `cnnc_model`
+ * (runtime/model.h) as constant data; the same module becomes an object file or runs in this process.
+ */
+#ifndef CNNC_CODEGEN_CODEGEN_H
+#define CNNC_CODEGEN_CODEGEN_H
+
+#include "ir/kernel.h"
+#include "runtime/model.h"
+
+typedef struct CgModule CgModule;
+typedef struct CgJit CgJit;
+
+/* cpu: "native", "x86-64-v2|v3|v4", an LLVM cpu name; triple: NULL or "" is the host. Fills what the passes need to know. */
+bool cg_target(const char *cpu, const char *triple, Diag *d, Arena *a, Target *out);
+
+typedef struct CgLayer { const char *name, *kind, *shape; int64_t params, flops; } CgLayer;
+typedef struct CgOptions {
+	const char *cpu, *triple;
+	const Target *target;
+	const CgLayer *layer; /* for `info` */
+	int nlayers;
+} CgOptions;
+
+CgModule *cg_build(const IrModule *m, const CgOptions *o, Diag *d); /* after the last pass; NULL: reported */
+void cg_free(CgModule *c);
+
+typedef enum CgKind { CG_LLVM, CG_ASM, CG_OBJ } CgKind;
+bool cg_emit(CgModule *c, CgKind kind, const char *path, Diag *d);  /* path "-": stdout */
+
+CgJit *cg_jit(CgModule *c, Diag *d); /* takes c over */
+const RtModel *cg_jit_model(const CgJit *j);
+void cg_jit_free(CgJit *j);
+
+typedef struct CgLink {
+	const char *linker;   /* "cc" */
+	const char *libdir;   /* folder of the runtime archives */
+	const char *object, *output;
+	bool trainer;         /* else predictor */
+	bool strip;
+} CgLink;
+bool cg_link(const CgLink *l, Diag *d);
+/* lib/cnnc beside or above the running executable: build tree and install tree. NULL: reported. */
+const char *cg_libdir(Arena *a, Diag *d);
+
+#endif

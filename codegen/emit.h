@@ -1,0 +1,118 @@
+/* emit.h -- the table through which every emitter writes code
+ *
+ * walk.c, nest and contraction emitters, math.c and program.c call these functions and nothing else, so they know neither
+ * LLVM nor CUDA. llvm_build.c implements the table with the LLVM C API; a text printer can implement it too.
+ * Values are opaque. A value is a scalar (lanes 1) or a vector of K_LANES lanes of one dtype; indices are i64 scalars.
+ * Nothing fails: a misuse is an ICE. Code is emitted at the current place, straight through; loops nest like brackets.
+ */
+#ifndef CNNC_CODEGEN_EMIT_H
+#define CNNC_CODEGEN_EMIT_H
+
+#include "ir/kernel.h"
+
+typedef void *EVal;
+
+/* Machine arithmetic beyond ewise.def's rows, needed by math.c. Operands have the same dtype and lanes. */
+typedef enum EBit { E_SHL, E_LSHR, E_ASHR, E_AND, E_OR, E_XOR, E_MULHI_U32 } EBit;
+typedef enum ECmp { E_LT, E_LE, E_EQ, E_NE, E_GT, E_GE } ECmp; /* floats: ordered, but E_NE unordered; u8 u32: unsigned */
+
+enum { E_MAX_CARRIED = 64 };
+
+typedef struct KEmit KEmit;
+struct KEmit {
+	/* ---- functions: void name(ptr × nptr, i64 × nint), no pointer argument aliases another that is written ---- */
+	void (*begin)(KEmit *e, const char *name, int nptr, int nint, bool internal);
+	EVal (*ptr_arg)(KEmit *e, int i);
+	EVal (*int_arg)(KEmit *e, int i);
+	void (*end)(KEmit *e);
+	void (*call)(KEmit *e, const char *name, int nptr, EVal const *ptr, int nint, EVal const *i64);
+	/* A phase: void name(const RtCall *, uint32_t part, void *scratch); part arrives as i64. Between begin_phase and end. */
+	void (*begin_phase)(KEmit *e, const char *name);
+	EVal (*phase_call)(KEmit *e);    /* pointer to RtCall */
+	EVal (*phase_part)(KEmit *e);
+	EVal (*phase_scratch)(KEmit *e);
+
+	/* ---- pointers: byte offsets, whole-pointer loads ---- */
+	EVal (*ptr_add)(KEmit *e, EVal ptr, EVal bytes);              /* inbounds */
+	EVal (*ptr_load)(KEmit *e, EVal ptr, int64_t byte_offset);    /* *(void **)(ptr + offset), invariant in the function */
+
+	/* ---- i64 indices; constants fold ---- */
+	EVal (*i64)(KEmit *e, int64_t v);
+	bool (*is_i64)(KEmit *e, EVal v, int64_t *out);               /* known at compile time? */
+	EVal (*iadd)(KEmit *e, EVal a, EVal b);
+	EVal (*isub)(KEmit *e, EVal a, EVal b);
+	EVal (*imul)(KEmit *e, EVal a, EVal b);
+	EVal (*idiv)(KEmit *e, EVal a, EVal b);                       /* b > 0, a >= 0 */
+	EVal (*imin)(KEmit *e, EVal a, EVal b);                       /* signed */
+	EVal (*imax)(KEmit *e, EVal a, EVal b);
+	EVal (*icmp)(KEmit *e, ECmp c, EVal a, EVal b);               /* signed; bool scalar */
+	EVal (*iselect)(KEmit *e, EVal cond, EVal a, EVal b);
+	EVal (*to_i64)(KEmit *e, EVal scalar);                        /* from i32 (signed), u32, u8 */
+	EVal (*from_i64)(KEmit *e, EVal i, DType to);                 /* truncates to i32, u32, or converts to f32 */
+
+	/* ---- control ---- */
+	/* for (iv = lo; iv < hi; iv += step), carrying ncarried values. maybe_empty false: lo < hi is known (a do-while).
+	 * carried[] holds the starts on entry and the values inside the loop on return. Returns iv. */
+	EVal (*loop_begin)(KEmit *e, EVal lo, EVal hi, int64_t step, bool maybe_empty, int ncarried, EVal *carried);
+	/* carried[] holds the values at the end of an iteration on entry, and those after the loop on return. */
+	void (*loop_end)(KEmit *e, int ncarried, EVal *carried);
+	void (*if_begin)(KEmit *e, EVal cond);                        /* values made inside must not be used outside */
+	void (*if_end)(KEmit *e);
+
+	/* ---- memory: element index `at` (i64) plus constant `off` elements from base, in elements of t ---- */
+	EVal (*load)(KEmit *e, DType t, EVal base, EVal at, int64_t off);                      /* scalar */
+	EVal (*load_vec)(KEmit *e, DType t, EVal base, EVal at, int64_t off, int active);      /* K_LANES consecutive; lanes >= active are 0 and not touched */
+	EVal (*gather)(KEmit *e, DType t, EVal base, EVal lane_index, int64_t off, int active);/* i32 vector of element indices; untouched lanes are 0 */
+	void (*store)(KEmit *e, DType t, EVal v, EVal base, EVal at, int64_t off);
+	void (*store_vec)(KEmit *e, DType t, EVal v, EVal base, EVal at, int64_t off, int active);
+	void (*scatter)(KEmit *e, DType t, EVal v, EVal base, EVal lane_index, int64_t off, int active); /* lanes have distinct indices */
+	void (*prefetch)(KEmit *e, EVal base, EVal at, int64_t off, DType t);
+
+	/* ---- values ---- */
+	EVal (*konst)(KEmit *e, DType t, double v, int lanes);
+	EVal (*splat)(KEmit *e, EVal scalar);                         /* to K_LANES */
+	EVal (*lanes)(KEmit *e, DType t);                             /* 0 1 2 … K_LANES-1 */
+	EVal (*extract)(KEmit *e, EVal v, int lane);
+	EVal (*insert)(KEmit *e, EVal v, EVal scalar, int lane);
+	int (*width)(KEmit *e, EVal v);                               /* lanes: 1 or K_LANES */
+	/* Fixed tree: lane i with i+8, then i+4, i+2, i+1. red: sum, max (as ewise max, NaN passes). Inactive lanes hold the start value. */
+	EVal (*reduce)(KEmit *e, DType t, KRed red, EVal v);
+
+	/* Rows of ewise.def that are one or a few instructions: neg abs sqrt relu floor add sub mul div max min lt le eq and select
+	 * fma shr shl band (and sign, rsqrt as 1/sqrt). t: dtype of the operands (select: of a and b). Others: ICE; math.c expands them.
+	 * fma fuses on targets that have it, else multiplies and adds. lt le eq give bool. */
+	EVal (*ewise)(KEmit *e, KRow row, DType t, EVal a, EVal b, EVal c);
+	EVal (*cast)(KEmit *e, EVal v, DType from, DType to);         /* float to int truncates, saturating; int to float rounds to nearest */
+	EVal (*bit)(KEmit *e, EBit op, DType t, EVal a, EVal b);      /* u32 i32 (and the u64 products inside MULHI) */
+	EVal (*bitcast)(KEmit *e, EVal v, DType from, DType to);      /* f32 <-> u32/i32 */
+	EVal (*cmp)(KEmit *e, ECmp c, DType t, EVal a, EVal b);       /* bool, same lanes */
+
+	void *cx; /* the implementation's */
+};
+
+/* ---- math.c: the rest of ewise.def, as polynomials over the table; within 2 ulp of libm in f32 ----
+ * exp log log1p sin cos tanh erf sigmoid for f32; f64 operands are ICE except exp and log (not needed: cast to f32 first). */
+EVal math_ewise(KEmit *e, KRow row, EVal a);
+/* Philox4x32-10, word 0, of (c0, c1, c2, c3) u32 values (same lanes); key: two u32 scalars. */
+EVal math_philox(KEmit *e, EVal key_lo, EVal key_hi, EVal c0, EVal c1, EVal c2, EVal c3);
+
+/* ---- walk.c: one kernel as a function `name` of pointers (scalars, operand 0, 1, …) and integers (lo, hi, n) ----
+ * lo, hi: range of the partitioned axis `part_axis` (an axis of k, or -1: none, both 0). n: samples of the call; an EXT_N axis
+ * that is not the partitioned one runs over 0 … n. Operand pointers are those of the whole buffer (a partial: of this part). */
+void walk_kernel(KEmit *e, const KProgram *p, const Kernel *k, const Target *t, const char *name, int part_axis);
+
+/* ---- program.c: every kernel (equal ones once) and every phase of all entries ---- */
+typedef struct CgPhase {
+	char *name, *symbol;
+	uint32_t rows, parts;
+	bool update;
+	int first_kernel; /* in the entry's list, for profiles */
+} CgPhase;
+typedef struct CgEntry {
+	CgPhase *phase;
+	int nphases;
+} CgEntry;
+/* Emits code through e; returns one CgEntry per program entry, in arena a. */
+CgEntry *cg_program(KEmit *e, const IrModule *m, const Target *t, Arena *a);
+
+#endif
