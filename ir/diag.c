@@ -144,7 +144,7 @@ static size_t utf8_next(const char *s, size_t left, int32_t *out_point)
 {
 	static const int32_t least[5] = { 0, 0, 0x80, 0x800, 0x10000 };
 	unsigned char c = (unsigned char)s[0];
-	size_t n = c < 0x80 ? 1 : c >= 0xC2 && c < 0xE0 ? 2 : c >= 0xE0 && c < 0xF0 ? 3 : c >= 0xF0 && c < 0xF5 ? 4 : 0;
+	size_t n = c < 0x80 ? 1 : c < 0xC2 ? 0 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : c < 0xF5 ? 4 : 0;
 	*out_point = -1;
 	if (n == 0 || n > left)
 		return 1;
@@ -160,7 +160,7 @@ static size_t utf8_next(const char *s, size_t left, int32_t *out_point)
 	return n;
 }
 
-/* Columns on a terminal: 0 for combining marks, 2 for East Asian wide characters and emoji (Unicode TR 11, main blocks). */
+/* Columns on a terminal: 0 for combining marks, 2 for East Asian wide characters and emoji (Unicode TR 11). */
 static int width_of(int32_t point)
 {
 	static const struct { int32_t from, to, width; } wide[] = {
@@ -421,7 +421,8 @@ _Noreturn void ice_at(const char *file, int line, const char *fmt, ...)
 	va_start(ap, fmt);
 	fprintf(stderr, "cnnc: internal error: ");
 	vfprintf(stderr, fmt, ap);
-	fprintf(stderr, " (%s:%d)\nThis is a bug in cnnc, not in the model; please report it with the model file\n", file, line);
+	fprintf(stderr, " (%s:%d)\n", file, line);
+	fputs("This is a bug in cnnc, not in the model; please report it together with the model file\n", stderr);
 	va_end(ap);
 	abort();
 }

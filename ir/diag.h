@@ -11,7 +11,8 @@
 #include <stdio.h>
 #include "ir/arena.h"
 
-/* A place in the user's file; line and col count from 1, line 0 is "no place". len: bytes to underline. */
+/* A place in the user's file; line and col count from 1, line 0 is "no place". col counts characters (as libyaml
+ * does), len is in bytes: how much to underline. */
 typedef struct Loc {
 	const char *file;
 	int line, col, len;

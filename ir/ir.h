@@ -185,6 +185,7 @@ struct IrModule {
 	const char *name;
 	int32_t max_n;
 	IrState *state;        /* list in creation order */
+	IrState *state_last;
 	IrEntry *entry;
 	IrOptimizer optimizer;
 	uint32_t next_stream;
@@ -219,13 +220,14 @@ IrEntry *ir_entry_find(IrModule *m, const char *name); /* NULL if absent */
 IrState *ir_state_new(IrModule *m, const char *name, IrType type, IrStateKind kind, Loc loc);
 IrState *ir_state_find(IrModule *m, const char *name);
 int ir_port_new(IrEntry *e, const char *name, IrType type);
-void ir_root_new(IrEntry *e, IrRoot root);
+void ir_root_new(IrEntry *e, IrRoot root); /* the only way to lengthen e->root */
 
 /* Makes a node before e->cursor. The shape rule runs: a misfit is reported to d and gives NULL. Where the rule is `given`
  * or needs the result type (bcast, conv_dx, …) it comes in `want`; elsewhere want is NULL. d == NULL: a misfit is an ICE. */
 IrNode *ir_node(IrEntry *e, Diag *d, OpCode op, Loc loc, int nin, IrNode *const *in, const IrAttr *attr, const IrType *want);
 
-/* Shorthands for passes and gradient rules; misfits are ICEs. */
+/* Shorthands for passes and gradient rules; misfits are ICEs. The place is that of the first operand. What would
+ * change nothing (cast, reshape, broadcast to the same type; a reduction over no axis) gives the operand itself. */
 IrNode *ir_unary(IrEntry *e, OpCode op, IrNode *a);
 IrNode *ir_binary(IrEntry *e, OpCode op, IrNode *a, IrNode *b);
 IrNode *ir_select(IrEntry *e, IrNode *c, IrNode *a, IrNode *b);
@@ -240,13 +242,13 @@ IrNode *ir_transpose(IrEntry *e, IrNode *a, const int32_t *perm);
 IrNode *ir_reduce(IrEntry *e, OpCode op, IrNode *a, uint32_t axes, bool keep);
 IrNode *ir_matmul(IrEntry *e, IrNode *a, IrNode *b, bool ta, bool tb);
 
-void ir_replace(IrEntry *e, IrNode *old, IrNode *by); /* in all readers and roots; old stays, unused */
+void ir_replace(IrEntry *e, IrNode *old, IrNode *by); /* in all readers but `by` itself, and roots; old stays, unused */
 void ir_remove(IrEntry *e, IrNode *n);                /* n has no readers */
 void ir_count_uses(IrEntry *e);
 void ir_sort(IrEntry *e); /* operands before readers again, otherwise stable */
 IrModule *ir_clone(const IrModule *m); /* graph level only */
 
-/* ---- types (infer.c) ---- */
+/* ---- types (type.c, infer*.c) ---- */
 IrType ir_type(DType dtype, int rank, const int32_t *dim);
 bool ir_type_eq(const IrType *a, const IrType *b);
 bool ir_batched(const IrType *t);                       /* dim[0] == IR_N */
