@@ -21,6 +21,9 @@ typedef struct RtSys {
 	ssize_t (*read)(int fd, void *buf, size_t n);
 	ssize_t (*write)(int fd, const void *buf, size_t n);
 	ssize_t (*pread)(int fd, void *buf, size_t n, off_t at);
+	ssize_t (*pwrite)(int fd, const void *buf, size_t n, off_t at);
+	void *(*map)(int fd, size_t size);           /* whole file, read-only; NULL when it fails */
+	void (*unmap)(void *p, size_t size);
 	int (*fsync)(int fd);
 	int (*close)(int fd);
 	int (*rename)(const char *from, const char *to);
@@ -32,7 +35,7 @@ typedef struct RtSys {
 	int64_t (*realtime_ns)(void);
 } RtSys;
 
-extern RtSys rt_sys; /* the real ones unless a test changed them; CNNC_FAULT=call:n[:errno] in the environment does too
-                      * in programs built for tests (see tests/e2e) */
+extern RtSys rt_sys; /* the real ones unless a test changed them; CNNC_FAULT=call:n[+][:errno] in the environment does too
+                      * in programs built for tests (see sys.c) */
 
 #endif
