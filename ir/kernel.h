@@ -11,6 +11,8 @@
  *     p[n,ph,pw,k] = relu(t)             m[n,ph,pw,k] = cast(q) }
  *
  * Meaning (kernel_eval.c is the definition): stages in order, each for every point of `over` in lexicographic order.
+ * Loads see memory as it was before the kernel. A buffer that is both read and stored is one M_INOUT operand, read only
+ * at the index at which it is stored, so a nest that loads a point's values before it stores any does the same.
  * The schedule says in which order and tiles the points are visited; it never changes what is computed beyond
  * the order of a sum, and never adds a buffer. Built by passes/fuse.c, scheduled by passes/tile.c, emitted by codegen/.
  */
@@ -77,7 +79,7 @@ typedef struct KOperand { /* a buffer seen as `type`: same elements, row-major (
 
 /* ---- expressions: a DAG, arguments before users ---- */
 typedef enum KOp {
-	K_KONST,   /* imm */
+	K_KONST,   /* imm, in double: whoever emits it rounds it to the dtype */
 	K_LOAD,    /* operand[at]; outside the operand's type as `edge` says */
 	K_AXIS,    /* i32 value of the index at[0] */
 	K_SCALAR,  /* per-step number `scalar`; SC_POWER: base in imm */
@@ -98,6 +100,7 @@ typedef enum KRed {
 	RED_COUNT
 } KRed;
 
+/* Value of a load outside the operand: never there; 0; -inf; the nearest element. */
 typedef enum KEdge { EDGE_NEVER, EDGE_ZERO, EDGE_LOWEST, EDGE_CLAMP } KEdge;
 
 typedef struct KExpr {
@@ -229,6 +232,13 @@ int k_reduce(Arena *a, Kernel *k, const char *name, KRed red, KSet away, int val
 void k_store(Arena *a, Kernel *k, int operand, const KIndex *at, int value);
 void k_add(Arena *a, Kernel *k, int operand, const KIndex *at, int value);
 KSet k_index_axes(const Kernel *k, const KIndex *i);
+bool k_index_eq(const KIndex *a, const KIndex *b);
+/* Least and greatest value of the affine part (N at its planned maximum); false if there is an expr besides. */
+bool k_index_range(const Kernel *k, const KIndex *i, int64_t *lo, int64_t *hi);
+const char *k_row_name(KRow row);
+int k_row_arity(KRow row);
+bool k_row_find(const char *name, KRow *row);
+bool k_is_contraction(const Kernel *k, const KStage *s);
 void k_finish(Kernel *k); /* computes over, par, contraction, flops; drops unused axes */
 
 /* ---- kernel_verify.c ---- */

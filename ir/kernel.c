@@ -1,0 +1,616 @@
+/* kernel.c -- building kernels: axes, operands, hash-consed expressions, stages
+ *
+ * A kernel is built from the roots' axes inwards; k_finish then drops what no store needs and derives what the later
+ * passes read (par, contraction, flops). Array capacities are the next power of two of the counts, at least 8.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include "ir/kernel.h"
+
+static const char *const rows[] = {
+#define EW(name, arity, expr) #name,
+#include "ir/ewise.def"
+};
+
+static const int arities[] = {
+#define EW(name, arity, expr) arity,
+#include "ir/ewise.def"
+};
+
+const char *k_row_name(KRow row)
+{
+	return rows[row];
+}
+
+int k_row_arity(KRow row)
+{
+	return arities[row];
+}
+
+bool k_row_find(const char *name, KRow *row)
+{
+	for (int i = 0; i < EW_COUNT; i++) {
+		if (strcmp(rows[i], name) == 0) {
+			*row = (KRow)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+static void *make_room(Arena *a, void *array, int count, size_t size)
+{
+	const size_t n = (size_t)count;
+	if (count == 0)
+		return arena_alloc(a, 8, size);
+	if (n >= 8 && (n & (n - 1)) == 0)
+		return arena_grow(a, array, n, 2 * n, size);
+	return array;
+}
+
+Kernel *k_new(Arena *a, const char *name, Loc loc)
+{
+	Kernel *k = NEW(a, Kernel);
+	k->name = name;
+	k->loc = loc;
+	return k;
+}
+
+/* ---- names ---- */
+static bool name_taken(const Kernel *k, const char *name)
+{
+	for (int i = 0; i < k->naxes; i++) {
+		if (strcmp(k->axis[i].name, name) == 0)
+			return true;
+	}
+	for (int i = 0; i < k->nopnds; i++) {
+		if (strcmp(k->opnd[i].name, name) == 0)
+			return true;
+	}
+	for (int i = 0; i < k->nstages; i++) {
+		if (k->stage[i].name && strcmp(k->stage[i].name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool name_char(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+/* An identifier made of `base`, unlike every other name of the kernel. */
+static const char *fresh_name(Arena *a, const Kernel *k, const char *base)
+{
+	char *stem = arena_printf(a, "%s%s", base[0] >= '0' && base[0] <= '9' ? "_" : "", base[0] ? base : "v");
+	for (char *c = stem; *c; c++) {
+		if (!name_char(*c))
+			*c = '_';
+	}
+	const char *name = stem;
+	for (int i = 2; name_taken(k, name); i++)
+		name = arena_printf(a, "%s_%d", stem, i);
+	return name;
+}
+
+/* ---- axes and operands ---- */
+int k_axis(Arena *a, Kernel *k, const char *name, KExtent ext, int32_t extent)
+{
+	INVARIANT(k->naxes < K_MAX_AXES && extent > 0);
+	k->axis[k->naxes] = (KAxis){ .name = fresh_name(a, k, name), .ext = ext, .extent = extent };
+	return k->naxes++;
+}
+
+static KMode merged_mode(KMode a, KMode b)
+{
+	return a == b ? a : M_INOUT;
+}
+
+int k_operand(Arena *a, Kernel *k, const char *name, int32_t buf, IrType type, KMode mode)
+{
+	for (int i = 0; i < k->nopnds; i++) {
+		KOperand *o = &k->opnd[i];
+		if (o->buf == buf && ir_type_eq(&o->type, &type) && (o->mode == M_ADD) == (mode == M_ADD)) {
+			o->mode = merged_mode(o->mode, mode);
+			return i;
+		}
+	}
+	INVARIANT(k->nopnds < INT16_MAX);
+	k->opnd = make_room(a, k->opnd, k->nopnds, sizeof *k->opnd);
+	k->opnd[k->nopnds] = (KOperand){ .name = fresh_name(a, k, name), .buf = buf, .type = type, .mode = mode };
+	return k->nopnds++;
+}
+
+/* ---- indices ---- */
+KIndex k_index(int32_t c0)
+{
+	return (KIndex){ .c0 = c0, .expr = -1 };
+}
+
+KIndex k_index_axis(int axis)
+{
+	KIndex i = k_index(0);
+	i.coef[axis] = 1;
+	return i;
+}
+
+KIndex k_index_affine(KIndex i, int32_t mul, int32_t add)
+{
+	INVARIANT(i.expr < 0 || mul == 1);
+	for (int ax = 0; ax < K_MAX_AXES; ax++)
+		i.coef[ax] *= mul;
+	i.c0 = i.c0 * mul + add;
+	return i;
+}
+
+KIndex k_index_plus(KIndex a, KIndex b)
+{
+	INVARIANT(a.expr < 0 || b.expr < 0);
+	for (int ax = 0; ax < K_MAX_AXES; ax++)
+		a.coef[ax] += b.coef[ax];
+	a.c0 += b.c0;
+	if (b.expr >= 0)
+		a.expr = b.expr;
+	return a;
+}
+
+bool k_index_eq(const KIndex *a, const KIndex *b)
+{
+	return a->c0 == b->c0 && a->expr == b->expr && memcmp(a->coef, b->coef, sizeof a->coef) == 0;
+}
+
+KSet k_index_axes(const Kernel *k, const KIndex *i)
+{
+	KSet axes = i->expr >= 0 ? k->expr[i->expr].axes : 0;
+	for (int ax = 0; ax < K_MAX_AXES; ax++) {
+		if (i->coef[ax])
+			axes |= (KSet)1 << ax;
+	}
+	return axes;
+}
+
+bool k_index_range(const Kernel *k, const KIndex *i, int64_t *lo, int64_t *hi)
+{
+	*lo = *hi = i->c0;
+	for (int ax = 0; ax < K_MAX_AXES; ax++) {
+		const int64_t far = i->coef[ax] ? (int64_t)i->coef[ax] * (k->axis[ax].extent - 1) : 0;
+		*(far < 0 ? lo : hi) += far;
+	}
+	return i->expr < 0;
+}
+
+/* ---- expressions ---- */
+static int index_count(const Kernel *k, const KExpr *e)
+{
+	return e->op == K_LOAD ? k->opnd[e->operand].type.rank : e->op == K_AXIS ? 1 : 0;
+}
+
+static bool expr_eq(const Kernel *k, const KExpr *a, const KExpr *b)
+{
+	if (a->op != b->op || a->type != b->type || a->row != b->row || memcmp(a->arg, b->arg, sizeof a->arg) != 0 ||
+	    a->operand != b->operand || a->stage != b->stage || a->scalar != b->scalar || a->edge != b->edge ||
+	    memcmp(&a->imm, &b->imm, sizeof a->imm) != 0)
+		return false;
+	for (int d = 0; d < index_count(k, a); d++) {
+		if (!k_index_eq(&a->at[d], &b->at[d]))
+			return false;
+	}
+	return true;
+}
+
+static KSet expr_axes(const Kernel *k, const KExpr *e)
+{
+	KSet axes = e->op == K_LOCAL ? k->stage[e->stage].over : 0;
+	for (int i = 0; i < 3; i++)
+		axes |= e->arg[i] >= 0 ? k->expr[e->arg[i]].axes : 0;
+	for (int d = 0; d < index_count(k, e); d++)
+		axes |= k_index_axes(k, &e->at[d]);
+	return axes;
+}
+
+static KExpr new_expr(KOp op, DType type)
+{
+	return (KExpr){ .op = op, .type = type, .arg = { -1, -1, -1 }, .operand = -1, .stage = -1 };
+}
+
+static int cons(Arena *a, Kernel *k, KExpr e)
+{
+	for (int i = k->nexprs; i-- > 0;) {
+		if (expr_eq(k, &k->expr[i], &e))
+			return i;
+	}
+	INVARIANT(k->nexprs < INT16_MAX);
+	e.axes = expr_axes(k, &e);
+	const int n = index_count(k, &e);
+	if (n > 0)
+		e.at = memcpy(NEWN(a, KIndex, n), e.at, (size_t)n * sizeof *e.at);
+	else
+		e.at = NULL;
+	k->expr = make_room(a, k->expr, k->nexprs, sizeof *k->expr);
+	k->expr[k->nexprs] = e;
+	return k->nexprs++;
+}
+
+int k_konst(Arena *a, Kernel *k, DType t, double v)
+{
+	KExpr e = new_expr(K_KONST, t);
+	e.imm = v;
+	return cons(a, k, e);
+}
+
+int k_load(Arena *a, Kernel *k, int operand, const KIndex *at, KEdge edge)
+{
+	KExpr e = new_expr(K_LOAD, k->opnd[operand].type.dtype);
+	e.operand = (int16_t)operand;
+	e.edge = edge;
+	e.at = (KIndex *)at; /* copied by cons */
+	return cons(a, k, e);
+}
+
+int k_axis_value(Arena *a, Kernel *k, KIndex at)
+{
+	if (at.expr < 0 && k_index_axes(k, &at) == 0)
+		return k_konst(a, k, DT_I32, at.c0);
+	KExpr e = new_expr(K_AXIS, DT_I32);
+	e.at = &at;
+	return cons(a, k, e);
+}
+
+int k_scalar(Arena *a, Kernel *k, IrScalar which, double base)
+{
+	KExpr e = new_expr(K_SCALAR, which == SC_STEP || which == SC_PASS ? DT_U32 : DT_F32);
+	e.scalar = which;
+	e.imm = which == SC_POWER ? base : 0;
+	return cons(a, k, e);
+}
+
+int k_random(Arena *a, Kernel *k, int element, int row, int step, uint32_t stream)
+{
+	KExpr e = new_expr(K_RANDOM, DT_U32);
+	e.arg[0] = (int16_t)element;
+	e.arg[1] = (int16_t)row;
+	e.arg[2] = (int16_t)step;
+	e.imm = stream;
+	return cons(a, k, e);
+}
+
+static bool is_konst(const Kernel *k, int x)
+{
+	return x < 0 || k->expr[x].op == K_KONST;
+}
+
+static bool is_value(const Kernel *k, int x, double v)
+{
+	return x >= 0 && k->expr[x].op == K_KONST && k->expr[x].imm == v;
+}
+
+static bool is_integer(DType t)
+{
+	return t == DT_I32 || t == DT_U32 || t == DT_U8;
+}
+
+/* What the operation is without computing: an argument, or -1. Exact for every value, NaN and -0 included. */
+static int neutral(const Kernel *k, KRow row, DType t, int x, int y, int z)
+{
+	if (row == EW_mul && is_value(k, y, 1))
+		return x;
+	if (row == EW_mul && is_value(k, x, 1))
+		return y;
+	if (row == EW_div && is_value(k, y, 1))
+		return x;
+	if ((row == EW_add || row == EW_sub) && is_integer(t) && is_value(k, y, 0))
+		return x;
+	if (row == EW_add && is_integer(t) && is_value(k, x, 0))
+		return y;
+	if (row == EW_select && k->expr[x].op == K_KONST)
+		return k->expr[x].imm != 0 ? y : z;
+	if (row == EW_select && y == z)
+		return y;
+	return -1;
+}
+
+int k_ewise(Arena *a, Kernel *k, KRow row, DType t, int x, int y, int z)
+{
+	if (row == EW_cast && k->expr[x].type == t)
+		return x;
+	const int same = neutral(k, row, t, x, y, z);
+	if (same >= 0)
+		return same;
+	if (is_konst(k, x) && is_konst(k, y) && is_konst(k, z)) {
+		const double u = y >= 0 ? k->expr[y].imm : 0, v = z >= 0 ? k->expr[z].imm : 0;
+		return k_konst(a, k, t, ir_ewise(rows[row], k->expr[x].imm, u, v, t));
+	}
+	KExpr e = new_expr(K_EWISE, t);
+	e.row = row;
+	e.arg[0] = (int16_t)x;
+	e.arg[1] = (int16_t)y;
+	e.arg[2] = (int16_t)z;
+	return cons(a, k, e);
+}
+
+int k_cast(Arena *a, Kernel *k, int x, DType to)
+{
+	return k_ewise(a, k, EW_cast, to, x, -1, -1);
+}
+
+/* ---- stages ---- */
+static KStage *new_stage(Arena *a, Kernel *k, KStageKind kind, int value)
+{
+	INVARIANT(k->nstages < INT16_MAX);
+	k->stage = make_room(a, k->stage, k->nstages, sizeof *k->stage);
+	KStage *s = &k->stage[k->nstages++];
+	*s = (KStage){ .kind = kind, .value = (int16_t)value, .operand = -1, .type = k->expr[value].type };
+	return s;
+}
+
+static int local(Arena *a, Kernel *k, int stage)
+{
+	KExpr e = new_expr(K_LOCAL, k->stage[stage].type);
+	e.stage = (int16_t)stage;
+	return cons(a, k, e);
+}
+
+int k_reduce(Arena *a, Kernel *k, const char *name, KRed red, KSet away, int value, DType t)
+{
+	INVARIANT(away && (red == RED_argmax ? t == DT_I32 : t == k->expr[value].type));
+	for (int i = 0; i < k->nstages; i++) {
+		const KStage *s = &k->stage[i];
+		if (s->kind == S_REDUCE && s->red == red && s->away == away && s->value == value)
+			return local(a, k, i);
+	}
+	const char *unique = fresh_name(a, k, name);
+	KStage *s = new_stage(a, k, S_REDUCE, value);
+	s->red = red;
+	s->away = away;
+	s->over = k->expr[value].axes & ~away;
+	s->type = t;
+	s->name = unique;
+	return local(a, k, k->nstages - 1);
+}
+
+static void put(Arena *a, Kernel *k, KStageKind kind, int operand, const KIndex *at, int value)
+{
+	const IrType *t = &k->opnd[operand].type;
+	INVARIANT(k->expr[value].type == t->dtype);
+	KStage *s = new_stage(a, k, kind, value);
+	s->operand = (int16_t)operand;
+	s->at = NEWN(a, KIndex, t->rank + 1);
+	s->over = k->expr[value].axes;
+	for (int d = 0; d < t->rank; d++) {
+		s->at[d] = at[d];
+		s->over |= k_index_axes(k, &at[d]);
+	}
+}
+
+void k_store(Arena *a, Kernel *k, int operand, const KIndex *at, int value)
+{
+	put(a, k, S_STORE, operand, at, value);
+}
+
+void k_add(Arena *a, Kernel *k, int operand, const KIndex *at, int value)
+{
+	put(a, k, S_ADD, operand, at, value);
+}
+
+/* ---- finishing ---- */
+typedef struct Live {
+	bool expr[INT16_MAX + 1], stage[INT16_MAX + 1];
+} Live;
+
+typedef struct Renumber {
+	int16_t expr[INT16_MAX + 1], stage[INT16_MAX + 1], opnd[INT16_MAX + 1];
+	int axis[K_MAX_AXES];
+} Renumber;
+
+static void mark_live(const Kernel *k, Live *live, int x)
+{
+	if (x < 0 || live->expr[x])
+		return;
+	const KExpr *e = &k->expr[x];
+	live->expr[x] = true;
+	for (int i = 0; i < 3; i++)
+		mark_live(k, live, e->arg[i]);
+	for (int d = 0; d < index_count(k, e); d++)
+		mark_live(k, live, e->at[d].expr);
+	if (e->op == K_LOCAL)
+		live->stage[e->stage] = true;
+}
+
+static void find_live(const Kernel *k, Live *live)
+{
+	for (int i = k->nstages; i-- > 0;) {
+		const KStage *s = &k->stage[i];
+		live->stage[i] |= s->kind != S_REDUCE;
+		if (!live->stage[i])
+			continue;
+		mark_live(k, live, s->value);
+		for (int d = 0; s->kind != S_REDUCE && d < k->opnd[s->operand].type.rank; d++)
+			mark_live(k, live, s->at[d].expr);
+	}
+}
+
+static KSet renumber_set(const Renumber *r, KSet set)
+{
+	KSet out = 0;
+	for (int ax = 0; ax < K_MAX_AXES; ax++) {
+		if (set >> ax & 1 && r->axis[ax] >= 0)
+			out |= (KSet)1 << r->axis[ax];
+	}
+	return out;
+}
+
+static void renumber_index(const Renumber *r, KIndex *i)
+{
+	KIndex out = k_index(i->c0);
+	out.expr = (int16_t)(i->expr >= 0 ? r->expr[i->expr] : -1);
+	for (int ax = 0; ax < K_MAX_AXES; ax++) {
+		if (i->coef[ax])
+			out.coef[r->axis[ax]] = i->coef[ax];
+	}
+	*i = out;
+}
+
+static void drop_axes(Kernel *k, const Live *live, Renumber *r)
+{
+	KSet used = 0;
+	for (int i = 0; i < k->nstages; i++)
+		used |= live->stage[i] ? k->stage[i].over | k->stage[i].away : 0;
+	int n = 0;
+	for (int ax = 0; ax < K_MAX_AXES; ax++) {
+		r->axis[ax] = -1;
+		if (ax < k->naxes && used >> ax & 1) {
+			r->axis[ax] = n;
+			k->axis[n++] = k->axis[ax];
+		}
+	}
+	k->naxes = n;
+}
+
+static void drop_operands(Kernel *k, const Live *live, Renumber *r)
+{
+	bool used[INT16_MAX + 1] = { false };
+	for (int i = 0; i < k->nexprs; i++) {
+		if (live->expr[i] && k->expr[i].op == K_LOAD)
+			used[k->expr[i].operand] = true;
+	}
+	for (int i = 0; i < k->nstages; i++) {
+		if (k->stage[i].kind != S_REDUCE)
+			used[k->stage[i].operand] = true;
+	}
+	int n = 0;
+	for (int i = 0; i < k->nopnds; i++) {
+		r->opnd[i] = (int16_t)n;
+		if (used[i])
+			k->opnd[n++] = k->opnd[i];
+	}
+	k->nopnds = n;
+}
+
+static void compact_exprs(Kernel *k, const Live *live, Renumber *r)
+{
+	int n = 0;
+	for (int i = 0; i < k->nexprs; i++) {
+		if (!live->expr[i])
+			continue;
+		KExpr *e = &k->expr[n];
+		*e = k->expr[i];
+		r->expr[i] = (int16_t)n++;
+		for (int j = 0; j < 3; j++)
+			e->arg[j] = (int16_t)(e->arg[j] >= 0 ? r->expr[e->arg[j]] : -1);
+		e->operand = (int16_t)(e->operand >= 0 ? r->opnd[e->operand] : -1);
+		e->stage = (int16_t)(e->stage >= 0 ? r->stage[e->stage] : -1);
+		e->axes = renumber_set(r, e->axes);
+		for (int d = 0; d < index_count(k, e); d++)
+			renumber_index(r, &e->at[d]);
+	}
+	k->nexprs = n;
+}
+
+static void compact_stages(Kernel *k, const Live *live, const Renumber *r)
+{
+	int n = 0;
+	for (int i = 0; i < k->nstages; i++) {
+		if (!live->stage[i])
+			continue;
+		KStage *s = &k->stage[n++];
+		*s = k->stage[i];
+		s->over = renumber_set(r, s->over);
+		s->away = renumber_set(r, s->away);
+		s->value = r->expr[s->value];
+		if (s->kind == S_REDUCE)
+			continue;
+		s->operand = r->opnd[s->operand];
+		for (int d = 0; d < k->opnd[s->operand].type.rank; d++)
+			renumber_index(r, &s->at[d]);
+	}
+	k->nstages = n;
+}
+
+static void drop_dead(Kernel *k)
+{
+	Live live = { { false }, { false } };
+	Renumber r = { .axis = { 0 } };
+	find_live(k, &live);
+	int n = 0;
+	for (int i = 0; i < k->nstages; i++)
+		r.stage[i] = (int16_t)(live.stage[i] ? n++ : -1);
+	drop_axes(k, &live, &r);
+	drop_operands(k, &live, &r);
+	compact_exprs(k, &live, &r);
+	compact_stages(k, &live, &r);
+}
+
+/* The axes of one dimension's index if no two of their points share a value: mixed radix, as in 4i + a with a < 4. */
+static KSet injective_in(const Kernel *k, const KIndex *at)
+{
+	KSet axes = 0;
+	int64_t span = 1;
+	if (at->expr >= 0)
+		return 0;
+	for (;;) {
+		int next = -1;
+		for (int ax = 0; ax < k->naxes; ax++) {
+			if (at->coef[ax] && !(axes >> ax & 1) && (next < 0 || abs(at->coef[ax]) < abs(at->coef[next])))
+				next = ax;
+		}
+		if (next < 0)
+			return axes;
+		if (abs(at->coef[next]) < span)
+			return 0;
+		span += (int64_t)abs(at->coef[next]) * (k->axis[next].extent - 1);
+		axes |= (KSet)1 << next;
+	}
+}
+
+static KSet parallel_axes(const Kernel *k)
+{
+	KSet par = (KSet)(((uint64_t)1 << k->naxes) - 1);
+	for (int i = 0; i < k->nstages; i++) {
+		const KStage *s = &k->stage[i];
+		KSet here = 0;
+		if (s->kind == S_REDUCE) {
+			par &= ~s->away;
+			continue;
+		}
+		for (int d = 0; d < k->opnd[s->operand].type.rank; d++)
+			here |= injective_in(k, &s->at[d]);
+		par &= here;
+	}
+	return par;
+}
+
+/* A sum of products of two loads, one of which misses an axis of the result: elements are used more than once. */
+bool k_is_contraction(const Kernel *k, const KStage *s)
+{
+	if (s->kind != S_REDUCE || s->red != RED_sum || s->type != DT_F32)
+		return false;
+	const KExpr *e = &k->expr[s->value];
+	if (e->op != K_EWISE || e->row != EW_mul || e->arg[0] == e->arg[1])
+		return false;
+	const KExpr *x = &k->expr[e->arg[0]], *y = &k->expr[e->arg[1]];
+	return x->op == K_LOAD && y->op == K_LOAD && (s->over & ~(x->axes & y->axes)) != 0;
+}
+
+static int64_t stage_flops(const Kernel *k, const KStage *s)
+{
+	int64_t points = 2;
+	for (int ax = 0; ax < k->naxes; ax++) {
+		if ((s->over | s->away) >> ax & 1 && k->axis[ax].ext == EXT_CONST)
+			points *= k->axis[ax].extent;
+	}
+	return points;
+}
+
+void k_finish(Kernel *k)
+{
+	drop_dead(k);
+	k->par = parallel_axes(k);
+	k->contraction = false;
+	k->flops = 0;
+	for (int i = 0; i < k->nstages; i++) {
+		if (k_is_contraction(k, &k->stage[i])) {
+			k->contraction = true;
+			k->flops += stage_flops(k, &k->stage[i]);
+		}
+	}
+}
