@@ -262,7 +262,8 @@ bool ir_infer(IrNode *n, Diag *d, Arena *a);            /* computes n->type from
 int64_t ir_flops(const IrNode *n);                      /* for one sample; 2 a multiply-add, contractions only */
 
 /* ---- checking (verify.c) ---- */
-bool ir_verify(const IrModule *m, Diag *d); /* false: a broken invariant, reported as an internal error naming pass and node */
+bool ir_verify(const IrModule *m, Diag *d); /* false: a broken invariant, reported as an internal error naming entry and node */
+const char *ir_root_problem(Arena *a, const IrRoot *r); /* what its value may not be (a metric's shape, an update's type), or NULL */
 
 /* ---- text (print.c, parse.c): inverse of each other; grammar in docs/ir.md ---- */
 void ir_print(const IrModule *m, FILE *f);
