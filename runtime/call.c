@@ -1,0 +1,196 @@
+/* call.c -- runs the entries of a model: phase after phase, parts over the pool
+ *
+ * A step with updates happens whole or not at all: `stop` is looked at before its first phase only, and its update phases
+ * are skipped when the loss of this very call is not finite, so that a NaN never reaches the weights.
+ */
+#include "runtime/call.h"
+
+#include <math.h>
+#include <string.h>
+#include "runtime/sys.h"
+
+typedef struct PhaseJob {
+	const RtPhase *phase;
+	const RtCall *call;
+} PhaseJob;
+
+static void run_part(void *arg, uint32_t part, void *scratch)
+{
+	const PhaseJob *job = arg;
+	job->phase->run(job->call, part, scratch);
+}
+
+const RtEntry *rt_entry(const RtModel *m, const char *name)
+{
+	for (uint32_t i = 0; i < m->nentries; i++) {
+		if (strcmp(m->entry[i].name, name) == 0)
+			return &m->entry[i];
+	}
+	return NULL;
+}
+
+static bool has_updates(const RtEntry *e)
+{
+	for (uint32_t i = 0; i < e->nphases; i++) {
+		if (e->phase[i].update)
+			return true;
+	}
+	return false;
+}
+
+static uint32_t parts_of(const RtPhase *p, uint32_t n)
+{
+	return p->rows ? n / p->rows + (n % p->rows != 0) : p->parts;
+}
+
+/* Loss is the first metric of every entry that has updates. */
+static bool skipped(const RtPhase *p, const RtCall *call)
+{
+	return p->update && call->metric && !isfinite(call->metric[0]);
+}
+
+static bool run_phases(RtPool *pool, const RtEntry *entry, const RtCall *call, const atomic_int *stop, double *ns)
+{
+	bool whole = has_updates(entry);
+	for (uint32_t i = 0; i < entry->nphases; i++) {
+		const RtPhase *p = &entry->phase[i];
+		if (stop && (i == 0 || !whole) && atomic_load_explicit(stop, memory_order_relaxed))
+			return false;
+		if (skipped(p, call))
+			continue;
+		int64_t start = ns ? rt_sys.monotonic_ns() : 0;
+		PhaseJob job = { p, call };
+		rt_pool_for(pool, parts_of(p, call->s->n), run_part, &job);
+		if (ns)
+			ns[i] += (double)(rt_sys.monotonic_ns() - start);
+	}
+	return true;
+}
+
+bool rt_call(RtPool *pool, const RtEntry *entry, const RtCall *call, const atomic_int *stop)
+{
+	return run_phases(pool, entry, call, stop, NULL);
+}
+
+void rt_scalars_set(RtScalars *s, const RtModel *m, uint32_t n, uint32_t step)
+{
+	s->n = n;
+	s->inv_n = n ? (float)(1.0 / n) : 0.0f;
+	s->step = step;
+	for (uint32_t i = 0; i < m->npowers && i < RT_POWERS; i++)
+		s->power[i] = (float)pow(m->power[i], step);
+}
+
+bool rt_instance_run(RtInstance *in, const RtEntry *entry, unsigned char *const *ports, const atomic_int *stop)
+{
+	memset(in->metric, 0, (in->model->metric_doubles + 1) * sizeof *in->metric);
+	RtCall call = { .s = &in->scalars, .params = in->params, .slab = in->slab, .in = ports, .out = in->out,
+			.metric = in->metric, .mark = in->mark, .mark_arg = in->mark_arg };
+	return run_phases(in->pool, entry, &call, stop, in->phase_ns);
+}
+
+/* ---- memory ---- */
+
+static RtStatus open_outputs(RtInstance *in, const RtEntry *e)
+{
+	for (uint32_t i = 0; i < e->nout; i++) {
+		size_t bytes = (size_t)e->out[i].row_bytes * (e->out[i].dim[0] == 0 ? in->model->max_n : 1);
+		if (bytes <= in->out_bytes[i])
+			continue;
+		if (in->out[i])
+			rt_sys.slab_free(in->out[i], in->out_bytes[i]);
+		in->out[i] = rt_sys.slab(bytes);
+		in->out_bytes[i] = in->out[i] ? bytes : 0;
+		if (!in->out[i])
+			return rt_fail(RT_NOMEM, "out of memory: %zu bytes for output '%s'", bytes, e->out[i].name);
+	}
+	return RT_OK;
+}
+
+RtStatus rt_instance_open(RtInstance *in, const RtModel *model, RtPool *pool, const char *const *entries, int n)
+{
+	*in = (RtInstance){ .model = model, .pool = pool };
+	size_t slab = RT_ALIGN, scratch = 0;
+	if (model->abi != RT_ABI || model->size != sizeof(RtModel))
+		return rt_fail(RT_INTERNAL, "the model was compiled for runtime interface %u, this runtime has %d", model->abi, RT_ABI);
+	for (int i = 0; i < n; i++) {
+		const RtEntry *e = rt_entry(model, entries[i]);
+		if (!e)
+			continue;
+		if (e->nout > RT_MAX_PORTS || e->nin > RT_MAX_PORTS)
+			return rt_fail(RT_INTERNAL, "entry '%s' has more than %d ports", e->name, RT_MAX_PORTS);
+		slab = e->slab_bytes > slab ? e->slab_bytes : slab;
+		scratch = e->scratch_bytes > scratch ? e->scratch_bytes : scratch;
+		RtStatus s = open_outputs(in, e);
+		if (s != RT_OK)
+			return s;
+	}
+	in->slab_bytes = slab;
+	in->params = rt_sys.slab(model->params_bytes + RT_ALIGN);
+	in->slab = rt_sys.slab(slab);
+	in->metric = rt_sys.alloc((model->metric_doubles + 1) * sizeof *in->metric);
+	if (!in->params || !in->slab || !in->metric)
+		return rt_fail(RT_NOMEM, "out of memory: the model needs %llu bytes for parameters and %zu for activations",
+			       (unsigned long long)model->params_bytes, slab);
+	return rt_pool_reserve(pool, scratch);
+}
+
+void rt_instance_close(RtInstance *in)
+{
+	if (in->params)
+		rt_sys.slab_free(in->params, in->model->params_bytes + RT_ALIGN);
+	if (in->slab)
+		rt_sys.slab_free(in->slab, in->slab_bytes);
+	for (int i = 0; i < RT_MAX_PORTS; i++) {
+		if (in->out[i])
+			rt_sys.slab_free(in->out[i], in->out_bytes[i]);
+	}
+	rt_sys.release(in->metric);
+	*in = (RtInstance){ 0 };
+}
+
+/* ---- tables ---- */
+
+unsigned char *rt_tensor_data(const RtInstance *in, const RtTensor *t)
+{
+	return in->params + t->offset;
+}
+
+int64_t rt_tensor_elems(const RtTensor *t)
+{
+	int64_t n = 1;
+	for (int i = 0; i < t->rank; i++)
+		n *= t->dim[i];
+	return n;
+}
+
+int rt_dtype_bytes(int32_t dtype)
+{
+	static const int bytes[] = { [RT_F32] = 4, [RT_F64] = 8, [RT_I32] = 4, [RT_U32] = 4, [RT_U8] = 1, [RT_BOOL] = 1 };
+	return bytes[dtype];
+}
+
+const char *rt_dtype_text(int32_t dtype)
+{
+	static const char *const text[] = { [RT_F32] = "float32", [RT_F64] = "float64", [RT_I32] = "int32",
+					    [RT_U32] = "uint32", [RT_U8] = "uint8", [RT_BOOL] = "bool" };
+	return text[dtype];
+}
+
+const RtTensor *rt_tensor_find(const RtModel *m, const char *name)
+{
+	for (uint32_t i = 0; i < m->ntensors; i++) {
+		if (strcmp(m->tensor[i].name, name) == 0)
+			return &m->tensor[i];
+	}
+	return NULL;
+}
+
+int rt_port_find(const RtPort *port, uint32_t n, const char *name)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		if (strcmp(port[i].name, name) == 0)
+			return (int)i;
+	}
+	return -1;
+}

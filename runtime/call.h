@@ -1,0 +1,46 @@
+/* call.h -- a model with its memory: what the trainer, the predictor and the library run entries on
+ *
+ * One slab of parameters, one of activations that fits the largest of the entries asked for, and the metric sums.
+ * Memory is taken once; running allocates nothing.
+ */
+#ifndef CNNC_RUNTIME_CALL_H
+#define CNNC_RUNTIME_CALL_H
+
+#include "runtime/model.h"
+#include "runtime/pool.h"
+#include "runtime/status.h"
+
+enum { RT_MAX_ENTRIES = 4, RT_MAX_PORTS = 16 };
+
+typedef struct RtInstance {
+	const RtModel *model;
+	RtPool *pool;                 /* borrowed */
+	unsigned char *params, *slab;
+	size_t slab_bytes;
+	double *metric;               /* sums of the last call */
+	unsigned char *out[RT_MAX_PORTS];
+	size_t out_bytes[RT_MAX_PORTS]; /* outputs of the entries: as large as the largest needs */
+	RtScalars scalars;
+	void (*mark)(void *arg, uint32_t kernel, bool end);
+	void *mark_arg;
+	double *phase_ns;             /* profile: time of each phase of the last call's entry, summed; NULL when off */
+} RtInstance;
+
+/* Takes the memory that `entries` (names; absent ones are skipped) need and reserves the pool's scratch. Tensors are zero. */
+RtStatus rt_instance_open(RtInstance *in, const RtModel *model, RtPool *pool, const char *const *entries, int n);
+void rt_instance_close(RtInstance *in);
+
+/* n, 1/n and the powers of step; seed, pass and lr stay. */
+void rt_scalars_set(RtScalars *s, const RtModel *m, uint32_t n, uint32_t step);
+
+/* Runs an entry on `in` with in->scalars set before: outputs in in->out, sums in in->metric. */
+bool rt_instance_run(RtInstance *in, const RtEntry *entry, unsigned char *const *ports, const atomic_int *stop);
+
+unsigned char *rt_tensor_data(const RtInstance *in, const RtTensor *t);
+int64_t rt_tensor_elems(const RtTensor *t);
+int rt_dtype_bytes(int32_t dtype);
+const char *rt_dtype_text(int32_t dtype); /* "float32" */
+const RtTensor *rt_tensor_find(const RtModel *m, const char *name);
+int rt_port_find(const RtPort *port, uint32_t n, const char *name); /* -1: absent */
+
+#endif
