@@ -1,0 +1,49 @@
+/* image.h -- between the parts of the picture reader: JPEG, PNG, EXIF, resize
+ *
+ * Decoders take bytes and a wish and give interleaved u8 pixels; they read no files. Failing, they leave no memory behind
+ * and a reason (lower case, without the file's name) in rt_message().
+ */
+#ifndef CNNC_RUNTIME_IMAGE_H
+#define CNNC_RUNTIME_IMAGE_H
+
+#include "runtime/data.h"
+
+typedef struct RtImageWish {
+	int channels;        /* 1, 3 or 4 */
+	int64_t max_pixels;
+	int width, height;   /* with fast: the picture may come smaller than it is, but not smaller than this; 0: any size */
+	bool fast;
+} RtImageWish;
+
+/* orientation: the EXIF value, 1 … 8, still to be applied. */
+RtStatus rt_jpeg_decode(const unsigned char *bytes, size_t n, const RtImageWish *wish, RtImage *out, int *orientation);
+RtStatus rt_png_decode(const unsigned char *bytes, size_t n, const RtImageWish *wish, RtImage *out, int *orientation);
+
+/* Orientation of a TIFF block as EXIF embeds it; 1 where there is none or the block is damaged. */
+int rt_exif_orientation(const unsigned char *tiff, size_t n);
+
+/* Pixels of the given size after the limit was checked. */
+RtStatus rt_image_alloc(RtImage *image, uint64_t width, uint64_t height, int channels, int64_t max_pixels);
+/* RT_BAD_DATA with a library's sentence, first letter lowered. */
+RtStatus rt_image_fail(const char *reason);
+
+/* ITU-R 601 luma of 8-bit R, G, B, in 16-bit fixed point. */
+static inline unsigned char rt_luma(unsigned r, unsigned g, unsigned b)
+{
+	return (unsigned char)((19595 * r + 38470 * g + 7471 * b + 32768) >> 16);
+}
+
+/* A picture within a larger black one: pixel (0, 0) of the picture lies at (left, top) of width x height. Cropping is a
+ * picture that starts inside the pixels (`image` may point there; stride in bytes), so left and top are never negative. */
+typedef struct RtPlacement {
+	RtImage image;
+	size_t stride;
+	int64_t left, top, width, height;
+} RtPlacement;
+
+void rt_placement_resize(const RtPlacement *p, RtInterpolation how, int out_w, int out_h, unsigned char *dst);
+
+/* rt_image_load of a file that must still have the size and time of change (ns) it had; size < 0: any. */
+RtStatus rt_image_load_known(const char *path, const RtDataSpec *spec, int64_t size, int64_t changed, unsigned char *row);
+
+#endif
