@@ -1,0 +1,417 @@
+/* walk.c -- a kernel and its schedule to code: loops, tails, rims, stores
+ *
+ * in:   a verified, scheduled kernel      out: one function through the emit table
+ * not:  choosing anything (passes/tile.c), computing values (walk_value.c), reductions (walk_reduce.c)
+ *
+ * Stages run at the shallowest place where their axes are bound: before a loop opens, everything that it does not
+ * change is emitted. Loops whose extent is no multiple of the step get a tail: the same code with a smaller tile.
+ */
+#include "codegen/walk.h"
+#include <string.h>
+#include "runtime/model.h"
+
+KSet walk_bound(const Walk *w)
+{
+	KSet s = 0;
+	for (int a = 0; a < w->k->naxes; a++)
+		s |= w->axis[a].bound ? walk_bit(a) : 0;
+	return s;
+}
+
+/* ---- combinations of copies ---- */
+
+void walk_combo_first(WalkCombo *c)
+{
+	memset(c, 0, sizeof *c);
+}
+
+/* Axes with copies, innermost last: in the order of the schedule's UNROLL and VECTOR entries. */
+static int unrolled(const Walk *w, KSet axes, int *out)
+{
+	const KSchedule *s = &w->k->sched;
+	KSet seen = 0;
+	int n = 0;
+	for (int i = 0; i < s->nloops; i++) {
+		int a = s->loop[i].axis;
+		if (s->loop[i].level == L_LOOP || !(axes & walk_bit(a)) || (seen & walk_bit(a)) || w->axis[a].copies <= 1)
+			continue;
+		seen |= walk_bit(a);
+		out[n++] = a;
+	}
+	return n;
+}
+
+bool walk_combo_next(const Walk *w, KSet axes, WalkCombo *c)
+{
+	int order[K_MAX_AXES], n = unrolled(w, axes, order);
+	for (int i = n - 1; i >= 0; i--) {
+		if (++c->copy[order[i]] < w->axis[order[i]].copies)
+			return true;
+		c->copy[order[i]] = 0;
+	}
+	return false;
+}
+
+int walk_combos(const Walk *w, KSet axes)
+{
+	int order[K_MAX_AXES], n = unrolled(w, axes, order), total = 1;
+	for (int i = 0; i < n; i++)
+		total *= w->axis[order[i]].copies;
+	return total;
+}
+
+/* ---- scopes ---- */
+
+static void forget_cells(Walk *w, int mark)
+{
+	while (w->ncells > mark) {
+		const WalkCell *c = &w->cell[--w->ncells];
+		w->head[c->expr] = c->prev;
+	}
+}
+
+/* Distance of copies of axis a, from its UNROLL or VECTOR entry. */
+static int copy_step(const Walk *w, int a)
+{
+	return a == w->vector ? K_LANES : 1;
+}
+
+/* Binds axis a to `count` points from base; addresses of loads move along. Returns the old addresses for unbind. */
+static EVal *bind(Walk *w, int a, EVal base, int64_t lo, int64_t hi, int count)
+{
+	WalkAxis *x = &w->axis[a];
+	x->bound = true;
+	x->base = base;
+	x->lo = lo;
+	x->hi = hi;
+	x->count = count;
+	x->step = copy_step(w, a);
+	x->copies = (count + x->step - 1) / x->step;
+	INVARIANT(x->copies <= WALK_MAX_COPIES);
+	EVal *old = w->addr;
+	w->addr = NEWN(w->arena, EVal, w->k->nexprs + 1);
+	memcpy(w->addr, old, sizeof(EVal) * (size_t)w->k->nexprs);
+	for (int i = 0; i < w->k->nexprs; i++) {
+		const KExpr *l = &w->k->expr[i];
+		if (l->op != K_LOAD)
+			continue;
+		const KOperand *o = &w->k->opnd[l->operand];
+		int64_t stride = 0;
+		for (int d = 0; d < o->type.rank; d++)
+			stride += walk_stride(o, d) * l->at[d].coef[a];
+		if (stride)
+			w->addr[i] = w->e->iadd(w->e, w->addr[i], w->e->imul(w->e, base, w->e->i64(w->e, stride)));
+	}
+	return old;
+}
+
+static void unbind(Walk *w, int a, EVal *old_addr)
+{
+	w->axis[a].bound = false;
+	w->axis[a].copies = 1;
+	w->addr = old_addr;
+}
+
+/* ---- loops ---- */
+
+typedef struct Nest {
+	int axis[K_MAX_AXES], step[K_MAX_AXES]; /* step 0: the whole extent at once */
+	int n;
+	WalkBody *body;
+	void *arg;
+} Nest;
+
+/* Loops of the axes in schedule order; an axis without entries is a loop of step 1 inside the others. */
+static void plan_nest(const Walk *w, KSet axes, Nest *n)
+{
+	const KSchedule *s = &w->k->sched;
+	KSet placed = 0, tiled = 0;
+	for (int i = 0; i < s->nloops; i++) {
+		const KLoop *l = &s->loop[i];
+		if (!(axes & walk_bit(l->axis)))
+			continue;
+		if (l->level == L_LOOP && !(placed & walk_bit(l->axis))) {
+			n->axis[n->n] = l->axis;
+			n->step[n->n++] = l->step;
+			placed |= walk_bit(l->axis);
+		} else if (l->level != L_LOOP) {
+			tiled |= walk_bit(l->axis);
+		}
+	}
+	for (int a = 0; a < w->k->naxes; a++) {
+		if (!(axes & walk_bit(a)) || (placed & walk_bit(a)))
+			continue;
+		n->axis[n->n] = a;
+		n->step[n->n++] = (tiled & walk_bit(a)) ? 0 : 1;
+	}
+}
+
+static void nest_from(Walk *w, const Nest *n, int i, WalkCarry *c);
+
+/* One value of the loop variable, known or not, with `count` points. */
+static void nest_tile(Walk *w, const Nest *n, int i, WalkCarry *c, EVal base, int64_t lo, int64_t hi, int count)
+{
+	int mark = w->ncells;
+	EVal *old = bind(w, n->axis[i], base, lo, hi, count);
+	nest_from(w, n, i + 1, c);
+	unbind(w, n->axis[i], old);
+	forget_cells(w, mark);
+}
+
+static void nest_const(Walk *w, const Nest *n, int i, WalkCarry *c, int64_t base, int count)
+{
+	nest_tile(w, n, i, c, w->e->i64(w->e, base), base, base, count);
+}
+
+static void nest_loop(Walk *w, const Nest *n, int i, WalkCarry *c, EVal from, EVal to, int step, bool maybe_empty, int64_t lo,
+                      int64_t hi, int count)
+{
+	EVal iv = w->e->loop_begin(w->e, from, to, step, maybe_empty, c->n, c->v);
+	nest_tile(w, n, i, c, iv, lo, hi, count);
+	w->e->loop_end(w->e, c->n, c->v);
+}
+
+/* Does an unrolled tile of axis a read outside an operand at the first or last trips? Then those are peeled: with a known
+ * base every such point is decided at compile time. */
+static bool has_rim(const Walk *w, int a)
+{
+	for (int i = 0; i < w->k->nexprs; i++) {
+		const KExpr *l = &w->k->expr[i];
+		if (l->op != K_LOAD || l->edge == EDGE_NEVER || !w->needed[i])
+			continue;
+		for (int d = 0; d < w->k->opnd[l->operand].type.rank; d++) {
+			if (l->at[d].coef[a])
+				return true;
+		}
+	}
+	return false;
+}
+
+/* Trips 0 … trips-1 of a constant range. */
+static void nest_trips(Walk *w, const Nest *n, int i, WalkCarry *c, int64_t trips, int step)
+{
+	int64_t first = 0, last = trips;
+	bool peel = step > 1 && trips > 1 && has_rim(w, n->axis[i]);
+	if (peel || trips == 1)
+		nest_const(w, n, i, c, 0, step), first = 1;
+	if (peel)
+		last--;
+	if (last - first == 1)
+		nest_const(w, n, i, c, first * step, step);
+	else if (last > first)
+		nest_loop(w, n, i, c, w->e->i64(w->e, first * step), w->e->i64(w->e, last * step), step, false, first * step,
+		          (last - 1) * step, step);
+	if (peel)
+		nest_const(w, n, i, c, last * step, step);
+}
+
+/* A range known only at run time: whole tiles, then a tail. `rest`: points of the tail when it is known, else it goes by ones. */
+static void nest_range(Walk *w, const Nest *n, int i, WalkCarry *c, EVal from, EVal to, bool maybe_empty, int step, int64_t top,
+                       int rest)
+{
+	KEmit *e = w->e;
+	if (step == 1) {
+		nest_loop(w, n, i, c, from, to, 1, maybe_empty, 0, top, 1);
+		return;
+	}
+	EVal whole = e->imul(e, e->idiv(e, e->isub(e, to, from), e->i64(e, step)), e->i64(e, step));
+	EVal middle = e->iadd(e, from, whole);
+	nest_loop(w, n, i, c, from, middle, step, true, 0, top, step);
+	if (rest > 0)
+		nest_loop(w, n, i, c, middle, to, step, true, 0, top, rest);
+	else if (rest < 0)
+		nest_loop(w, n, i, c, middle, to, 1, true, 0, top, 1);
+}
+
+static void nest_axis(Walk *w, const Nest *n, int i, WalkCarry *c)
+{
+	int a = n->axis[i];
+	const KAxis *x = &w->k->axis[a];
+	WalkAxis *wx = &w->axis[a];
+	int64_t extent = x->extent;
+	int step = n->step[i] ? n->step[i] : (int)extent;
+	KEmit *e = w->e;
+	if (step > extent)
+		step = (int)extent;
+	if (wx->from) {
+		EVal from = wx->from, to = wx->to;
+		wx->from = wx->to = NULL;
+		nest_range(w, n, i, c, from, to, true, 1, extent - 1, 0);
+	} else if (a == w->part_axis) {
+		int rest = x->ext == EXT_CONST ? (int)(extent % step) : -1;
+		INVARIANT(a != w->vector || x->ext == EXT_CONST);
+		nest_range(w, n, i, c, w->lo, w->hi, false, step, extent - 1, rest);
+	} else if (x->ext == EXT_N) {
+		INVARIANT(a != w->vector);
+		nest_range(w, n, i, c, e->i64(e, 0), w->n, false, step, extent - 1, -1);
+	} else if (x->ext == EXT_PARTS) {
+		EVal parts = e->idiv(e, e->iadd(e, w->n, e->i64(e, x->rows - 1)), e->i64(e, x->rows));
+		nest_range(w, n, i, c, e->i64(e, 0), parts, false, 1, extent - 1, 0);
+	} else {
+		if (extent / step)
+			nest_trips(w, n, i, c, extent / step, step);
+		if (extent % step)
+			nest_const(w, n, i, c, extent / step * step, (int)(extent % step));
+	}
+}
+
+/* Scalar values that the loops to come do not change, and that only they would compute again and again. */
+static void hoist(Walk *w)
+{
+	KSet bound = walk_bound(w), tiles = 0;
+	for (int a = 0; a < w->k->naxes; a++)
+		tiles |= w->axis[a].bound && (w->axis[a].copies > 1 || a == w->vector) ? walk_bit(a) : 0;
+	WalkCombo zero;
+	walk_combo_first(&zero);
+	for (int i = 0; i < w->k->nexprs; i++) {
+		const KExpr *x = &w->k->expr[i];
+		if (!w->needed[i] || x->op == K_KONST || x->op == K_AXIS || x->op == K_LOCAL || (x->axes & ~bound) ||
+		    (x->axes & tiles) || walk_find(w, i, &zero))
+			continue;
+		bool ready = true;
+		for (int j = 0; j < 3; j++) {
+			const KExpr *arg = x->arg[j] >= 0 ? &w->k->expr[x->arg[j]] : NULL;
+			ready &= !arg || arg->op == K_KONST || arg->op == K_AXIS || walk_find(w, x->arg[j], &zero);
+		}
+		if (ready)
+			walk_cell(w, i, &zero);
+	}
+}
+
+static void nest_from(Walk *w, const Nest *n, int i, WalkCarry *c)
+{
+	if (i == n->n) {
+		n->body(w, c, n->arg);
+		return;
+	}
+	hoist(w);
+	nest_axis(w, n, i, c);
+}
+
+void walk_nest(Walk *w, KSet axes, WalkCarry *c, WalkBody *body, void *arg)
+{
+	Nest n = {.body = body, .arg = arg};
+	plan_nest(w, axes & ~walk_bound(w), &n);
+	nest_from(w, &n, 0, c);
+}
+
+/* ---- stores ---- */
+
+typedef struct Stores { const KStage *stage[32]; int n; } Stores;
+
+/* All values of a combination before its stores: an operand may be read and written at the same place. */
+static void emit_stores(Walk *w, const Stores *s)
+{
+	WalkCombo c;
+	walk_combo_first(&c);
+	KSet over = 0;
+	for (int i = 0; i < s->n; i++)
+		over |= s->stage[i]->over;
+	do {
+		EVal v[32];
+		for (int i = 0; i < s->n; i++) {
+			bool vec = w->vector >= 0 && (s->stage[i]->over & walk_bit(w->vector));
+			v[i] = vec ? walk_vector(w, s->stage[i]->value, &c) : walk_value(w, s->stage[i]->value, &c);
+			if (s->stage[i]->kind == S_ADD) {
+				EVal old = walk_load_for_add(w, s->stage[i], &c);
+				DType t = w->k->expr[s->stage[i]->value].type;
+				v[i] = w->e->ewise(w->e, EW_add, t, old, v[i], NULL);
+			}
+		}
+		for (int i = 0; i < s->n; i++)
+			walk_store(w, s->stage[i], &c, v[i]);
+	} while (walk_combo_next(w, over, &c));
+}
+
+static void stores_body(Walk *w, WalkCarry *c, void *arg);
+
+/* Stores whose axes are all bound are emitted; the others go on, grouped by their axes. */
+static void stores_here(Walk *w, const Stores *s)
+{
+	KSet bound = walk_bound(w);
+	bool done[32] = {false};
+	for (int i = 0; i < s->n; i++)
+		walk_ready(w, s->stage[i]->value);
+	for (int i = 0; i < s->n; i++) {
+		if (done[i])
+			continue;
+		Stores group = {.n = 0};
+		for (int j = i; j < s->n; j++) {
+			if (!done[j] && s->stage[j]->over == s->stage[i]->over)
+				group.stage[group.n++] = s->stage[j], done[j] = true;
+		}
+		if (!(s->stage[i]->over & ~bound))
+			emit_stores(w, &group);
+		else
+			walk_nest(w, s->stage[i]->over, &(WalkCarry){.n = 0}, stores_body, &group);
+	}
+}
+
+static void stores_body(Walk *w, WalkCarry *c, void *arg)
+{
+	(void)c;
+	stores_here(w, arg);
+}
+
+static void mark_needed(Walk *w)
+{
+	for (int i = 0; i < w->k->nstages; i++)
+		w->needed[w->k->stage[i].value] = true;
+	for (int i = w->k->nexprs - 1; i >= 0; i--) {
+		const KExpr *x = &w->k->expr[i];
+		for (int j = 0; w->needed[i] && j < 3; j++) {
+			if (x->arg[j] >= 0)
+				w->needed[x->arg[j]] = true;
+		}
+		for (int d = 0; w->needed[i] && x->op == K_LOAD && d < w->k->opnd[x->operand].type.rank; d++) {
+			if (x->at[d].expr >= 0)
+				w->needed[x->at[d].expr] = true;
+		}
+	}
+}
+
+static void walk_init(Walk *w, KEmit *e, const KProgram *p, const Kernel *k, int part_axis, Arena *a)
+{
+	*w = (Walk){.e = e, .p = p, .k = k, .arena = a, .vector = -1, .part_axis = part_axis};
+	for (int i = 0; i < k->sched.nloops; i++) {
+		if (k->sched.loop[i].level == L_VECTOR)
+			w->vector = k->sched.loop[i].axis;
+	}
+	for (int i = 0; i < k->naxes; i++)
+		w->axis[i].copies = 1;
+	w->addr = NEWN(a, EVal, k->nexprs + 1);
+	w->proved = NEWN(a, uint8_t, k->nexprs + 1);
+	w->head = NEWN(a, int, k->nexprs + 1);
+	w->needed = NEWN(a, bool, k->nexprs + 1);
+	for (int i = 0; i < k->nexprs; i++) {
+		w->head[i] = -1;
+		w->addr[i] = e->i64(e, 0);
+	}
+	mark_needed(w);
+}
+
+void walk_kernel(KEmit *e, const KProgram *p, const Kernel *k, const Target *t, const char *name, int part_axis)
+{
+	(void)t;
+	Arena *a = arena_new();
+	Walk w;
+	e->begin(e, name, k->nopnds + 1, 3, true);
+	walk_init(&w, e, p, k, part_axis, a);
+	w.scalars = e->ptr_arg(e, 0);
+	w.lo = e->int_arg(e, 0);
+	w.hi = e->int_arg(e, 1);
+	w.n = e->int_arg(e, 2);
+	Stores s = {.n = 0};
+	KSet common = ~(KSet)0;
+	for (int i = 0; i < k->nstages; i++) {
+		if (k->stage[i].kind == S_REDUCE)
+			continue;
+		INVARIANT(s.n < (int)COUNT(s.stage));
+		s.stage[s.n++] = &k->stage[i];
+		common &= k->stage[i].over;
+	}
+	INVARIANT(s.n > 0);
+	walk_nest(&w, common, &(WalkCarry){.n = 0}, stores_body, &s);
+	e->end(e);
+	arena_free(a);
+}

@@ -1,0 +1,83 @@
+/* walk.h -- inside of the kernel emitter: the state that walk.c, walk_value.c and walk_reduce.c share
+ *
+ * The schedule binds each axis to a tile: a base (loop variable or constant) and a number of copies, unrolled, each one
+ * point or K_LANES lanes. A value is emitted once for each distinct combination of copies that it depends on, a load once
+ * for each distinct address: that numbering alone gives register tiles their accumulators, splats and shared loads.
+ */
+#ifndef CNNC_CODEGEN_WALK_H
+#define CNNC_CODEGEN_WALK_H
+
+#include "codegen/emit.h"
+
+enum { WALK_MAX_COPIES = 64 };
+
+typedef struct WalkAxis {
+	bool bound;
+	EVal base;        /* i64 */
+	int64_t lo, hi;   /* compile-time bounds of base, both included */
+	int count;        /* points of the tile; the last vector may be partly active */
+	int copies, step; /* copies are `step` points apart: 1, or K_LANES under a vector axis */
+	EVal from, to;    /* narrowed range of the loop to open (blocking, clipping); NULL: the whole extent */
+} WalkAxis;
+
+typedef struct WalkCombo { uint8_t copy[K_MAX_AXES]; } WalkCombo;
+
+typedef struct WalkCell { /* one emitted value */
+	int expr, prev;   /* prev: previous cell of the same expression */
+	int32_t key[IR_MAX_RANK];
+	EVal value, splat;/* splat: the value on all lanes, once somebody wanted it */
+	bool zero;        /* known to be zero: outside an EDGE_ZERO operand */
+} WalkCell;
+
+typedef struct Walk {
+	KEmit *e;
+	const KProgram *p;
+	const Kernel *k;
+	Arena *arena;
+	WalkAxis axis[K_MAX_AXES];
+	int vector;         /* the vector axis of the schedule, -1: none */
+	int part_axis;
+	EVal lo, hi, n, scalars;
+	EVal *addr;         /* by load expression: sum of stride * base over the bound axes, in elements */
+	uint8_t *proved;    /* by load expression: bit d: dimension d is inside, no check */
+	int *head;          /* by expression: its newest cell, -1: none */
+	WalkCell *cell;
+	int ncells, cell_room;
+	bool *needed;       /* by expression */
+} Walk;
+
+typedef struct WalkCarry { int n; EVal v[E_MAX_CARRIED]; } WalkCarry;
+typedef void WalkBody(Walk *w, WalkCarry *c, void *arg);
+
+/* walk.c */
+static inline KSet walk_bit(int axis)
+{
+	return (KSet)1 << axis;
+}
+KSet walk_bound(const Walk *w);
+/* Opens loops over `axes` in schedule order and runs body inside; carried values go round. Emits tails and rims as copies. */
+void walk_nest(Walk *w, KSet axes, WalkCarry *c, WalkBody *body, void *arg);
+/* Copies of `axes` in schedule order: first combination, then next until false. */
+void walk_combo_first(WalkCombo *c);
+bool walk_combo_next(const Walk *w, KSet axes, WalkCombo *c);
+int walk_combos(const Walk *w, KSet axes);
+
+/* walk_value.c */
+WalkCell *walk_cell(Walk *w, int x, const WalkCombo *c);    /* emitted or found; valid until the next emission */
+EVal walk_value(Walk *w, int x, const WalkCombo *c);        /* natural width */
+EVal walk_vector(Walk *w, int x, const WalkCombo *c);       /* on all lanes */
+WalkCell *walk_find(Walk *w, int x, const WalkCombo *c);    /* NULL: not emitted in this scope */
+void walk_record(Walk *w, int x, const WalkCombo *c, EVal v);
+bool walk_is_vector(const Walk *w, int x);
+void walk_store(Walk *w, const KStage *s, const WalkCombo *c, EVal value);
+EVal walk_load_for_add(Walk *w, const KStage *s, const WalkCombo *c);
+int64_t walk_stride(const KOperand *o, int dim);            /* elements */
+int walk_active(const Walk *w, const WalkCombo *c);         /* lanes of the vector axis that exist at c */
+bool walk_inside(const Walk *w, const KIndex *at, int extent); /* proved in range for every point of the tile */
+EVal walk_axis_point(Walk *w, int axis, const WalkCombo *c); /* i64 */
+
+/* walk_reduce.c */
+void walk_reduce(Walk *w, int stage); /* emits the stage (and those that share its loops) at the current place */
+void walk_ready(Walk *w, int x);      /* emits the reductions that x needs and whose axes are bound */
+
+#endif

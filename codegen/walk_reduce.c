@@ -1,0 +1,365 @@
+/* walk_reduce.c -- reductions of the kernel emitter; a sum of products is the register-tiled contraction
+ *
+ * The accumulators of a REDUCE stage are its value at every combination of unrolled copies; they go round the loops as SSA
+ * values. Inside the innermost loop each combination takes one multiply-add; loads and splats are shared because equal
+ * addresses are emitted once (walk_value.c). So a 12x2 tile, kernel-row reuse and clipped edges need no code of their own.
+ *
+ * Order of a sum: lexicographic in the loops of the schedule, the same on every target; lanes are added last, by a fixed tree.
+ */
+#include "codegen/walk.h"
+#include <string.h>
+
+enum { GROUP_MAX = 8 };
+
+typedef struct Group { /* stages with the same axes share their loops */
+	int stage[GROUP_MAX], n;
+	KSet over, away;
+	int parts[GROUP_MAX];  /* carried values a combination: 1, argmax 2 */
+	bool vector[GROUP_MAX];/* the accumulator is a vector */
+} Group;
+
+static const KStage *stage_of(const Walk *w, const Group *g, int i)
+{
+	return &w->k->stage[g->stage[i]];
+}
+
+static int local_expr(const Walk *w, int stage)
+{
+	for (int i = 0; i < w->k->nexprs; i++) {
+		if (w->k->expr[i].op == K_LOCAL && w->k->expr[i].stage == stage)
+			return i;
+	}
+	return -1;
+}
+
+static bool available(Walk *w, int stage)
+{
+	WalkCombo zero;
+	walk_combo_first(&zero);
+	int x = local_expr(w, stage);
+	return x < 0 || walk_find(w, x, &zero);
+}
+
+/* Does expression x need a local that is neither available nor computable here? */
+static bool waits(Walk *w, int x, KSet bound)
+{
+	const KExpr *k = &w->k->expr[x];
+	if (k->op == K_LOCAL)
+		return !available(w, k->stage) && !(w->k->stage[k->stage].over & ~bound);
+	for (int i = 0; i < 3; i++) {
+		if (k->arg[i] >= 0 && waits(w, k->arg[i], bound))
+			return true;
+	}
+	return false;
+}
+
+void walk_ready(Walk *w, int x)
+{
+	const KExpr *k = &w->k->expr[x];
+	if (k->op == K_LOCAL) {
+		if (!available(w, k->stage) && !(w->k->stage[k->stage].over & ~walk_bound(w)))
+			walk_reduce(w, k->stage);
+		return;
+	}
+	for (int i = 0; i < 3; i++) {
+		if (k->arg[i] >= 0)
+			walk_ready(w, k->arg[i]);
+	}
+	for (int d = 0; k->op == K_LOAD && d < w->k->opnd[k->operand].type.rank; d++) {
+		if (k->at[d].expr >= 0)
+			walk_ready(w, k->at[d].expr);
+	}
+}
+
+/* The stages that can share the loops of `stage`: same axes, same removed axes, nothing to wait for. */
+static Group gather_group(Walk *w, int stage)
+{
+	const KStage *s = &w->k->stage[stage];
+	Group g = {.over = s->over, .away = s->away};
+	for (int i = 0; i < w->k->nstages && g.n < GROUP_MAX; i++) {
+		const KStage *o = &w->k->stage[i];
+		int x = o->kind == S_REDUCE ? local_expr(w, i) : -1;
+		if (x < 0 || !w->needed[x] || o->over != s->over || o->away != s->away)
+			continue;
+		if (i != stage && (available(w, i) || waits(w, o->value, walk_bound(w))))
+			continue;
+		g.stage[g.n] = i;
+		g.parts[g.n] = o->red == RED_argmax ? 2 : 1;
+		g.n++;
+	}
+	return g;
+}
+
+/* ---- start ---- */
+
+static double start_value(KRed red)
+{
+	switch (red) {
+#define RED(name, start, combine) \
+	case RED_##name: \
+		return start;
+#define INFINITY __builtin_inf()
+#include "ir/reduce.def"
+#undef INFINITY
+	case RED_COUNT:
+		break;
+	}
+	ICE("no such reduction");
+}
+
+static void start_group(Walk *w, Group *g, WalkCarry *c)
+{
+	KEmit *e = w->e;
+	int combos = walk_combos(w, g->over);
+	for (int i = 0; i < g->n; i++) {
+		const KStage *s = stage_of(w, g, i);
+		DType t = w->k->expr[s->value].type;
+		g->vector[i] = w->vector >= 0 && ((g->over | g->away) & walk_bit(w->vector));
+		INVARIANT(s->red != RED_argmax || !(g->away & walk_bit(w->vector < 0 ? 31 : w->vector)));
+		for (int j = 0; j < combos; j++) {
+			INVARIANT(c->n + g->parts[i] <= E_MAX_CARRIED);
+			c->v[c->n++] = e->konst(e, t, start_value(s->red), g->vector[i] ? K_LANES : 1);
+			if (g->parts[i] == 2)
+				c->v[c->n++] = e->konst(e, DT_I32, 0, g->vector[i] ? K_LANES : 1);
+		}
+	}
+}
+
+/* ---- one point ---- */
+
+static EVal value_of(Walk *w, const Group *g, int i, int x, const WalkCombo *c)
+{
+	return g->vector[i] ? walk_vector(w, x, c) : walk_value(w, x, c);
+}
+
+/* Lanes beyond the extent of a removed vector axis hold the start value. */
+static EVal mask_lanes(Walk *w, const Group *g, const KStage *s, EVal v, const WalkCombo *c)
+{
+	KEmit *e = w->e;
+	int active = w->vector >= 0 && (g->away & walk_bit(w->vector)) ? walk_active(w, c) : K_LANES;
+	if (active == K_LANES)
+		return v;
+	DType t = w->k->expr[s->value].type;
+	EVal in = e->cmp(e, E_LT, DT_I32, e->lanes(e, DT_I32), e->konst(e, DT_I32, active, K_LANES));
+	return e->ewise(e, EW_select, t, in, v, e->konst(e, t, start_value(s->red), K_LANES));
+}
+
+static bool known_zero(Walk *w, int x, const WalkCombo *c)
+{
+	return w->k->expr[x].op == K_LOAD && walk_cell(w, x, c)->zero;
+}
+
+static EVal step_sum(Walk *w, const Group *g, int i, EVal acc, const WalkCombo *c)
+{
+	const KStage *s = stage_of(w, g, i);
+	const KExpr *x = &w->k->expr[s->value];
+	KEmit *e = w->e;
+	bool partial = w->vector >= 0 && (g->away & walk_bit(w->vector)) && walk_active(w, c) < K_LANES;
+	if (x->op == K_EWISE && x->row == EW_mul && x->type == DT_F32) {
+		if (known_zero(w, x->arg[0], c) || known_zero(w, x->arg[1], c))
+			return acc;
+		if (!partial)
+			return e->ewise(e, EW_fma, DT_F32, value_of(w, g, i, x->arg[0], c), value_of(w, g, i, x->arg[1], c), acc);
+	}
+	if (known_zero(w, s->value, c))
+		return acc;
+	return e->ewise(e, EW_add, x->type, acc, mask_lanes(w, g, s, value_of(w, g, i, s->value, c), c), NULL);
+}
+
+/* s < v || v != v: the condition under which the newcomer wins. */
+static EVal wins(KEmit *e, DType t, EVal s, EVal v)
+{
+	EVal less = e->cmp(e, E_LT, t, s, v);
+	if (t != DT_F32 && t != DT_F64)
+		return less;
+	EVal nan = e->cmp(e, E_NE, t, v, v);
+	EVal one = e->konst(e, DT_BOOL, 1, e->width(e, v));
+	return e->ewise(e, EW_select, DT_BOOL, less, one, nan);
+}
+
+/* Row-major number of the point among the removed axes. */
+static EVal away_number(Walk *w, const Group *g, const WalkCombo *c)
+{
+	KEmit *e = w->e;
+	EVal n = e->i64(e, 0);
+	for (int a = 0; a < w->k->naxes; a++) {
+		if (!(g->away & walk_bit(a)))
+			continue;
+		n = e->iadd(e, e->imul(e, n, e->i64(e, w->k->axis[a].extent)), walk_axis_point(w, a, c));
+	}
+	return e->from_i64(e, n, DT_I32);
+}
+
+static void step_max(Walk *w, const Group *g, int i, EVal *acc, const WalkCombo *c)
+{
+	KEmit *e = w->e;
+	const KStage *s = stage_of(w, g, i);
+	DType t = w->k->expr[s->value].type;
+	EVal v = mask_lanes(w, g, s, value_of(w, g, i, s->value, c), c);
+	EVal win = wins(e, t, acc[0], v);
+	if (s->red == RED_argmax) {
+		/* the first NaN stays: a later one must not win against it */
+		EVal number = away_number(w, g, c);
+		EVal keeps = e->cmp(e, E_NE, t, acc[0], acc[0]);
+		win = e->ewise(e, EW_select, DT_BOOL, keeps, e->konst(e, DT_BOOL, 0, e->width(e, v)), win);
+		acc[1] = e->ewise(e, EW_select, DT_I32, win, g->vector[i] ? e->splat(e, number) : number, acc[1]);
+	}
+	acc[0] = e->ewise(e, EW_select, t, win, v, acc[0]);
+}
+
+/* Every combination of the tile, removed axes outermost among equals as the schedule has them. */
+static void group_body(Walk *w, WalkCarry *c, void *arg)
+{
+	const Group *g = arg;
+	int combos = walk_combos(w, g->over);
+	for (int i = 0; i < g->n; i++)
+		walk_ready(w, stage_of(w, g, i)->value);
+	WalkCombo away;
+	walk_combo_first(&away);
+	do {
+		int at = 0;
+		for (int i = 0; i < g->n; i++) {
+			WalkCombo p = away;
+			for (int j = 0; j < combos; j++, at += g->parts[i]) {
+				if (stage_of(w, g, i)->red == RED_sum)
+					c->v[at] = step_sum(w, g, i, c->v[at], &p);
+				else
+					step_max(w, g, i, &c->v[at], &p);
+				walk_combo_next(w, g->over, &p);
+			}
+		}
+	} while (walk_combo_next(w, g->away, &away));
+}
+
+/* ---- end ---- */
+
+static void finish_group(Walk *w, const Group *g, const WalkCarry *c)
+{
+	KEmit *e = w->e;
+	int at = 0;
+	bool across = w->vector >= 0 && (g->away & walk_bit(w->vector));
+	for (int i = 0; i < g->n; i++) {
+		const KStage *s = stage_of(w, g, i);
+		DType t = w->k->expr[s->value].type;
+		int x = local_expr(w, g->stage[i]);
+		WalkCombo p;
+		walk_combo_first(&p);
+		do {
+			EVal v = c->v[at + g->parts[i] - 1];
+			if (across)
+				v = e->reduce(e, t, s->red, v);
+			walk_record(w, x, &p, v);
+			at += g->parts[i];
+		} while (walk_combo_next(w, g->over, &p));
+	}
+}
+
+/* ---- edges: clip the trips of a removed axis to those that read inside ---- */
+
+/* Index of dimension d is ±axis + rest, rest one value for the whole tile? */
+static bool clippable(const Walk *w, const KIndex *at, int axis)
+{
+	if ((at->coef[axis] != 1 && at->coef[axis] != -1) || at->expr >= 0)
+		return false;
+	for (int a = 0; a < w->k->naxes; a++) {
+		if (a != axis && at->coef[a] && (!w->axis[a].bound || w->axis[a].copies > 1 || a == w->vector))
+			return false;
+	}
+	return true;
+}
+
+static bool looped_by_one(const Walk *w, int axis)
+{
+	for (int i = 0; i < w->k->sched.nloops; i++) {
+		const KLoop *l = &w->k->sched.loop[i];
+		if (l->axis == axis && (l->level != L_LOOP || l->step != 1))
+			return false;
+	}
+	return w->k->axis[axis].ext == EXT_CONST && axis != w->part_axis;
+}
+
+/* A point where the product's EDGE_ZERO factor lies outside adds zero: leave those trips out. */
+static void clip_axis(Walk *w, int x, int d, int axis)
+{
+	KEmit *e = w->e;
+	const KExpr *l = &w->k->expr[x];
+	KIndex rest = l->at[d];
+	int64_t extent = w->k->opnd[l->operand].type.dim[d];
+	int sign = rest.coef[axis];
+	EVal r = e->i64(e, rest.c0);
+	for (int a = 0; a < w->k->naxes; a++) {
+		if (a != axis && rest.coef[a])
+			r = e->iadd(e, r, e->imul(e, w->axis[a].base, e->i64(e, rest.coef[a])));
+	}
+	EVal zero = e->i64(e, 0), trips = e->i64(e, w->k->axis[axis].extent);
+	EVal from = sign > 0 ? e->isub(e, zero, r) : e->isub(e, r, e->i64(e, extent - 1));
+	EVal to = sign > 0 ? e->isub(e, e->i64(e, extent), r) : e->iadd(e, r, e->i64(e, 1));
+	w->axis[axis].from = e->imax(e, from, zero);
+	w->axis[axis].to = e->imin(e, to, trips);
+	w->proved[x] |= (uint8_t)(1 << d);
+}
+
+/* Extents known without loops: no clipping where the whole axis stays inside anyway. */
+static bool always_inside(const Walk *w, const KIndex *at, int axis, int64_t extent)
+{
+	int64_t lo = at->c0, hi = at->c0;
+	for (int a = 0; a < w->k->naxes; a++) {
+		int64_t f = at->coef[a];
+		int64_t low = a == axis ? 0 : w->axis[a].lo, high = a == axis ? w->k->axis[a].extent - 1 : w->axis[a].hi;
+		if (f) {
+			lo += f > 0 ? f * low : f * high;
+			hi += f > 0 ? f * high : f * low;
+		}
+	}
+	return lo >= 0 && hi < extent;
+}
+
+static void clip_factor(Walk *w, const Group *g, int x)
+{
+	const KExpr *l = &w->k->expr[x];
+	if (l->op != K_LOAD || l->edge != EDGE_ZERO)
+		return;
+	const KOperand *o = &w->k->opnd[l->operand];
+	for (int d = 0; d < o->type.rank; d++) {
+		for (int a = 0; a < w->k->naxes; a++) {
+			if (!(g->away & walk_bit(a)) || w->axis[a].from || !looped_by_one(w, a) || !clippable(w, &l->at[d], a))
+				continue;
+			if (!always_inside(w, &l->at[d], a, o->type.dim[d]))
+				clip_axis(w, x, d, a);
+			break;
+		}
+	}
+}
+
+static void clip_group(Walk *w, const Group *g)
+{
+	if (g->n != 1 || stage_of(w, g, 0)->red != RED_sum)
+		return;
+	const KExpr *x = &w->k->expr[stage_of(w, g, 0)->value];
+	if (x->op == K_LOAD) {
+		clip_factor(w, g, stage_of(w, g, 0)->value);
+	} else if (x->op == K_EWISE && x->row == EW_mul) {
+		clip_factor(w, g, x->arg[0]);
+		clip_factor(w, g, x->arg[1]);
+	}
+}
+
+void walk_reduce(Walk *w, int stage)
+{
+	for (int i = 0; i < w->k->nstages; i++) {
+		if (i == stage)
+			walk_ready(w, w->k->stage[i].value);
+	}
+	Group g = gather_group(w, stage);
+	for (int i = 0; i < g.n; i++)
+		walk_ready(w, stage_of(w, &g, i)->value);
+	WalkCarry c = {.n = 0};
+	start_group(w, &g, &c);
+	uint8_t proved[256];
+	INVARIANT(w->k->nexprs <= (int)sizeof proved);
+	memcpy(proved, w->proved, (size_t)w->k->nexprs);
+	clip_group(w, &g);
+	walk_nest(w, g.away, &c, group_body, &g);
+	memcpy(w->proved, proved, (size_t)w->k->nexprs);
+	finish_group(w, &g, &c);
+}
