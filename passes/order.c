@@ -1,0 +1,311 @@
+/* order.c -- the tree of each entry: which kernels run together, and what runs in parallel
+ *
+ * in:   kernels in an order that respects dependences      out: entry->item; kernels in the order in which they run
+ *
+ * Kernels that work sample by sample and feed each other only within a sample join one phase: `part n/rows { step n/1 … }`,
+ * depth first, so that a picture's intermediate values are used while they are in the cache. A heavy kernel that is not
+ * like that is cut along one of its own axes. What is light runs in one part, with its neighbours. A phase ends in a barrier.
+ * Parts depend on the planned maximum of samples and on shapes, never on the number of threads.
+ */
+#include "passes/passes.h"
+#include "passes/rewrite.h"
+#include <string.h>
+
+enum { LIGHT_POINTS = 32768, AXIS_PARTS = 16, AXIS_GRAIN = 32, RESIDENT_BYTES = 64 << 10, REUSE = 8 };
+
+typedef enum Class { BY_SAMPLE, BY_AXIS, LIGHT } Class;
+
+typedef struct Order {
+	IrModule *m;
+	Arena *scratch;
+	KEntry *e;
+	Class *class;
+	bool *light;         /* may run with others, but is not worth parts of its own */
+	int *axis;           /* BY_AXIS: which */
+	bool *placed, *here; /* in an earlier phase; in the phase being filled */
+	int **pred, *npred;  /* what must run before a kernel */
+	int *list, nlist;    /* kernels in their final order */
+} Order;
+
+/* ---- what kind of work ---- */
+
+/* Points of the largest stage with all samples. */
+static double points(const Kernel *k, int32_t max_n)
+{
+	double most = 0;
+	for (int i = 0; i < k->nstages; i++) {
+		double p = 1;
+		for (int a = 0; a < k->naxes; a++) {
+			if ((k->stage[i].over | k->stage[i].away) >> a & 1)
+				p *= k->axis[a].ext == EXT_N ? max_n : k->axis[a].extent;
+		}
+		most = p > most ? p : most;
+	}
+	return most;
+}
+
+/* A contraction that uses each element of its shared operands only a few times a sample should see all samples at once. */
+static bool wants_all_samples(const KProgram *p, const Kernel *k)
+{
+	int64_t bytes = 0;
+	for (int i = 0; i < k->nopnds; i++) {
+		const IrType *t = &k->opnd[i].type;
+		if (k->opnd[i].mode == M_IN && !ir_batched(t) && p->buffer[k->opnd[i].buf].cls != B_PARTIAL)
+			bytes += ir_elems(t, 1) * dtype_size(t->dtype);
+	}
+	return k->contraction && bytes > RESIDENT_BYTES && k->flops < bytes * REUSE;
+}
+
+/* The parallel axis to cut: not the one that is contiguous in the result where there is another. */
+static int cut_axis(const Kernel *k)
+{
+	int best = -1;
+	int64_t best_score = 0;
+	for (int a = 0; a < k->naxes; a++) {
+		if (!(k->par >> a & 1) || k->axis[a].ext != EXT_CONST || k->axis[a].extent < 2 * AXIS_GRAIN)
+			continue;
+		int64_t score = k->axis[a].extent;
+		for (int i = 0; i < k->nstages; i++) {
+			const KStage *s = &k->stage[i];
+			if (s->kind != S_REDUCE && s->at[k->opnd[s->operand].type.rank - 1].coef[a])
+				score /= 64;
+		}
+		if (best < 0 || score > best_score)
+			best = a, best_score = score;
+	}
+	return best;
+}
+
+static void classify(Order *o, int i)
+{
+	const Kernel *k = o->e->kernel[i];
+	o->light[i] = points(k, o->m->max_n) < LIGHT_POINTS;
+	o->axis[i] = -1;
+	if (runs_by_sample(k) && !wants_all_samples(o->m->program, k)) {
+		o->class[i] = BY_SAMPLE;
+		return;
+	}
+	o->axis[i] = o->light[i] ? -1 : cut_axis(k);
+	o->class[i] = o->axis[i] >= 0 ? BY_AXIS : LIGHT;
+}
+
+/* ---- dependences ---- */
+
+static bool touches(const Kernel *k, int buf, bool write)
+{
+	for (int i = 0; i < k->nopnds; i++) {
+		if (k->opnd[i].buf == buf && (write ? k->opnd[i].mode != M_IN : k->opnd[i].mode == M_IN || k->opnd[i].mode == M_INOUT))
+			return true;
+	}
+	return false;
+}
+
+/* Must a run before b (a stands earlier in the list)? What a writes is read, or written again, by b; or b overwrites what a reads. */
+static bool before(const Kernel *a, const Kernel *b)
+{
+	for (int i = 0; i < b->nopnds; i++) {
+		int buf = b->opnd[i].buf;
+		bool b_writes = b->opnd[i].mode != M_IN;
+		if (touches(a, buf, true) || (b_writes && touches(a, buf, false)))
+			return true;
+	}
+	return false;
+}
+
+static bool is_samples(const Kernel *k, const KIndex *at)
+{
+	KIndex want = k_index_axis(sample_axis(k));
+	return at->expr < 0 && at->c0 == 0 && !memcmp(at->coef, want.coef, sizeof want.coef);
+}
+
+/* Every access of k to buf is to the sample that runs. */
+static bool within_sample(const Kernel *k, int buf)
+{
+	for (int i = 0; i < k->nexprs; i++) {
+		const KExpr *x = &k->expr[i];
+		if (x->op == K_LOAD && k->opnd[x->operand].buf == buf &&
+		    (!ir_batched(&k->opnd[x->operand].type) || !is_samples(k, &x->at[0])))
+			return false;
+	}
+	for (int i = 0; i < k->nstages; i++) {
+		const KStage *s = &k->stage[i];
+		if (s->kind != S_REDUCE && k->opnd[s->operand].buf == buf &&
+		    (!ir_batched(&k->opnd[s->operand].type) || !is_samples(k, &s->at[0])))
+			return false;
+	}
+	return true;
+}
+
+/* May b follow a inside one step? Whatever they share, they share within the sample. */
+static bool aligned(const Kernel *a, const Kernel *b)
+{
+	for (int i = 0; i < b->nopnds; i++) {
+		int buf = b->opnd[i].buf;
+		bool conflict = touches(a, buf, true) || (b->opnd[i].mode != M_IN && touches(a, buf, false));
+		if (conflict && !(within_sample(a, buf) && within_sample(b, buf)))
+			return false;
+	}
+	return true;
+}
+
+static void find_preds(Order *o, int i)
+{
+	o->pred[i] = NEWN(o->scratch, int, i + 1);
+	for (int j = 0; j < i; j++) {
+		if (before(o->e->kernel[j], o->e->kernel[i]))
+			o->pred[i][o->npred[i]++] = j;
+	}
+}
+
+/* Kernel i may join the phase: everything before it has run, or runs in this phase and step_ok. */
+static bool may_join(const Order *o, int i, bool by_sample)
+{
+	for (int p = 0; p < o->npred[i]; p++) {
+		int j = o->pred[i][p];
+		if (o->placed[j])
+			continue;
+		if (!o->here[j])
+			return false;
+		if (by_sample && !aligned(o->e->kernel[j], o->e->kernel[i]))
+			return false;
+	}
+	return true;
+}
+
+/* ---- phases ---- */
+
+static KItem *run_items(Order *o, int n)
+{
+	KItem *item = NEWN(o->m->arena, KItem, n + 1);
+	for (int i = 0; i < n; i++)
+		item[i] = (KItem){.kind = I_RUN, .kernel = o->nlist + i, .axis = -1};
+	return item;
+}
+
+/* Points of a part: a multiple of the grain, about AXIS_PARTS parts. */
+static int32_t cut_size(int32_t extent)
+{
+	int32_t size = (extent + AXIS_PARTS - 1) / AXIS_PARTS;
+	return (size + AXIS_GRAIN - 1) / AXIS_GRAIN * AXIS_GRAIN;
+}
+
+static void close_phase(Order *o, Class class, const int *kernel, int n)
+{
+	KItem *body = run_items(o, n), item = {.kind = I_PART, .axis = -1, .body = body, .nbody = n};
+	if (class == BY_AXIS) {
+		item.axis = o->axis[kernel[0]];
+		item.size = cut_size(o->e->kernel[kernel[0]]->axis[item.axis].extent);
+	} else if (class == BY_SAMPLE) {
+		item.size = part_rows(o->m->max_n);
+		if (n > 1) {
+			item.body = NEW(o->m->arena, KItem);
+			item.body[0] = (KItem){.kind = I_STEP, .axis = -1, .size = 1, .body = body, .nbody = n};
+			item.nbody = 1;
+		}
+	} else {
+		item.size = o->m->max_n;
+	}
+	o->e->item[o->e->nitems++] = item;
+	for (int i = 0; i < n; i++) {
+		o->list[o->nlist++] = kernel[i];
+		o->here[kernel[i]] = false;
+		o->placed[kernel[i]] = true;
+	}
+}
+
+static bool adds_partials(const KProgram *p, const Kernel *k)
+{
+	for (int i = 0; i < k->nopnds; i++) {
+		if (k->opnd[i].mode == M_ADD && p->buffer[k->opnd[i].buf].cls == B_PARTIAL)
+			return true;
+	}
+	return false;
+}
+
+/* Fills a phase from kernel `first` on with all later ones that fit. */
+static void fill_phase(Order *o, int first, bool split)
+{
+	int *kernel = NEWN(o->scratch, int, o->e->nkernels), n = 0;
+	const Kernel *f = o->e->kernel[first];
+	Class class = o->class[first];
+	for (int i = first; i < o->e->nkernels; i++) {
+		const Kernel *k = o->e->kernel[i];
+		bool fits = i == first;
+		if (i > first && !split && !o->placed[i] && k->update == f->update) {
+			if (class == BY_SAMPLE)
+				fits = o->class[i] == BY_SAMPLE && may_join(o, i, true);
+			else if (class == LIGHT)
+				fits = (o->class[i] == LIGHT || (o->light[i] && o->class[i] == BY_SAMPLE)) &&
+				       !adds_partials(o->m->program, k) && may_join(o, i, false);
+		}
+		if (fits) {
+			kernel[n++] = i;
+			o->here[i] = true;
+		}
+	}
+	close_phase(o, class, kernel, n);
+}
+
+/* A phase of light work by sample alone is not worth its parts. */
+static void settle(Order *o, int first)
+{
+	if (o->class[first] != BY_SAMPLE || !o->light[first] || adds_partials(o->m->program, o->e->kernel[first]))
+		return;
+	for (int i = first + 1; i < o->e->nkernels; i++) {
+		if (!o->placed[i] && o->class[i] == BY_SAMPLE && !o->light[i] && !o->e->kernel[i]->update && may_join(o, i, true))
+			return;
+	}
+	o->class[first] = LIGHT;
+}
+
+/* The first kernel that can run now; updates only when nothing else is left. */
+static int next_kernel(const Order *o)
+{
+	for (int updates = 0; updates < 2; updates++) {
+		for (int i = 0; i < o->e->nkernels; i++) {
+			if (!o->placed[i] && o->e->kernel[i]->update == (updates == 1) && may_join(o, i, false))
+				return i;
+		}
+	}
+	return -1;
+}
+
+static void order_entry(Order *o, bool split)
+{
+	int n = o->e->nkernels;
+	o->class = NEWN(o->scratch, Class, n + 1);
+	o->light = NEWN(o->scratch, bool, n + 1);
+	o->axis = NEWN(o->scratch, int, n + 1);
+	o->placed = NEWN(o->scratch, bool, n + 1);
+	o->here = NEWN(o->scratch, bool, n + 1);
+	o->list = NEWN(o->scratch, int, n + 1);
+	o->nlist = 0;
+	o->e->item = NEWN(o->m->arena, KItem, n + 1);
+	o->e->nitems = 0;
+	o->pred = NEWN(o->scratch, int *, n + 1);
+	o->npred = NEWN(o->scratch, int, n + 1);
+	for (int i = 0; i < n; i++) {
+		classify(o, i);
+		find_preds(o, i);
+	}
+	while (o->nlist < n) {
+		int first = next_kernel(o);
+		INVARIANT(first >= 0);
+		if (!split)
+			settle(o, first);
+		fill_phase(o, first, split);
+	}
+	Kernel **sorted = NEWN(o->m->arena, Kernel *, n + 1);
+	for (int i = 0; i < n; i++)
+		sorted[i] = o->e->kernel[o->list[i]];
+	o->e->kernel = sorted;
+}
+
+bool pass_order(IrModule *m, PassCx *cx)
+{
+	for (int i = 0; i < m->program->nentries; i++) {
+		Order o = {.m = m, .scratch = cx->scratch, .e = &m->program->entry[i]};
+		order_entry(&o, cx->split_phases);
+	}
+	return true;
+}
