@@ -9,7 +9,9 @@ found=$(
 		[ "$lines" -le 900 ] || echo "$f: $lines lines, 900 allowed"
 		head -n 1 "$f" | grep -qE "^/\* $(basename "$f") -- " || echo "$f: the first line is not /* $(basename "$f") -- purpose"
 	done
-	for f in $files; do basename "$f"; done | sort | uniq -d | sed 's/^/two files are called /'
+	# A test may have the name of what it tests.
+	for f in $files; do echo "$f"; done | grep -v '^tests/' | sed 's|.*/||' | sort | uniq -d | sed 's/^/two files are called /'
+	for f in $files; do echo "$f"; done | grep '^tests/' | sed 's|.*/||' | sort | uniq -d | sed 's/^/two tests are called /'
 	for f in $files; do echo "$f"; done | grep -E '/(utils?|common|misc|helpers?)\.[ch]$' | sed 's/$/: a name that says nothing/'
 	if command -v ctags >/dev/null && ctags --version | grep -q Universal; then
 		ctags -f - --languages=C --kinds-C=f --fields=+ne $files | awk -F '\t' '
