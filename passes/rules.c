@@ -59,8 +59,10 @@ bool rules_run(IrModule *m, Rule *const *rules)
  * the gradient of f is zero. */
 static IrNode *monotone_after_pool(IrEntry *e, IrNode *n)
 {
+	if (n->op != OP_maxpool)
+		return NULL;
 	IrNode *f = n->in[0];
-	if (n->op != OP_maxpool || !ir_has(f, EWISE | MONOTONE) || f->nin != 1 || f->nuse > 1)
+	if (!ir_has(f, EWISE | MONOTONE) || f->nin != 1 || f->nuse > 1)
 		return NULL;
 	IrNode *pool = ir_node(e, NULL, n->op, n->loc, 1, f->in, &n->attr, NULL);
 	IrNode *by = ir_node(e, NULL, f->op, f->loc, 1, &pool, &f->attr, NULL);
