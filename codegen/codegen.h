@@ -26,11 +26,18 @@ typedef struct CgOptions {
 CgModule *cg_build(const IrModule *m, const CgOptions *o, Diag *d); /* after the last pass; NULL: reported */
 void cg_free(CgModule *c);
 
+/* The same in parts, for tests and measurements: an empty module, the table that writes into it (emit.h), and where the
+ * functions that are not internal came to lie. */
+struct KEmit;
+CgModule *cg_new(const char *name, const CgOptions *o, Diag *d);
+struct KEmit *cg_emitter(CgModule *c);
+
 typedef enum CgKind { CG_LLVM, CG_ASM, CG_OBJ } CgKind;
 bool cg_emit(CgModule *c, CgKind kind, const char *path, Diag *d);  /* path "-": stdout */
 
 CgJit *cg_jit(CgModule *c, Diag *d); /* takes c over */
-const RtModel *cg_jit_model(const CgJit *j);
+const RtModel *cg_jit_model(const CgJit *j); /* NULL for a module of cg_new */
+void *cg_jit_symbol(const CgJit *j, const char *name); /* NULL if there is none */
 void cg_jit_free(CgJit *j);
 
 typedef struct CgLink {

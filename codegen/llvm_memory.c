@@ -1,0 +1,147 @@
+/* llvm_memory.c -- the emit table on the LLVM C API: loads, stores, gathers
+ *
+ * An address is base, plus an i64 element index in one inbounds step, plus a constant in a second one, which x86 folds into
+ * the displacement. A vector with `active` < K_LANES touches only its first `active` elements. Bools are one byte, 0 or 1.
+ */
+#include "codegen/llvm_build.h"
+
+static LLVMValueRef step(LlvmBuild *b, LLVMTypeRef elem, LLVMValueRef base, LLVMValueRef index)
+{
+	if (LLVMIsAConstantInt(index) && LLVMConstIntGetSExtValue(index) == 0)
+		return base;
+	return LLVMBuildInBoundsGEP2(b->b, elem, base, &index, 1, "");
+}
+
+static LLVMValueRef address(LlvmBuild *b, DType t, LLVMValueRef base, LLVMValueRef at, int64_t off)
+{
+	if (LLVMIsAConstantInt(at)) {
+		off += LLVMConstIntGetSExtValue(at);
+		at = LLVMConstInt(b->i64, 0, 0);
+	}
+	LLVMValueRef p = step(b, b->memory[t], base, at);
+	return step(b, b->memory[t], p, LLVMConstInt(b->i64, (unsigned long long)off, 1));
+}
+
+static LLVMTypeRef memory_vector(LlvmBuild *b, DType t)
+{
+	return LLVMVectorType(b->memory[t], K_LANES);
+}
+
+static LLVMValueRef lane_mask(LlvmBuild *b, int active)
+{
+	LLVMValueRef bit[K_LANES];
+	for (int i = 0; i < K_LANES; i++)
+		bit[i] = LLVMConstInt(b->elem[DT_BOOL], i < active, 0);
+	return LLVMConstVector(bit, K_LANES);
+}
+
+/* memory form to value form and back */
+static LLVMValueRef from_memory(LlvmBuild *b, DType t, LLVMValueRef v)
+{
+	if (t != DT_BOOL)
+		return v;
+	return LLVMBuildICmp(b->b, LLVMIntNE, v, LLVMConstNull(LLVMTypeOf(v)), "");
+}
+
+static LLVMValueRef to_memory(LlvmBuild *b, DType t, LLVMValueRef v)
+{
+	if (t != DT_BOOL)
+		return v;
+	return LLVMBuildZExt(b->b, v, llvm_is_vector(v) ? memory_vector(b, t) : b->i8, "");
+}
+
+static LLVMValueRef align_value(LlvmBuild *b, DType t)
+{
+	return LLVMConstInt(b->i32, (unsigned long long)dtype_size(t), 0);
+}
+
+static EVal load(KEmit *e, DType t, EVal base, EVal at, int64_t off)
+{
+	LlvmBuild *b = lb(e);
+	LLVMValueRef v = LLVMBuildLoad2(b->b, b->memory[t], address(b, t, base, at, off), "");
+	LLVMSetAlignment(v, (unsigned)dtype_size(t));
+	return from_memory(b, t, v);
+}
+
+static void store(KEmit *e, DType t, EVal v, EVal base, EVal at, int64_t off)
+{
+	LlvmBuild *b = lb(e);
+	LLVMValueRef s = LLVMBuildStore(b->b, to_memory(b, t, v), address(b, t, base, at, off));
+	LLVMSetAlignment(s, (unsigned)dtype_size(t));
+}
+
+static EVal load_vec(KEmit *e, DType t, EVal base, EVal at, int64_t off, int active)
+{
+	LlvmBuild *b = lb(e);
+	LLVMTypeRef type = memory_vector(b, t);
+	LLVMValueRef p = address(b, t, base, at, off);
+	INVARIANT(active > 0 && active <= K_LANES);
+	if (active == K_LANES) {
+		LLVMValueRef v = LLVMBuildLoad2(b->b, type, p, "");
+		LLVMSetAlignment(v, (unsigned)dtype_size(t));
+		return from_memory(b, t, v);
+	}
+	LLVMTypeRef over[] = {type, b->ptr};
+	LLVMValueRef arg[] = {p, align_value(b, t), lane_mask(b, active), LLVMConstNull(type)};
+	return from_memory(b, t, llvm_intrinsic(b, "llvm.masked.load", 2, over, 4, arg));
+}
+
+static void store_vec(KEmit *e, DType t, EVal v, EVal base, EVal at, int64_t off, int active)
+{
+	LlvmBuild *b = lb(e);
+	LLVMValueRef value = to_memory(b, t, v), p = address(b, t, base, at, off);
+	INVARIANT(active > 0 && active <= K_LANES);
+	if (active == K_LANES) {
+		LLVMSetAlignment(LLVMBuildStore(b->b, value, p), (unsigned)dtype_size(t));
+		return;
+	}
+	LLVMTypeRef over[] = {memory_vector(b, t), b->ptr};
+	LLVMValueRef arg[] = {value, p, align_value(b, t), lane_mask(b, active)};
+	llvm_intrinsic(b, "llvm.masked.store", 2, over, 4, arg);
+}
+
+/* Scalar base and an i32 index vector: the form that becomes one gather instruction where there is one. */
+static LLVMValueRef lane_address(LlvmBuild *b, DType t, LLVMValueRef base, LLVMValueRef index, int64_t off)
+{
+	LLVMValueRef p = address(b, t, base, LLVMConstInt(b->i64, 0, 0), off);
+	return LLVMBuildInBoundsGEP2(b->b, b->memory[t], p, &index, 1, "");
+}
+
+static EVal gather(KEmit *e, DType t, EVal base, EVal lane_index, int64_t off, int active)
+{
+	LlvmBuild *b = lb(e);
+	LLVMTypeRef type = memory_vector(b, t);
+	LLVMTypeRef over[] = {type, LLVMVectorType(b->ptr, K_LANES)};
+	LLVMValueRef arg[] = {lane_address(b, t, base, lane_index, off), align_value(b, t), lane_mask(b, active),
+	                      LLVMConstNull(type)};
+	return from_memory(b, t, llvm_intrinsic(b, "llvm.masked.gather", 2, over, 4, arg));
+}
+
+static void scatter(KEmit *e, DType t, EVal v, EVal base, EVal lane_index, int64_t off, int active)
+{
+	LlvmBuild *b = lb(e);
+	LLVMTypeRef over[] = {memory_vector(b, t), LLVMVectorType(b->ptr, K_LANES)};
+	LLVMValueRef arg[] = {to_memory(b, t, v), lane_address(b, t, base, lane_index, off), align_value(b, t),
+	                      lane_mask(b, active)};
+	llvm_intrinsic(b, "llvm.masked.scatter", 2, over, 4, arg);
+}
+
+static void prefetch(KEmit *e, EVal base, EVal at, int64_t off, DType t)
+{
+	enum { READ = 0, KEEP = 3, DATA = 1 };
+	LlvmBuild *b = lb(e);
+	LLVMValueRef arg[] = {address(b, t, base, at, off), LLVMConstInt(b->i32, READ, 0), LLVMConstInt(b->i32, KEEP, 0),
+	                      LLVMConstInt(b->i32, DATA, 0)};
+	llvm_intrinsic(b, "llvm.prefetch", 1, &b->ptr, 4, arg);
+}
+
+void llvm_memory_rows(KEmit *e)
+{
+	e->load = load;
+	e->load_vec = load_vec;
+	e->gather = gather;
+	e->store = store;
+	e->store_vec = store_vec;
+	e->scatter = scatter;
+	e->prefetch = prefetch;
+}

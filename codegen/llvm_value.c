@@ -1,0 +1,342 @@
+/* llvm_value.c -- the emit table on the LLVM C API: arithmetic on scalars and vectors of K_LANES lanes
+ *
+ * Each row of ewise.def here is one or a few instructions with exactly its meaning, NaN and signed zero included; no
+ * fast-math flag is ever set. A vector is one LLVM vector of K_LANES lanes on every target: LLVM splits it where registers
+ * are narrower, so that results do not depend on the target.
+ */
+#include "codegen/llvm_build.h"
+
+static bool is_float(DType t)
+{
+	return t == DT_F32 || t == DT_F64;
+}
+
+static bool is_unsigned(DType t)
+{
+	return t == DT_U32 || t == DT_U8 || t == DT_BOOL;
+}
+
+static LLVMValueRef zero_like(LLVMValueRef v)
+{
+	return LLVMConstNull(LLVMTypeOf(v));
+}
+
+static int lanes_of(LLVMValueRef v)
+{
+	return llvm_is_vector(v) ? (int)LLVMGetVectorSize(LLVMTypeOf(v)) : 1;
+}
+
+LLVMValueRef llvm_splat(LlvmBuild *b, LLVMValueRef scalar)
+{
+	LLVMTypeRef t = LLVMVectorType(LLVMTypeOf(scalar), K_LANES);
+	if (LLVMIsConstant(scalar)) {
+		LLVMValueRef lane[K_LANES];
+		for (int i = 0; i < K_LANES; i++)
+			lane[i] = scalar;
+		return LLVMConstVector(lane, K_LANES);
+	}
+	LLVMValueRef one = LLVMBuildInsertElement(b->b, LLVMGetPoison(t), scalar, LLVMConstInt(b->i64, 0, 0), "");
+	return LLVMBuildShuffleVector(b->b, one, LLVMGetPoison(t), LLVMConstNull(LLVMVectorType(b->i32, K_LANES)), "");
+}
+
+static LLVMValueRef constant(LlvmBuild *b, DType t, double v)
+{
+	if (is_float(t))
+		return LLVMConstReal(b->elem[t], v);
+	return LLVMConstInt(b->elem[t], (unsigned long long)(int64_t)v, 1);
+}
+
+static LLVMValueRef constant_like(LlvmBuild *b, DType t, double v, LLVMValueRef like)
+{
+	LLVMValueRef c = constant(b, t, v);
+	return llvm_is_vector(like) ? llvm_splat(b, c) : c;
+}
+
+static EVal konst(KEmit *e, DType t, double v, int lanes)
+{
+	LLVMValueRef c = constant(lb(e), t, v);
+	return lanes == 1 ? c : llvm_splat(lb(e), c);
+}
+
+static EVal splat(KEmit *e, EVal scalar)
+{
+	return llvm_splat(lb(e), scalar);
+}
+
+static EVal lanes(KEmit *e, DType t)
+{
+	LLVMValueRef lane[K_LANES];
+	for (int i = 0; i < K_LANES; i++)
+		lane[i] = constant(lb(e), t, i);
+	return LLVMConstVector(lane, K_LANES);
+}
+
+static EVal extract(KEmit *e, EVal v, int lane)
+{
+	return LLVMBuildExtractElement(lb(e)->b, v, LLVMConstInt(lb(e)->i64, (unsigned)lane, 0), "");
+}
+
+static EVal insert(KEmit *e, EVal v, EVal scalar, int lane)
+{
+	return LLVMBuildInsertElement(lb(e)->b, v, scalar, LLVMConstInt(lb(e)->i64, (unsigned)lane, 0), "");
+}
+
+static int width(KEmit *e, EVal v)
+{
+	(void)e;
+	return lanes_of(v);
+}
+
+/* ---- comparing and choosing ---- */
+static LLVMValueRef compare(LlvmBuild *b, ECmp c, DType t, LLVMValueRef x, LLVMValueRef y)
+{
+	static const LLVMRealPredicate real[] = {LLVMRealOLT, LLVMRealOLE, LLVMRealOEQ, LLVMRealUNE, LLVMRealOGT,
+	                                         LLVMRealOGE};
+	static const LLVMIntPredicate sign[] = {LLVMIntSLT, LLVMIntSLE, LLVMIntEQ, LLVMIntNE, LLVMIntSGT, LLVMIntSGE};
+	static const LLVMIntPredicate plain[] = {LLVMIntULT, LLVMIntULE, LLVMIntEQ, LLVMIntNE, LLVMIntUGT, LLVMIntUGE};
+	if (is_float(t))
+		return LLVMBuildFCmp(b->b, real[c], x, y, "");
+	return LLVMBuildICmp(b->b, is_unsigned(t) ? plain[c] : sign[c], x, y, "");
+}
+
+static EVal cmp(KEmit *e, ECmp c, DType t, EVal x, EVal y)
+{
+	return compare(lb(e), c, t, x, y);
+}
+
+/* x != 0, for a value of any dtype */
+static LLVMValueRef truth(LlvmBuild *b, LLVMValueRef x)
+{
+	LLVMTypeRef t = LLVMTypeOf(x), elem = llvm_is_vector(x) ? LLVMGetElementType(t) : t;
+	if (elem == b->elem[DT_BOOL])
+		return x;
+	bool real = elem == b->elem[DT_F32] || elem == b->elem[DT_F64];
+	return compare(b, E_NE, real ? DT_F64 : DT_I32, x, zero_like(x));
+}
+
+static LLVMValueRef choose(LlvmBuild *b, LLVMValueRef c, LLVMValueRef x, LLVMValueRef y)
+{
+	return LLVMBuildSelect(b->b, c, x, y, "");
+}
+
+/* a < b ? b : a, which x86 has as one instruction: a NaN in a passes, one in b does not. */
+static LLVMValueRef maximum(LlvmBuild *b, DType t, LLVMValueRef x, LLVMValueRef y)
+{
+	return choose(b, compare(b, E_LT, t, x, y), y, x);
+}
+
+static LLVMValueRef sign_of(LlvmBuild *b, DType t, LLVMValueRef x)
+{
+	LLVMValueRef zero = zero_like(x), up = constant_like(b, t, 1, x);
+	LLVMValueRef low = is_unsigned(t) ? zero : constant_like(b, t, -1, x);
+	return choose(b, compare(b, E_GT, t, x, zero), up, choose(b, compare(b, E_LT, t, x, zero), low, zero));
+}
+
+/* ---- casts ---- */
+static LLVMValueRef saturate(LlvmBuild *b, LLVMValueRef v, DType to)
+{
+	LLVMTypeRef over[] = {llvm_type(b, to, llvm_is_vector(v)), LLVMTypeOf(v)};
+	return llvm_intrinsic(b, is_unsigned(to) ? "llvm.fptoui.sat" : "llvm.fptosi.sat", 2, over, 1, &v);
+}
+
+static LLVMValueRef convert(LlvmBuild *b, LLVMValueRef v, DType from, DType to)
+{
+	LLVMTypeRef type = llvm_type(b, to, llvm_is_vector(v));
+	if (from == to)
+		return v;
+	if (to == DT_BOOL)
+		return truth(b, v);
+	if (is_float(from) && is_float(to))
+		return to == DT_F64 ? LLVMBuildFPExt(b->b, v, type, "") : LLVMBuildFPTrunc(b->b, v, type, "");
+	if (is_float(from))
+		return saturate(b, v, to);
+	if (is_float(to))
+		return is_unsigned(from) ? LLVMBuildUIToFP(b->b, v, type, "") : LLVMBuildSIToFP(b->b, v, type, "");
+	if (dtype_size(from) > dtype_size(to))
+		return LLVMBuildTrunc(b->b, v, type, "");
+	return LLVMTypeOf(v) == type ? v : LLVMBuildZExt(b->b, v, type, ""); /* only unsigned types widen */
+}
+
+static EVal cast(KEmit *e, EVal v, DType from, DType to)
+{
+	return convert(lb(e), v, from, to);
+}
+
+static EVal bitcast(KEmit *e, EVal v, DType from, DType to)
+{
+	INVARIANT(dtype_size(from) == dtype_size(to));
+	return LLVMBuildBitCast(lb(e)->b, v, llvm_type(lb(e), to, llvm_is_vector(v)), "");
+}
+
+/* ---- integers ---- */
+/* High half of u32 products. A vector goes by its even and odd lanes, since the machine multiplies every other one. */
+static LLVMValueRef mulhi(LlvmBuild *b, LLVMValueRef x, LLVMValueRef y)
+{
+	LLVMTypeRef narrow = LLVMTypeOf(x);
+	bool vector = llvm_is_vector(x);
+	LLVMTypeRef wide = vector ? LLVMVectorType(b->i64, K_LANES / 2) : b->i64;
+	LLVMValueRef half = LLVMConstInt(b->i64, 32, 0), low = LLVMConstInt(b->i64, UINT32_MAX, 0);
+	if (!vector) {
+		LLVMValueRef p = LLVMBuildMul(b->b, LLVMBuildZExt(b->b, x, wide, ""), LLVMBuildZExt(b->b, y, wide, ""), "");
+		return LLVMBuildTrunc(b->b, LLVMBuildLShr(b->b, p, half, ""), narrow, "");
+	}
+	LLVMValueRef lane[2][K_LANES / 2];
+	for (int i = 0; i < K_LANES / 2; i++) {
+		lane[0][i] = half;
+		lane[1][i] = low;
+	}
+	LLVMValueRef shift = LLVMConstVector(lane[0], K_LANES / 2), mask = LLVMConstVector(lane[1], K_LANES / 2);
+	LLVMValueRef p = LLVMBuildBitCast(b->b, x, wide, ""), q = LLVMBuildBitCast(b->b, y, wide, "");
+	LLVMValueRef even = LLVMBuildMul(b->b, LLVMBuildAnd(b->b, p, mask, ""), LLVMBuildAnd(b->b, q, mask, ""), "");
+	LLVMValueRef odd = LLVMBuildMul(b->b, LLVMBuildLShr(b->b, p, shift, ""), LLVMBuildLShr(b->b, q, shift, ""), "");
+	LLVMValueRef high = LLVMBuildAnd(b->b, odd, LLVMConstNot(mask), "");
+	return LLVMBuildBitCast(b->b, LLVMBuildOr(b->b, LLVMBuildLShr(b->b, even, shift, ""), high, ""), narrow, "");
+}
+
+static EVal bit(KEmit *e, EBit op, DType t, EVal x, EVal y)
+{
+	static const LLVMOpcode code[] = {LLVMShl, LLVMLShr, LLVMAShr, LLVMAnd, LLVMOr, LLVMXor};
+	INVARIANT(!is_float(t));
+	if (op == E_MULHI_U32)
+		return mulhi(lb(e), x, y);
+	return LLVMBuildBinOp(lb(e)->b, code[op], x, y, "");
+}
+
+/* ---- rows of ewise.def ---- */
+/* Integer division as ewise.def has it, in double: no division by zero traps. */
+static LLVMValueRef divide(LlvmBuild *b, DType t, LLVMValueRef x, LLVMValueRef y)
+{
+	if (is_float(t))
+		return LLVMBuildFDiv(b->b, x, y, "");
+	LLVMValueRef q = LLVMBuildFDiv(b->b, convert(b, x, t, DT_F64), convert(b, y, t, DT_F64), "");
+	return convert(b, q, DT_F64, t);
+}
+
+static LLVMValueRef unary_intrinsic(LlvmBuild *b, const char *name, LLVMValueRef x)
+{
+	LLVMTypeRef t = LLVMTypeOf(x);
+	return llvm_intrinsic(b, name, 1, &t, 1, &x);
+}
+
+static LLVMValueRef unary(LlvmBuild *b, KRow row, DType t, LLVMValueRef x)
+{
+	switch (row) {
+	case EW_neg:
+		return is_float(t) ? LLVMBuildFNeg(b->b, x, "") : LLVMBuildNeg(b->b, x, "");
+	case EW_abs:
+		if (is_float(t))
+			return unary_intrinsic(b, "llvm.fabs", x);
+		return is_unsigned(t) ? x : choose(b, compare(b, E_LT, t, x, zero_like(x)), LLVMBuildNeg(b->b, x, ""), x);
+	case EW_sqrt:
+		return unary_intrinsic(b, "llvm.sqrt", x);
+	case EW_rsqrt:
+		return divide(b, t, constant_like(b, t, 1, x), unary_intrinsic(b, "llvm.sqrt", x));
+	case EW_relu: /* 0 where x < 0: a NaN passes */
+		return choose(b, compare(b, E_LT, t, x, zero_like(x)), zero_like(x), x);
+	case EW_sign:
+		return sign_of(b, t, x);
+	case EW_floor:
+		return is_float(t) ? unary_intrinsic(b, "llvm.floor", x) : x;
+	default:
+		ICE("ewise row %d is not one of the emit table", (int)row);
+	}
+}
+
+static LLVMValueRef binary(LlvmBuild *b, KRow row, DType t, LLVMValueRef x, LLVMValueRef y)
+{
+	bool f = is_float(t);
+	switch (row) {
+	case EW_add:
+		return f ? LLVMBuildFAdd(b->b, x, y, "") : LLVMBuildAdd(b->b, x, y, "");
+	case EW_sub:
+		return f ? LLVMBuildFSub(b->b, x, y, "") : LLVMBuildSub(b->b, x, y, "");
+	case EW_mul:
+		return f ? LLVMBuildFMul(b->b, x, y, "") : LLVMBuildMul(b->b, x, y, "");
+	case EW_div:
+		return divide(b, t, x, y);
+	case EW_max:
+		return maximum(b, t, x, y);
+	case EW_min:
+		return choose(b, compare(b, E_LT, t, y, x), y, x);
+	case EW_lt:
+		return compare(b, E_LT, t, x, y);
+	case EW_le:
+		return compare(b, E_LE, t, x, y);
+	case EW_eq:
+		return compare(b, E_EQ, t, x, y);
+	case EW_and:
+		return LLVMBuildAnd(b->b, truth(b, x), truth(b, y), "");
+	case EW_shr:
+		return is_unsigned(t) ? LLVMBuildLShr(b->b, x, y, "") : LLVMBuildAShr(b->b, x, y, "");
+	case EW_shl:
+		return LLVMBuildShl(b->b, x, y, "");
+	case EW_band:
+		return LLVMBuildAnd(b->b, x, y, "");
+	default:
+		return unary(b, row, t, x);
+	}
+}
+
+static EVal ewise(KEmit *e, KRow row, DType t, EVal x, EVal y, EVal z)
+{
+	LlvmBuild *b = lb(e);
+	if (row == EW_select)
+		return choose(b, truth(b, x), y, z);
+	if (row != EW_fma)
+		return binary(b, row, t, x, y);
+	if (!is_float(t))
+		return LLVMBuildAdd(b->b, LLVMBuildMul(b->b, x, y, ""), z, "");
+	LLVMTypeRef type = LLVMTypeOf((LLVMValueRef)x);
+	LLVMValueRef arg[] = {x, y, z};
+	return llvm_intrinsic(b, "llvm.fmuladd", 1, &type, 3, arg);
+}
+
+/* ---- reductions over lanes ---- */
+/* s < v || v != v ? v : s, so that a NaN on either side stays */
+static LLVMValueRef keep_larger(LlvmBuild *b, DType t, LLVMValueRef s, LLVMValueRef v)
+{
+	LLVMValueRef take = compare(b, E_LT, t, s, v);
+	if (is_float(t))
+		take = LLVMBuildOr(b->b, take, compare(b, E_NE, t, v, v), "");
+	return choose(b, take, v, s);
+}
+
+/* Lanes [from, from + n) of v, as a vector of n, or a scalar for n = 1 */
+static LLVMValueRef piece(LlvmBuild *b, LLVMValueRef v, int from, int n)
+{
+	LLVMValueRef lane[K_LANES];
+	if (n == 1)
+		return LLVMBuildExtractElement(b->b, v, LLVMConstInt(b->i64, (unsigned)from, 0), "");
+	for (int i = 0; i < n; i++)
+		lane[i] = LLVMConstInt(b->i32, (unsigned)(from + i), 0);
+	return LLVMBuildShuffleVector(b->b, v, LLVMGetPoison(LLVMTypeOf(v)), LLVMConstVector(lane, (unsigned)n), "");
+}
+
+/* Lane i with i+8, then i+4, i+2, i+1: the same tree on every target, whatever its registers hold. */
+static EVal reduce(KEmit *e, DType t, KRed red, EVal value)
+{
+	LlvmBuild *b = lb(e);
+	LLVMValueRef v = value;
+	INVARIANT(red == RED_sum || red == RED_max);
+	for (int n = K_LANES / 2; n >= 1; n /= 2) {
+		LLVMValueRef lo = piece(b, v, 0, n), hi = piece(b, v, n, n);
+		v = red == RED_sum ? binary(b, EW_add, t, lo, hi) : keep_larger(b, t, lo, hi);
+	}
+	return v;
+}
+
+void llvm_value_rows(KEmit *e)
+{
+	e->konst = konst;
+	e->splat = splat;
+	e->lanes = lanes;
+	e->extract = extract;
+	e->insert = insert;
+	e->width = width;
+	e->reduce = reduce;
+	e->ewise = ewise;
+	e->cast = cast;
+	e->bit = bit;
+	e->bitcast = bitcast;
+	e->cmp = cmp;
+}
