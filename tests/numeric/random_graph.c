@@ -3,8 +3,6 @@
  * Values stay within about ±10 (large ones pass through tanh), so that comparisons in floats make sense; no step depends
  * on more than the values made so far. Every shape rule is kept by construction.
  */
-#include <math.h>
-#include <string.h>
 #include "tests/numeric/random_graph.h"
 
 enum { POOL = 128 };
@@ -201,15 +199,16 @@ static IrNode *grow_shape(Grow *g, IrNode *x)
 	}
 }
 
-static IrNode *grow_flatten(Grow *g, IrNode *x)
+static IrNode *flat(Grow *g, IrNode *x)
 {
 	IrType t = ir_type(DT_F32, 2, (int32_t[]){ IR_N, (int32_t)ir_row_elems(&x->type) });
-	return x->type.rank == 4 && t.dim[1] <= 64 ? ir_reshape(g->e, x, t) : NULL;
+	return t.dim[1] <= 128 ? ir_reshape(g->e, x, t) : NULL;
 }
 
 static IrNode *grow_dense(Grow *g, IrNode *x)
 {
-	if (x->type.rank != 2)
+	x = flat(g, x);
+	if (!x)
 		return NULL;
 	bool tb = below(g, 2);
 	int32_t units = 1 + below(g, 6), in = x->type.dim[1];
@@ -276,7 +275,7 @@ typedef IrNode *GrowFn(Grow *g, IrNode *x);
 static GrowFn *const growers[] = {
 	grow_unary, grow_unary, grow_positive, grow_exp, grow_binary, grow_binary, grow_constant, grow_constant, grow_select,
 	grow_dropout, grow_integers, grow_softmax, grow_normalise, grow_reduce, grow_argmax, grow_shape, grow_shape,
-	grow_flatten, grow_dense, grow_dense, grow_conv, grow_conv, grow_conv, grow_pool, grow_pool, grow_pool, grow_again
+	grow_dense, grow_dense, grow_conv, grow_conv, grow_conv, grow_conv, grow_pool, grow_pool, grow_pool, grow_again
 };
 
 /* ---- entries ---- */
@@ -309,12 +308,28 @@ static Grow start(IrModule *m, const char *name, uint64_t seed)
 	return g;
 }
 
-/* mean over the samples of a tame sum of everything */
-static void finish_training(Grow *g, IrNode *y)
+/* Up to three values that nothing reads yet. */
+static int loose_ends(Grow *g, IrNode **end)
 {
-	uint32_t features = ((1u << y->type.rank) - 1) & ~1u;
-	IrNode *bounded = ir_unary(g->e, OP_tanh, y);
-	IrNode *each = ir_reduce(g->e, OP_sum, ir_binary(g->e, OP_mul, bounded, bounded), features, false);
+	int count = 0;
+	ir_count_uses(g->e);
+	for (int i = g->nvalues - 1; i >= 0 && count < 3; i--) {
+		if (!g->value[i]->nuse)
+			end[count++] = g->value[i];
+	}
+	return count;
+}
+
+/* mean over the samples of a tame sum of all ends */
+static void finish_training(Grow *g, IrNode *const *end, int ends)
+{
+	IrNode *each = NULL;
+	for (int i = 0; i < ends; i++) {
+		uint32_t features = ((1u << end[i]->type.rank) - 1) & ~1u;
+		IrNode *bounded = ir_unary(g->e, OP_tanh, end[i]);
+		IrNode *sum = ir_reduce(g->e, OP_sum, ir_binary(g->e, OP_mul, bounded, bounded), features, false);
+		each = each ? ir_binary(g->e, OP_add, each, sum) : sum;
+	}
 	ir_root_new(g->e, (IrRoot){ .kind = ROOT_METRIC, .name = "loss", .value = each, .metric = METRIC_MEAN });
 	g->e->loss = ir_binary(g->e, OP_mul, ir_reduce(g->e, OP_sum, each, 1, false), ir_scalar(g->e, nowhere, SC_INV_N, 0));
 }
@@ -329,17 +344,19 @@ static IrOptimizer optimizer(uint64_t seed)
 
 IrModule *random_graph(uint64_t seed, int size)
 {
-	static const char *const entries[] = { "predict", "train_step" };
+	static const char *const entries[] = { "predict", "train_step" }, *const output[] = { "y0", "y1", "y2" };
 	IrModule *m = ir_module_new("random");
 	m->max_n = 8;
 	m->optimizer = optimizer(seed);
 	for (int i = 0; i < 2; i++) {
 		Grow g = start(m, entries[i], seed);
 		grow(&g, size);
-		IrNode *y = g.value[g.nvalues - 1];
-		ir_root_new(g.e, (IrRoot){ .kind = ROOT_OUTPUT, .name = "y", .value = y });
+		IrNode *end[3];
+		int ends = loose_ends(&g, end);
+		for (int k = 0; k < ends; k++)
+			ir_root_new(g.e, (IrRoot){ .kind = ROOT_OUTPUT, .name = output[k], .value = end[k] });
 		if (i == 1)
-			finish_training(&g, y);
+			finish_training(&g, end, ends);
 	}
 	return m;
 }

@@ -8,7 +8,7 @@
 
 #include "ir/ir.h"
 
-/* Entries `predict` (an output) and `train_step` (a metric, an output, a loss) over the same parameters, about `size`
+/* Entries `predict` (outputs) and `train_step` (outputs, a metric, a loss) over the same parameters, about `size`
  * operations each; convolutions, pools, matrices, pointwise, reductions, random numbers, constants, repeated parts. The
  * optimizer is one of the three kinds. */
 IrModule *random_graph(uint64_t seed, int size);
