@@ -1,0 +1,285 @@
+/* tile.c -- the schedule of each kernel: loop order, register tile, vector axis
+ *
+ * in:   kernels and the tree that runs them      out: kernel->sched
+ * not:  changing what is computed, buffers or layouts
+ *
+ * Every legal tile of a small set is priced (tile_cost.c) and the cheapest kept. A contraction's tile is: some short axes
+ * unrolled whole (pool windows, kernel columns), one axis unrolled a few times, one to four vectors. Loops: samples, vectors,
+ * the other result axes, then the summed axes, in the order in which the kernel names them.
+ */
+#include "passes/passes.h"
+#include "passes/rewrite.h"
+#include "passes/tile_cost.h"
+
+enum { WHOLE_MAX = 8, WHOLE_COPIES = 36, VECTORS_MAX = 4, COPIES_MAX = 16 };
+
+typedef struct Search {
+	TileCx cx;
+	Tile best;
+	double cost;
+	int part_axis, part_size;
+} Search;
+
+static bool in(KSet s, int axis)
+{
+	return s >> axis & 1;
+}
+
+/* ---- candidates of a contraction ---- */
+
+static void consider(Search *s, const Tile *t)
+{
+	if (s->part_axis >= 0 && s->part_size % tile_step(t, s->part_axis))
+		return;
+	if (!tile_fits(&s->cx, t))
+		return;
+	double c = tile_cost(&s->cx, t);
+	if (s->cost < 0 || c < s->cost * 0.999) {
+		s->cost = c;
+		s->best = *t;
+	}
+}
+
+/* The innermost removed axis, unrolled by 2 where that halves the loop's own cost. */
+static void with_depth(Search *s, Tile *t)
+{
+	const KStage *st = &s->cx.k->stage[s->cx.stage];
+	consider(s, t);
+	for (int a = s->cx.k->naxes - 1; a >= 0; a--) {
+		if (!in(st->away, a) || a == t->vector || t->copies[a] > 1 || s->cx.k->axis[a].ext != EXT_CONST)
+			continue;
+		if (s->cx.extent[a] % 2 == 0) {
+			t->copies[a] = 2;
+			consider(s, t);
+			t->copies[a] = 1;
+		}
+		return;
+	}
+}
+
+/* One more result axis, unrolled in part: balanced, so that the last tile is not a crumb. */
+static void with_rows(Search *s, Tile *t)
+{
+	const Kernel *k = s->cx.k;
+	const KStage *st = &k->stage[s->cx.stage];
+	with_depth(s, t);
+	for (int a = 0; a < k->naxes; a++) {
+		if (!in(st->over, a) || a == t->vector || t->copies[a] > 1)
+			continue;
+		for (int n = 2; n <= COPIES_MAX && n <= s->cx.extent[a]; n++) {
+			t->copies[a] = n;
+			with_depth(s, t);
+		}
+		t->copies[a] = 1;
+	}
+}
+
+/* Short axes, each unrolled whole or not at all. */
+static void with_whole(Search *s, Tile *t, int axis, int copies)
+{
+	const Kernel *k = s->cx.k;
+	const KStage *st = &k->stage[s->cx.stage];
+	if (axis == k->naxes) {
+		with_rows(s, t);
+		return;
+	}
+	with_whole(s, t, axis + 1, copies);
+	int extent = s->cx.extent[axis];
+	if (k->axis[axis].ext != EXT_CONST || axis == t->vector || axis == s->part_axis || extent < 2 || extent > WHOLE_MAX ||
+	    copies * extent > WHOLE_COPIES || !in(st->over | st->away, axis))
+		return;
+	t->copies[axis] = extent;
+	with_whole(s, t, axis + 1, copies * extent);
+	t->copies[axis] = 1;
+}
+
+static bool stores_by_ones(const Kernel *k, int axis)
+{
+	for (int i = 0; i < k->nstages; i++) {
+		const KStage *s = &k->stage[i];
+		if (s->kind == S_REDUCE || !in(s->over, axis))
+			continue;
+		if (lanes_of(k, &k->opnd[s->operand], s->at, axis) != LANES_UNIT)
+			return false;
+	}
+	return true;
+}
+
+/* argmax keeps positions, not lanes; an added-to element may not be met by two lanes. */
+static bool may_be_vector(const Kernel *k, int axis, const Search *s)
+{
+	if (k->axis[axis].ext != EXT_CONST || s->cx.extent[axis] < 2)
+		return false;
+	for (int i = 0; i < k->nstages; i++) {
+		const KStage *st = &k->stage[i];
+		if (st->kind == S_REDUCE && st->red == RED_argmax && in(st->away, axis))
+			return false;
+		if (st->kind != S_REDUCE && in(st->over, axis) &&
+		    lanes_of(k, &k->opnd[st->operand], st->at, axis) == LANES_NONE)
+			return false;
+	}
+	return true;
+}
+
+static void search_contraction(Search *s)
+{
+	const Kernel *k = s->cx.k;
+	const KStage *st = &k->stage[s->cx.stage];
+	for (int v = 0; v < k->naxes; v++) {
+		if (!in(st->over | st->away, v) || !may_be_vector(k, v, s) || (in(st->over, v) && !stores_by_ones(k, v)))
+			continue;
+		if (v == s->part_axis && s->part_size % K_LANES)
+			continue;
+		Tile t = {.vector = v};
+		for (int a = 0; a < k->naxes; a++)
+			t.copies[a] = 1;
+		int most = (s->cx.extent[v] + K_LANES - 1) / K_LANES;
+		for (t.copies[v] = 1; t.copies[v] <= VECTORS_MAX && t.copies[v] <= most; t.copies[v]++)
+			with_whole(s, &t, 0, 1);
+	}
+}
+
+/* ---- plain nests ---- */
+
+static void nest_candidate(Search *s, int v)
+{
+	const Kernel *k = s->cx.k;
+	Tile t = {.vector = v};
+	int copies = 1;
+	for (int a = 0; a < k->naxes; a++) {
+		t.copies[a] = 1;
+		bool window = false;
+		for (int i = 0; i < k->nstages; i++)
+			window |= k->stage[i].kind == S_REDUCE && in(k->stage[i].away, a);
+		int extent = s->cx.extent[a];
+		if (window && a != v && k->axis[a].ext == EXT_CONST && extent <= WHOLE_MAX / 2 && copies * extent <= WHOLE_MAX * 2) {
+			t.copies[a] = extent;
+			copies *= extent;
+		}
+	}
+	if (v >= 0 && copies == 1) {
+		int most = (s->cx.extent[v] + K_LANES - 1) / K_LANES;
+		t.copies[v] = most < VECTORS_MAX ? most : VECTORS_MAX;
+	}
+	if (s->part_axis >= 0 && s->part_size % tile_step(&t, s->part_axis)) {
+		if (s->part_size % K_LANES && s->part_axis == v)
+			return;
+		t.copies[s->part_axis] = 1;
+	}
+	double c = nest_cost(&s->cx, &t);
+	if (s->cost < 0 || c < s->cost) {
+		s->cost = c;
+		s->best = t;
+	}
+}
+
+static void search_nest(Search *s)
+{
+	nest_candidate(s, -1);
+	for (int v = 0; v < s->cx.k->naxes; v++) {
+		if (may_be_vector(s->cx.k, v, s))
+			nest_candidate(s, v);
+	}
+}
+
+/* ---- writing the schedule ---- */
+
+static void put(KSchedule *s, KLevel level, int axis, int step)
+{
+	INVARIANT(s->nloops < (int)COUNT(s->loop));
+	s->loop[s->nloops++] = (KLoop){level, (int8_t)axis, step};
+}
+
+static bool summed(const Kernel *k, int axis)
+{
+	for (int i = 0; i < k->nstages; i++) {
+		if (k->stage[i].kind == S_REDUCE && in(k->stage[i].away, axis))
+			return true;
+	}
+	return false;
+}
+
+static void put_loop(const Search *s, KSchedule *out, int axis)
+{
+	int step = tile_step(&s->best, axis), extent = s->cx.k->axis[axis].extent;
+	if (step < extent || s->cx.k->axis[axis].ext != EXT_CONST || axis == s->part_axis)
+		put(out, L_LOOP, axis, step);
+}
+
+/* Samples, vectors, other results; then sums. */
+static void write_schedule(const Search *s, KSchedule *out)
+{
+	const Kernel *k = s->cx.k;
+	out->nloops = 0;
+	out->cost_ns = s->cost;
+	for (int pass = 0; pass < 4; pass++) {
+		for (int a = 0; a < k->naxes; a++) {
+			int rank = k->axis[a].ext == EXT_N && !summed(k, a) ? 0 : summed(k, a) ? 3
+			           : a == s->best.vector && k->contraction ? 1 : 2;
+			if (rank == pass)
+				put_loop(s, out, a);
+		}
+	}
+	for (int results = 0; results < 2; results++) {
+		for (int a = 0; a < k->naxes; a++) {
+			if (a != s->best.vector && s->best.copies[a] > 1 && summed(k, a) == !results)
+				put(out, L_UNROLL, a, 1);
+		}
+	}
+	if (s->best.vector >= 0) {
+		if (s->best.copies[s->best.vector] > 1)
+			put(out, L_UNROLL, s->best.vector, K_LANES);
+		put(out, L_VECTOR, s->best.vector, K_LANES);
+	}
+}
+
+static int contraction_stage(const Kernel *k)
+{
+	for (int i = 0; i < k->nstages; i++) {
+		const KStage *s = &k->stage[i];
+		const KExpr *x = &k->expr[s->value];
+		if (s->kind == S_REDUCE && s->red == RED_sum && x->op == K_EWISE && x->row == EW_mul && x->type == DT_F32)
+			return i;
+	}
+	return -1;
+}
+
+static void tile_kernel(Kernel *k, const PassCx *cx, int part_axis, int part_size, int samples)
+{
+	Search s = {.cx = {.k = k, .target = &cx->target, .stage = k->contraction ? contraction_stage(k) : -1}, .cost = -1,
+	            .part_axis = part_axis, .part_size = part_size};
+	for (int a = 0; a < k->naxes; a++) {
+		s.cx.extent[a] = k->axis[a].ext == EXT_N ? samples : k->axis[a].extent;
+		if (a == part_axis && part_size < s.cx.extent[a])
+			s.cx.extent[a] = part_size;
+	}
+	if (s.cx.stage >= 0)
+		search_contraction(&s);
+	if (s.cost < 0) {
+		s.cx.stage = -1;
+		search_nest(&s);
+	}
+	write_schedule(&s, &k->sched);
+}
+
+/* samples: of one call of the kernels below, as planned. */
+static void tile_item(KEntry *e, const KItem *item, const PassCx *cx, int axis, int size, int samples)
+{
+	if (item->kind == I_RUN) {
+		tile_kernel(e->kernel[item->kernel], cx, axis, size, samples);
+		return;
+	}
+	bool by_sample = item->axis < 0 && item->size < samples;
+	for (int i = 0; i < item->nbody; i++)
+		tile_item(e, &item->body[i], cx, item->axis, item->size, by_sample ? item->size : samples);
+}
+
+bool pass_tile(IrModule *m, PassCx *cx)
+{
+	for (int i = 0; i < m->program->nentries; i++) {
+		KEntry *e = &m->program->entry[i];
+		for (int j = 0; j < e->nitems; j++)
+			tile_item(e, &e->item[j], cx, -1, 0, m->max_n);
+	}
+	return true;
+}

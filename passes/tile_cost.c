@@ -1,0 +1,192 @@
+/* tile_cost.c -- what a tile costs: see tile_cost.h */
+#include "passes/tile_cost.h"
+
+/* Throughputs of a current x86-64 or arm64 core, a cycle: vector multiply-adds, loads, operations of any kind. */
+static const double FMA_RATE = 2, LOAD_RATE = 2, ISSUE_RATE = 5, FMA_LATENCY = 4, GATHER_COST = 24, LOOP_COST = 1.5;
+
+Lanes lanes_of(const Kernel *k, const KOperand *o, const KIndex *at, int axis)
+{
+	Lanes how = LANES_NONE;
+	int64_t stride = 1;
+	for (int d = o->type.rank - 1; d >= 0; d--) {
+		if (at[d].coef[axis])
+			how = how == LANES_NONE && at[d].coef[axis] * stride == 1 ? LANES_UNIT : LANES_SCATTERED;
+		if (at[d].expr >= 0 && (k->expr[at[d].expr].axes >> axis & 1))
+			return LANES_SCATTERED;
+		stride *= o->type.dim[d] > 0 ? o->type.dim[d] : 1;
+	}
+	return how;
+}
+
+int tile_step(const Tile *t, int axis)
+{
+	return t->copies[axis] * (axis == t->vector ? K_LANES : 1);
+}
+
+/* Machine vectors in K_LANES floats. */
+static int pieces(const Target *t)
+{
+	int p = K_LANES * (int)sizeof(float) / t->vec_bytes;
+	return p < 1 ? 1 : p;
+}
+
+static int product(const Kernel *k, const Tile *t, KSet axes)
+{
+	int n = 1;
+	for (int a = 0; a < k->naxes; a++) {
+		if (axes >> a & 1)
+			n *= t->copies[a];
+	}
+	return n;
+}
+
+/* Distinct values of one dimension's index over the copies. */
+static int distinct_dim(const Kernel *k, const KIndex *at, const Tile *t)
+{
+	uint64_t seen[16] = {0};
+	int n = 0, copy[K_MAX_AXES] = {0};
+	for (;;) {
+		int v = 0, a = 0;
+		for (int i = 0; i < k->naxes; i++)
+			v += at->coef[i] * copy[i] * (i == t->vector ? K_LANES : 1);
+		v &= 1023;
+		if (!(seen[v / 64] >> (v % 64) & 1)) {
+			seen[v / 64] |= (uint64_t)1 << (v % 64);
+			n++;
+		}
+		for (; a < k->naxes; a++) {
+			if (!at->coef[a])
+				continue;
+			if (++copy[a] < t->copies[a])
+				break;
+			copy[a] = 0;
+		}
+		if (a == k->naxes)
+			return n;
+	}
+}
+
+static int distinct(const Kernel *k, const KExpr *x, const Tile *t)
+{
+	int n = 1;
+	for (int d = 0; d < k->opnd[x->operand].type.rank; d++) {
+		if (x->at[d].expr >= 0)
+			return product(k, t, x->axes);
+		n *= distinct_dim(k, &x->at[d], t);
+	}
+	return n;
+}
+
+typedef struct Load { double vectors, scalars, gathers, other; } Load;
+
+/* What one body needs to make expression x at all its copies. */
+static void count_expr(const Kernel *k, int x, const Tile *t, Load *l)
+{
+	const KExpr *e = &k->expr[x];
+	if (e->op == K_LOAD) {
+		int n = distinct(k, e, t);
+		Lanes how = t->vector < 0 ? LANES_NONE : lanes_of(k, &k->opnd[e->operand], e->at, t->vector);
+		*(how == LANES_UNIT ? &l->vectors : how == LANES_NONE ? &l->scalars : &l->gathers) += n;
+	} else if (e->op == K_EWISE || e->op == K_RANDOM) {
+		l->other += product(k, t, e->axes) * (e->op == K_RANDOM ? 60 : e->row == EW_exp || e->row == EW_tanh ? 15 : 1);
+	}
+	for (int i = 0; i < 3; i++) {
+		if (e->arg[i] >= 0)
+			count_expr(k, e->arg[i], t, l);
+	}
+}
+
+static Load count_body(const Kernel *k, int stage, const Tile *t)
+{
+	Load l = {0};
+	const KExpr *x = &k->expr[k->stage[stage].value];
+	for (int i = 0; i < 2; i++)
+		count_expr(k, x->arg[i], t, &l);
+	return l;
+}
+
+bool tile_fits(const TileCx *cx, const Tile *t)
+{
+	const KStage *s = &cx->k->stage[cx->stage];
+	int sums = product(cx->k, t, s->over), fma = sums * product(cx->k, t, s->away), p = pieces(cx->target);
+	if (sums > TILE_MAX_CARRIED || fma > TILE_MAX_FMA)
+		return false;
+	Tile one = *t; /* vectors of one step of the removed axes stay in registers while the splats pass */
+	for (int a = 0; a < cx->k->naxes; a++) {
+		if (s->away >> a & 1)
+			one.copies[a] = 1;
+	}
+	int vectors = (int)count_body(cx->k, cx->stage, &one).vectors;
+	return sums * p + vectors * p + 1 <= cx->target->vec_regs;
+}
+
+/* Trips of an axis in units of whole tiles; a tail costs its share, but not below what latency allows. */
+static double tiles(const TileCx *cx, const Tile *t, int a, int sums)
+{
+	int step = tile_step(t, a), extent = cx->extent[a];
+	if (step >= extent)
+		return 1;
+	double floor_share = sums < 8 ? 1 : 8.0 / sums;
+	int rest = extent % step;
+	if (!rest)
+		return extent / step;
+	int left = a == t->vector ? (rest + K_LANES - 1) / K_LANES : rest;
+	double share = (double)left / t->copies[a];
+	if (cx->k->axis[a].ext == EXT_N) /* the tail goes sample by sample */
+		return extent / step + rest * (1.0 / t->copies[a] > floor_share ? 1.0 / t->copies[a] : floor_share);
+	return extent / step + (share > floor_share ? share : floor_share);
+}
+
+static double max2(double a, double b)
+{
+	return a > b ? a : b;
+}
+
+double tile_cost(const TileCx *cx, const Tile *t)
+{
+	const Kernel *k = cx->k;
+	const KStage *s = &k->stage[cx->stage];
+	int sums = product(k, t, s->over), steps = product(k, t, s->away), p = pieces(cx->target);
+	Load l = count_body(k, cx->stage, t);
+	double loads = l.vectors * p + l.scalars + l.gathers * GATHER_COST, fma = (double)sums * steps * p;
+	double body = max2(max2(fma / FMA_RATE, loads / LOAD_RATE), FMA_LATENCY * steps);
+	body = max2(body, (fma + loads + l.other * p) / ISSUE_RATE) + LOOP_COST;
+	double inner = 1, outer = 1;
+	for (int a = 0; a < k->naxes; a++) {
+		if (s->away >> a & 1)
+			inner *= tiles(cx, t, a, sums);
+		else if (s->over >> a & 1)
+			outer *= tiles(cx, t, a, sums);
+	}
+	double ends = sums * p * 1.5 + 10;
+	if (t->vector >= 0 && (s->away >> t->vector & 1))
+		ends += sums * 10; /* lanes are added at the end of each sum */
+	return outer * (inner * body + ends);
+}
+
+double nest_cost(const TileCx *cx, const Tile *t)
+{
+	const Kernel *k = cx->k;
+	double total = 0;
+	for (int i = 0; i < k->nstages; i++) {
+		const KStage *s = &k->stage[i];
+		KSet axes = s->over | s->away;
+		Load l = {0};
+		count_expr(k, s->value, t, &l);
+		if (s->kind != S_REDUCE) {
+			const KOperand *o = &k->opnd[s->operand];
+			Lanes how = t->vector < 0 ? LANES_NONE : lanes_of(k, o, s->at, t->vector);
+			int n = product(k, t, s->over);
+			*(how == LANES_UNIT ? &l.vectors : how == LANES_NONE ? &l.scalars : &l.gathers) += n;
+		}
+		bool wide = t->vector >= 0 && (axes >> t->vector & 1);
+		int p = wide ? pieces(cx->target) : 1;
+		double body = (l.vectors + l.other + product(k, t, axes)) * p + l.scalars + l.gathers * GATHER_COST, trips = 1;
+		for (int a = 0; a < k->naxes; a++) {
+			if (axes >> a & 1)
+				trips *= (cx->extent[a] + tile_step(t, a) - 1) / tile_step(t, a);
+		}
+		total += trips * (body / LOAD_RATE + LOOP_COST + 1);
+	}
+	return total;
+}

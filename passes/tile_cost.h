@@ -1,0 +1,35 @@
+/* tile_cost.h -- what a tile costs: the static model behind pass tile
+ *
+ * A Tile says how many copies of each axis are unrolled and which axis runs along vector lanes. The cost counts what
+ * the emitter will make of it: accumulators, multiply-adds, loads and splats with distinct addresses, loop trips and tails.
+ * Cycles of one core, all samples of the planned maximum (or of the part, for a kernel that is cut).
+ */
+#ifndef CNNC_PASSES_TILE_COST_H
+#define CNNC_PASSES_TILE_COST_H
+
+#include "ir/kernel.h"
+
+typedef struct Tile {
+	int copies[K_MAX_AXES]; /* >= 1; a copy is one point, or K_LANES of the vector axis */
+	int vector;             /* -1: none */
+} Tile;
+
+typedef struct TileCx {
+	const Kernel *k;
+	const Target *target;
+	int32_t extent[K_MAX_AXES]; /* trips of each axis where this runs: planned samples, a part's range */
+	int stage;                  /* the REDUCE stage to tile, -1: a plain nest */
+} TileCx;
+
+enum { TILE_MAX_FMA = 128, TILE_MAX_CARRIED = 64 };
+
+/* How the lanes of `axis` meet a load or store: not at all, by ones, or scattered. */
+typedef enum Lanes { LANES_NONE, LANES_UNIT, LANES_SCATTERED } Lanes;
+Lanes lanes_of(const Kernel *k, const KOperand *o, const KIndex *at, int axis);
+
+int tile_step(const Tile *t, int axis);                      /* points of a tile along the axis */
+bool tile_fits(const TileCx *cx, const Tile *t);             /* registers, body size */
+double tile_cost(const TileCx *cx, const Tile *t);           /* of a REDUCE stage's contraction */
+double nest_cost(const TileCx *cx, const Tile *t);           /* of all stages, loosely */
+
+#endif
