@@ -1,8 +1,9 @@
 /* eval.c -- the interpreter: runs an entry in double, one op after the other
  *
  * This and eval_*.c are the definition of every op: slow and obvious. Constant folding and all numeric tests use it.
- * Values of dtype f32 are not rounded; integer values wrap at their width; bool is 0 or 1. Here: the walk over an entry,
- * sources, random numbers and pointwise ops. Reads node, scalars and operands only; changes nothing in the module.
+ * Values of dtype f32 are not rounded; integer values wrap at their width; bool is 0 or 1. Here: the walk over an
+ * entry, sources, random numbers and pointwise ops. Reads node, scalars and operands only; changes nothing in the
+ * module.
  */
 #include <math.h>
 #include <string.h>

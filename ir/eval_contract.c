@@ -1,7 +1,7 @@
 /* eval_contract.c -- definitions of the contractions: matmul, convolution and its two adjoints
  *
- * A convolution and its adjoints are one trilinear form, sum of x * w * y over the same index tuples; each op is the form
- * with one of the three left open.
+ * A convolution and its adjoints are one trilinear form, sum of x * w * y over the same index tuples; each op is
+ * the form with one of the three left open.
  */
 #include "ir/eval.h"
 

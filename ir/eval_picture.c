@@ -1,12 +1,13 @@
 /* eval_picture.c -- definitions of the augmentation ops: a random affine map a sample, and the resampling by it
  *
  * The map follows Keras 3, ImageDataGenerator and apply_affine_transform (order=1), with one difference: there the
- * height shift moves columns and the width shift rows (the axes are swapped after the matrix is built), and the centre of
- * a picture that is not square is off; here each name means what it says. The distribution is the same where both ranges
- * and both sides are equal.
+ * height shift moves columns and the width shift rows (the axes are swapped after the matrix is built), and the
+ * centre of a picture that is not square is off; here each name means what it says. The distribution is the same
+ * where both ranges and both sides are equal.
  *
- * affine_draw, in double, in this order of operations (passes/lower repeats it in f64 expressions; the coefficients then
- * agree to the bit where neither rotation nor shear is drawn, and to 2^-16 of a pixel where sin and cos are):
+ * affine_draw, in double, in this order of operations (passes/lower repeats it in f64 expressions; the
+ * coefficients then agree to the bit where neither rotation nor shear is drawn, and to 2^-16 of a pixel where sin
+ * and cos are):
  *
  *   u[k]  = (philox(seed, k, id, pass, stream, word 0) >> 8) * 2^-24          k: the Draw below
  *   sym   = u * 2 - 1
@@ -129,8 +130,8 @@ static double bilinear(const Picture *p, int32_t y, int32_t x, int64_t c)
 /* i32 arithmetic that wraps: what the kernels do. */
 static int32_t coordinate(const double *m, int64_t oy, int64_t ox)
 {
-	uint32_t v = (uint32_t)(int32_t)m[0] * (uint32_t)oy + (uint32_t)(int32_t)m[1] * (uint32_t)ox + (uint32_t)(int32_t)m[2];
-	return (int32_t)v;
+	uint32_t dy = (uint32_t)(int32_t)m[0], dx = (uint32_t)(int32_t)m[1], start = (uint32_t)(int32_t)m[2];
+	return (int32_t)(dy * (uint32_t)oy + dx * (uint32_t)ox + start);
 }
 
 void eval_warp(const Eval *x)

@@ -1,7 +1,8 @@
 /* eval_window.c -- definitions of the pooling ops, NHWC
  *
- * A window sees only cells inside the picture: padding never wins a maximum and does not count in a mean (Keras, TensorFlow
- * SAME pooling). Ties go to the first cell in row-major order of the window; the first NaN beats everything.
+ * A window sees only cells inside the picture: padding never wins a maximum and does not count in a mean (Keras,
+ * TensorFlow SAME pooling). Ties go to the first cell in row-major order of the window; the first NaN beats
+ * everything.
  */
 #include <math.h>
 #include "ir/eval.h"

@@ -2,7 +2,8 @@
  *
  * Every rule builds plain graph nodes at e->cursor, so gradients are interpreted, verified, folded and fused like any
  * other node, and can be differentiated again. An operand that was stretched by broadcasting gets the sum over what it
- * was stretched to. Which operands ask is the caller's business (`need`); dtypes other than floats never have gradients.
+ * was stretched to. Which operands ask is the caller's business (`need`); dtypes other than floats never have
+ * gradients.
  */
 #include <math.h>
 #include <string.h>

@@ -3,8 +3,8 @@
  * in:   entries with a loss (f32[]); parameters marked trainable       out: update roots; entry->loss is NULL
  * not:  regularizers: the frontend adds their penalty to the loss, so their gradient comes out of the same sweep
  *
- * Reverse accumulation: nodes that no trainable parameter reaches, and nodes that do not reach the loss, cost nothing. A
- * trainable parameter without influence on the loss is not updated (nor decayed), as in Keras.
+ * Reverse accumulation: nodes that no trainable parameter reaches, and nodes that do not reach the loss, cost
+ * nothing. A trainable parameter without influence on the loss is not updated (nor decayed), as in Keras.
  */
 #include "passes/optimizer.h"
 #include "passes/passes.h"

@@ -1,6 +1,7 @@
 /* cse.c -- equal nodes are one
  *
- * in:   any graph     out: no two nodes with the same op, operands (in any order where it commutes), attributes and type
+ * in:   any graph     out: no two nodes with the same op, operands (in any order where it commutes), attributes
+ * and type
  *
  * Reads of state and ports may be shared too: nothing changes within a call.
  */
@@ -40,7 +41,8 @@ static bool same_operands(const IrNode *a, const IrNode *b)
 	return memcmp(a->in, b->in, (size_t)a->nin * sizeof a->in[0]) == 0;
 }
 
-/* Attributes carry no stray bytes (ir_attr_copy), so comparing bytes tells 0 from -0 and never one state from itself. */
+/* Attributes carry no stray bytes (ir_attr_copy), so comparing bytes tells 0 from -0 and never one state from
+ * itself. */
 static bool equal(const IrNode *a, const IrNode *b)
 {
 	return a->op == b->op && ir_type_eq(&a->type, &b->type) && same_operands(a, b) &&

@@ -1,7 +1,7 @@
 /* fold.c -- evaluate what depends on constants only; drop neutral operations
  *
- * A constant is one number everywhere (OP_konst), so only results that are one number everywhere fold. The number is the
- * interpreter's, in double: it is rounded to the dtype once, when code is made.
+ * A constant is one number everywhere (OP_konst), so only results that are one number everywhere fold. The number
+ * is the interpreter's, in double: it is rounded to the dtype once, when code is made.
  * not:  per-step scalars and random numbers, which are different in every call
  */
 #include <math.h>

@@ -18,7 +18,8 @@ static IrNode *stretched(IrEntry *e, IrNode *n, IrNode *x)
 
 /* ---- pointwise ---- */
 static const struct { OpCode op; bool left, right; double value; } neutral[] = { /* which side may hold the constant */
-	{ OP_add, true, true, 0.0 }, { OP_sub, false, true, 0.0 }, { OP_mul, true, true, 1.0 }, { OP_div, false, true, 1.0 },
+	{ OP_add, true, true, 0.0 }, { OP_sub, false, true, 0.0 },
+	{ OP_mul, true, true, 1.0 }, { OP_div, false, true, 1.0 },
 };
 
 static IrNode *neutral_operand(IrEntry *e, IrNode *n)

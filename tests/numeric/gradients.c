@@ -1,7 +1,7 @@
 /* gradients.c -- every rule of the `grad` column against finite differences, in double
  *
- * A case is one node y of random operands. With a random r, loss = sum(y * r); ir_grad with dy = r must give what central
- * differences of the loss give. No differentiable op may be without a case.
+ * A case is one node y of random operands. With a random r, loss = sum(y * r); ir_grad with dy = r must give what
+ * central differences of the loss give. No differentiable op may be without a case.
  */
 #include <check.h>
 #include <math.h>
@@ -23,10 +23,12 @@ typedef struct Case {
 	{ { OP_##name, { "f32[]", "f32[N,1]" }, NULL, { { 0 } } }, lo, hi }, \
 	{ { OP_##name, { "f32[1,3,1]", "f32[N,1,4]" }, NULL, { { 0 } } }, lo, hi }
 
-static const IrWindow dilated = { .size = { 2, 3 }, .stride = { 2, 1 }, .dilation = { 2, 1 }, .pad = { 1, 0, 2, 1 }, .groups = 2 };
+static const IrWindow dilated = { .size = { 2, 3 }, .stride = { 2, 1 }, .dilation = { 2, 1 }, .pad = { 1, 0, 2, 1 },
+	.groups = 2 };
 
 static const Case cases[] = {
-	UNARY(neg, 0, 0), UNARY(abs, 0, 0), UNARY(exp, 0, 0), UNARY(log, 0.5, 3), UNARY(log1p, -0.5, 3), UNARY(sqrt, 0.5, 3),
+	UNARY(neg, 0, 0), UNARY(abs, 0, 0), UNARY(exp, 0, 0), UNARY(log, 0.5, 3), UNARY(log1p, -0.5, 3),
+	UNARY(sqrt, 0.5, 3),
 	UNARY(rsqrt, 0.5, 3), UNARY(sin, 0, 0), UNARY(cos, 0, 0), UNARY(tanh, 0, 0), UNARY(erf, 0, 0), UNARY(sigmoid, 0, 0),
 	UNARY(relu, 0, 0), UNARY(softmax, 0, 0), UNARY(log_softmax, 0, 0),
 	{ { OP_cast, { "f32[N,3]" }, NULL, { .cast = { DT_F64 } } }, 0, 0 },
@@ -56,13 +58,17 @@ static const Case cases[] = {
 	{ { OP_conv2d, { "f32[N,5,4,2]", "f32[3,2,2,3]" }, NULL, { .conv = WIN(3, 2, 1, 1, 0, 0, 0, 0) } }, 0, 0 },
 	{ { OP_conv2d, { "f32[N,5,4,2]", "f32[3,2,2,3]" }, NULL, { .conv = WIN(3, 2, 2, 3, 1, 0, 1, 1) } }, 0, 0 },
 	{ { OP_conv2d, { "f32[N,5,4,4]", "f32[2,3,2,6]" }, NULL, { .conv = dilated } }, 0, 0 },
-	{ { OP_conv2d_dx, { "f32[N,3,2,3]", "f32[3,2,2,3]" }, "f32[N,5,4,2]", { .conv = WIN(3, 2, 2, 2, 1, 0, 1, 0) } }, 0, 0 },
-	{ { OP_conv2d_dw, { "f32[N,5,4,2]", "f32[N,3,2,3]" }, "f32[3,2,2,3]", { .conv = WIN(3, 2, 2, 2, 1, 0, 1, 0) } }, 0, 0 },
+	{ { OP_conv2d_dx, { "f32[N,3,2,3]", "f32[3,2,2,3]" }, "f32[N,5,4,2]",
+	    { .conv = WIN(3, 2, 2, 2, 1, 0, 1, 0) } }, 0, 0 },
+	{ { OP_conv2d_dw, { "f32[N,5,4,2]", "f32[N,3,2,3]" }, "f32[3,2,2,3]",
+	    { .conv = WIN(3, 2, 2, 2, 1, 0, 1, 0) } }, 0, 0 },
 	{ { OP_maxpool, { "f32[N,4,5,2]" }, NULL, { .pool = WIN(2, 2, 2, 2, 0, 0, 0, 0) } }, 0, 0 },
 	{ { OP_maxpool, { "f32[N,4,5,2]" }, NULL, { .pool = WIN(3, 2, 1, 1, 1, 0, 2, 1) } }, 0, 0 },
 	{ { OP_maxpool, { "f32[N,5,5,1]" }, NULL, { .pool = WIN(2, 2, 3, 3, 0, 0, 0, 0) } }, 0, 0 },
-	{ { OP_maxpool_dx, { "f32[N,2,2,3]", "u8[N,2,2,3]" }, "f32[N,4,5,3]", { .pool = WIN(2, 2, 2, 2, 0, 0, 0, 0) } }, 0, 3 },
-	{ { OP_maxpool_dx, { "f32[N,3,3,1]", "u8[N,3,3,1]" }, "f32[N,4,4,1]", { .pool = WIN(3, 3, 1, 1, 0, 0, 1, 1) } }, 0, 8 },
+	{ { OP_maxpool_dx, { "f32[N,2,2,3]", "u8[N,2,2,3]" }, "f32[N,4,5,3]",
+	    { .pool = WIN(2, 2, 2, 2, 0, 0, 0, 0) } }, 0, 3 },
+	{ { OP_maxpool_dx, { "f32[N,3,3,1]", "u8[N,3,3,1]" }, "f32[N,4,4,1]",
+	    { .pool = WIN(3, 3, 1, 1, 0, 0, 1, 1) } }, 0, 8 },
 	{ { OP_avgpool, { "f32[N,4,5,2]" }, NULL, { .pool = WIN(2, 2, 2, 2, 0, 0, 0, 0) } }, 0, 0 },
 	{ { OP_avgpool, { "f32[N,4,5,2]" }, NULL, { .pool = WIN(3, 2, 1, 2, 1, 0, 2, 1) } }, 0, 0 },
 	{ { OP_avgpool_dx, { "f32[N,4,2,2]" }, "f32[N,4,5,2]", { .pool = WIN(3, 2, 1, 2, 1, 0, 1, 0) } }, 0, 0 },
@@ -199,7 +205,8 @@ static void check_case(const Case *c, int64_t n)
 		if (t.din[i])
 			compare(&t, c, i, ir_elems(&t.e->port[i].type, n));
 		else
-			ck_assert_msg(t.e->port[i].type.dtype != DT_F32, "%s: no gradient for operand %d", ir_ops[c->op.op].text, i);
+			ck_assert_msg(t.e->port[i].type.dtype != DT_F32, "%s: no gradient for operand %d",
+				ir_ops[c->op.op].text, i);
 	}
 	ir_module_free(t.m);
 	arena_free(t.arena);

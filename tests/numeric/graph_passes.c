@@ -1,7 +1,8 @@
 /* graph_passes.c -- the passes on graphs keep values, and do what they are for
  *
- * Values: random graphs are interpreted before and after each pass, in the order of the pipeline; what roots give must not
- * change (beyond the order of a sum). Purpose: small graphs in which one rewrite must happen, or must not.
+ * Values: random graphs are interpreted before and after each pass, in the order of the pipeline; what roots give
+ * must not change (beyond the order of a sum). Purpose: small graphs in which one rewrite must happen, or must
+ * not.
  */
 #include <check.h>
 #include <math.h>
@@ -55,7 +56,8 @@ static void compare_entry(const IrEntry *before, const IrEntry *after, const cha
 	ck_assert_int_le(want.nout, got.nout);
 	for (int r = 0; r < want.nout; r++) {
 		for (int64_t i = 0; i < want.out_elems[r]; i++)
-			ck_assert_msg(near(got.out[r][i], want.out[r][i]), "graph %d, %s changes %s of %s [%d]: %.17g, was %.17g", seed,
+			ck_assert_msg(near(got.out[r][i], want.out[r][i]),
+				"graph %d, %s changes %s of %s [%d]: %.17g, was %.17g", seed,
 			              pass, before->root[r].name, before->name, (int)i, got.out[r][i], want.out[r][i]);
 	}
 	arena_free(a);
@@ -112,7 +114,8 @@ static IrNode *port(IrEntry *e, const char *type)
 
 static IrNode *output(IrEntry *e, IrNode *value)
 {
-	ir_root_new(e, (IrRoot){ .kind = ROOT_OUTPUT, .name = arena_printf(e->module->arena, "o%d", e->nroot), .value = value });
+	ir_root_new(e, (IrRoot){ .kind = ROOT_OUTPUT, .name = arena_printf(e->module->arena, "o%d", e->nroot),
+		.value = value });
 	return value;
 }
 
@@ -151,7 +154,8 @@ START_TEST(relu_with_other_readers_stays)
 }
 END_TEST
 
-/* tanh is monotone in theory; after rounding it makes ties where there were none, and its gradient is not zero there. */
+/* tanh is monotone in theory; after rounding it makes ties where there were none, and its gradient is not zero
+ * there. */
 START_TEST(only_monotone_rows_move)
 {
 	IrEntry *e = entry();
@@ -164,7 +168,9 @@ END_TEST
 
 START_TEST(bias_gradient_of_a_pooled_layer)
 {
-	static const struct { uint32_t axes; bool gone; } cases[] = { { 7, true }, { 6, true }, { 15, true }, { 3, false }, { 8, false } };
+	static const struct { uint32_t axes; bool gone; } cases[] = {
+		{ 7, true }, { 6, true }, { 15, true }, { 3, false }, { 8, false }
+	};
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		IrEntry *e = entry();
 		IrType big = one_op_type("f32[N,5,4,2]");

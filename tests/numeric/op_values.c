@@ -1,7 +1,8 @@
 /* op_values.c -- every row of the `eval` column against values known from elsewhere
  *
- * Convolutions, poolings and softmax: literals computed with TensorFlow 2.21 (SAME is written out as padding). The other
- * rows: small cases by hand, edges first (NaN, ties, wrapping, one sample). Philox: the test vectors of Random123.
+ * Convolutions, poolings and softmax: literals computed with TensorFlow 2.21 (SAME is written out as padding). The
+ * other rows: small cases by hand, edges first (NaN, ties, wrapping, one sample). Philox: the test vectors of
+ * Random123.
  */
 #include <check.h>
 #include <math.h>
@@ -104,40 +105,43 @@ static const Known known[] = {
 	  { V(1, 2, 3, 4, 5, 6), V(1, 10, 100) }, V(531, 642) },
 	{ { OP_matmul, { "f32[2,1]", "f32[3,2]" }, NULL, { .matmul = { true, true } } }, 1,
 	  { V(1, 10), V(1, 2, 3, 4, 5, 6) }, V(21, 43, 65) },
-	{ { OP_conv2d, { "f32[N,5,4,2]", "f32[3,2,2,3]" }, NULL, { .conv = WIN(3, 2, 1, 1, 0, 0, 0, 0) } }, 1, { X542, W3223 },
+	{ { OP_conv2d, { "f32[N,5,4,2]", "f32[3,2,2,3]" }, NULL, { .conv = WIN(3, 2, 1, 1, 0, 0, 0, 0) } }, 1,
+		{ X542, W3223 },
 	  V(4, 3, -3, -5, -9, 7, -7, -7, 3, 3, 4, -5, 15, -1, -2, -1, 15, 1, -5, -9, 7, -7, -7, 3, -9, -5, -1) },
-	{ { OP_conv2d, { "f32[N,5,4,2]", "f32[3,2,2,3]" }, NULL, { .conv = WIN(3, 2, 2, 2, 1, 0, 1, 0) } }, 1, { X542, W3223 },
+	{ { OP_conv2d, { "f32[N,5,4,2]", "f32[3,2,2,3]" }, NULL, { .conv = WIN(3, 2, 2, 2, 1, 0, 1, 0) } }, 1,
+		{ X542, W3223 },
 	  V(0, 2, -6, 10, 3, 1, 3, 4, -5, -1, 15, 1, 7, 1, -10, 6, -2, 0) },
 	{ { OP_conv2d, { "f32[N,5,4,2]", "f32[3,2,2,3]" }, NULL,
 	    { .conv = { { 3, 2 }, { 1, 1 }, { 2, 1 }, { 2, 1, 1, 0 }, 1 } } }, 1, { X542, W3223 },
-	  V(1, -5, 4, 1, 2, -7, -8, -8, 7, 11, -4, -14, 0, -2, 1, 0, 4, -7, 5, 1, 7, -11, -2, 7, -2, 5, -3, -3, -9, 10, 16, -7,
-	    -15, -7, 16, 9, -1, 2, 0, 2, 1, 0, -2, -11, 5, 1, 5, -11) },
+	  V(1, -5, 4, 1, 2, -7, -8, -8, 7, 11, -4, -14, 0, -2, 1, 0, 4, -7, 5, 1, 7, -11, -2, 7, -2, 5, -3, -3, -9,
+	  10, 16, -7, -15, -7, 16, 9, -1, 2, 0, 2, 1, 0, -2, -11, 5, 1, 5, -11) },
 	{ { OP_conv2d, { "f32[N,5,4,2]", "f32[2,2,1,4]" }, NULL,
 	    { .conv = { { 2, 2 }, { 1, 1 }, { 1, 1 }, { 0 }, 2 } } }, 1, { X542, W2214 },
-	  V(2, 1, 4, -3, 4, 1, 2, -7, 6, -6, -7, 3, 3, 1, 3, -5, 5, 1, -13, 5, -7, 8, 6, 8, 4, 1, 2, -7, 6, -6, -7, 3, -13, -6,
-	    5, -1, 5, 1, -13, 5, -7, 8, 6, 8, 2, 1, 4, -3) },
+	  V(2, 1, 4, -3, 4, 1, 2, -7, 6, -6, -7, 3, 3, 1, 3, -5, 5, 1, -13, 5, -7, 8, 6, 8, 4, 1, 2, -7, 6, -6, -7,
+	  3, -13, -6, 5, -1, 5, 1, -13, 5, -7, 8, 6, 8, 2, 1, 4, -3) },
 	{ { OP_conv2d_dx, { "f32[N,3,2,3]", "f32[3,2,2,3]" }, "f32[N,5,4,2]", { .conv = WIN(3, 2, 2, 2, 1, 0, 1, 0) } }, 1,
 	  { DY323, W3223 },
-	  V(2, 2, -3, 2, -1, -3, 0, -2, -7, 9, 0, -4, 5, -3, -1, -4, 0, -4, 7, -2, 5, -1, -2, 2, 1, -3, -2, 4, -7, 5, -3, 4, 2,
-	    2, -3, 2, -1, -3, 0, -2) },
+	  V(2, 2, -3, 2, -1, -3, 0, -2, -7, 9, 0, -4, 5, -3, -1, -4, 0, -4, 7, -2, 5, -1, -2, 2, 1, -3, -2, 4, -7,
+	  5, -3, 4, 2, 2, -3, 2, -1, -3, 0, -2) },
 	{ { OP_conv2d_dw, { "f32[N,5,4,2]", "f32[N,3,2,3]" }, "f32[3,2,2,3]", { .conv = WIN(3, 2, 2, 2, 1, 0, 1, 0) } }, 1,
 	  { X542, DY323 },
-	  V(-8, 1, 6, -6, 3, 8, -4, -2, -4, -2, 0, -2, -1, 2, 5, 2, -4, -6, 5, -3, -3, 1, 5, -7, 6, -5, -8, 8, -3, -6, -4, 6,
-	    -4, -2, 8, -2) },
+	  V(-8, 1, 6, -6, 3, 8, -4, -2, -4, -2, 0, -2, -1, 2, 5, 2, -4, -6, 5, -3, -3, 1, 5, -7, 6, -5, -8, 8, -3,
+	  -6, -4, 6, -4, -2, 8, -2) },
 	{ { OP_maxpool, { "f32[N,5,4,1]" }, NULL, SAME_POOL }, 1, { P54 }, V(2, 5, 3, 5, 4, 5) },
 	{ { OP_maxpool, { "f32[N,5,4,1]" }, NULL, { .pool = WIN(2, 2, 3, 3, 0, 0, 0, 0) } }, 1, { P54 }, V(2, 4) },
 	/* padding never wins, the first NaN does; ties go to the first cell */
 	{ { OP_maxpool, { "f32[N,1,2,1]" }, NULL, { .pool = WIN(2, 2, 1, 1, 1, 0, 0, 0) } }, 2, { V(-3, -2, NAN, 9) },
 	  V(-2, NAN) },
-	{ { OP_maxpool_arg, { "f32[N,1,2,1]" }, NULL, { .pool = WIN(2, 2, 1, 1, 1, 0, 0, 0) } }, 3, { V(-3, -2, 1, NAN, 4, 4) },
+	{ { OP_maxpool_arg, { "f32[N,1,2,1]" }, NULL, { .pool = WIN(2, 2, 1, 1, 1, 0, 0, 0) } }, 3,
+	  { V(-3, -2, 1, NAN, 4, 4) },
 	  V(3, 3, 2) },
 	{ { OP_maxpool_arg, { "f32[N,5,4,1]" }, NULL, SAME_POOL }, 1, { P54 }, V(3, 3, 3, 4, 3, 0) },
 	{ { OP_maxpool_dx, { "f32[N,3,2,1]", "u8[N,3,2,1]" }, "f32[N,5,4,1]", SAME_POOL }, 1,
 	  { V(1, 2, 3, 4, 5, 6), V(3, 3, 3, 4, 3, 0) }, V(0, 1, 0, 2, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 10, 0, 0, 5, 0, 0) },
 	{ { OP_avgpool, { "f32[N,5,4,1]" }, NULL, SAME_POOL }, 1, { P54 }, V(-1.25, 1.75, -0.5, 2.0 / 3, 0.25, 0.5) },
 	{ { OP_avgpool_dx, { "f32[N,3,2,1]" }, "f32[N,5,4,1]", SAME_POOL }, 1, { V(1, 2, 3, 4, 5, 6) },
-	  V(.25, .25, .5, .5, .75, .75, 7.0 / 6, 7.0 / 6, .5, .5, 2.0 / 3, 2.0 / 3, 1.75, 1.75, 13.0 / 6, 13.0 / 6, 1.25, 1.25,
-	    1.5, 1.5) },
+	  V(.25, .25, .5, .5, .75, .75, 7.0 / 6, 7.0 / 6, .5, .5, 2.0 / 3, 2.0 / 3, 1.75, 1.75, 13.0 / 6, 13.0 / 6,
+	  1.25, 1.25, 1.5, 1.5) },
 	{ { OP_softmax, { "f32[N,3]" }, NULL, NO_ATTR }, 2, { V(1, 2, 3.5, 1000, 0, -1000) },
 	  V(0.0628900132458675, 0.17095278019779026, 0.7661572065563422, 1, 0, 0) },
 	{ { OP_log_softmax, { "f32[N,3]" }, NULL, NO_ATTR }, 2, { V(1, 2, 3.5, 1000, 0, -1000) },
@@ -227,7 +231,8 @@ END_TEST
 START_TEST(random_counters)
 {
 	Known by_row = { { OP_random, { NULL }, "f32[N,2,3]", { .random = { 5, false } } }, 2, { NULL }, NULL };
-	Known by_id = { { OP_random, { "u32[N]" }, "f32[N,2,3]", { .random = { 5, true } } }, 2, { V(99, 4000000000.0) }, NULL };
+	Known by_id = { { OP_random, { "u32[N]" }, "f32[N,2,3]", { .random = { 5, true } } }, 2,
+		{ V(99, 4000000000.0) }, NULL };
 	double out[256];
 	int64_t elems;
 	run_known(&by_row, out, &elems);
@@ -378,7 +383,8 @@ START_TEST(entry_roots)
 {
 	IrModule *m = ir_module_new("roots");
 	IrType one = one_op_type("f32[2]");
-	IrState *a = ir_state_new(m, "a", one, STATE_STAT, (Loc){ 0 }), *b = ir_state_new(m, "b", one, STATE_STAT, (Loc){ 0 });
+	IrState *a = ir_state_new(m, "a", one, STATE_STAT, (Loc){ 0 });
+	IrState *b = ir_state_new(m, "b", one, STATE_STAT, (Loc){ 0 });
 	IrEntry *e = ir_entry_new(m, "evaluate");
 	IrNode *x = ir_input(e, (Loc){ 0 }, ir_port_new(e, "x", one_op_type("f32[N,2]")));
 	IrNode *ra = ir_state_read(e, (Loc){ 0 }, a), *rb = ir_state_read(e, (Loc){ 0 }, b);

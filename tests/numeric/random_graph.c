@@ -1,7 +1,7 @@
 /* random_graph.c -- grows a graph by choosing an operation and a value that it fits, again and again
  *
- * Values stay within about ±10 (large ones pass through tanh), so that comparisons in floats make sense; no step depends
- * on more than the values made so far. Every shape rule is kept by construction.
+ * Values stay within about ±10 (large ones pass through tanh), so that comparisons in floats make sense; no step
+ * depends on more than the values made so far. Every shape rule is kept by construction.
  */
 #include "tests/numeric/random_graph.h"
 
@@ -66,7 +66,8 @@ static IrNode *parameter(Grow *g, int rank, const int32_t *dim)
 /* ---- operations; each gives a value, or NULL where x does not fit ---- */
 static IrNode *grow_unary(Grow *g, IrNode *x)
 {
-	static const OpCode ops[] = { OP_relu, OP_tanh, OP_sigmoid, OP_neg, OP_abs, OP_sin, OP_cos, OP_erf, OP_floor, OP_sign };
+	static const OpCode ops[] = { OP_relu, OP_tanh, OP_sigmoid, OP_neg, OP_abs, OP_sin, OP_cos, OP_erf,
+		OP_floor, OP_sign };
 	return ir_unary(g->e, ops[below(g, COUNT(ops))], x);
 }
 
@@ -131,7 +132,8 @@ static IrNode *grow_dropout(Grow *g, IrNode *x)
 {
 	IrAttr attr = { .random = { (uint32_t)g->nvalues + 100, below(g, 2) } };
 	IrNode *u = ir_node(g->e, NULL, OP_random, nowhere, attr.random.by_id, &g->ids, &attr, &x->type);
-	return ir_select(g->e, ir_binary(g->e, OP_lt, u, konst(g, 0.25)), konst(g, 0), ir_binary(g->e, OP_mul, x, konst(g, 4.0 / 3)));
+	IrNode *kept = ir_binary(g->e, OP_mul, x, konst(g, 4.0 / 3));
+	return ir_select(g->e, ir_binary(g->e, OP_lt, u, konst(g, 0.25)), konst(g, 0), kept);
 }
 
 static IrNode *grow_integers(Grow *g, IrNode *x)
@@ -248,7 +250,8 @@ static IrNode *grow_conv(Grow *g, IrNode *x)
 		if (2 * attr.conv.size[i] - 1 <= x->type.dim[1 + i] && below(g, 3) == 0)
 			attr.conv.dilation[i] = 2;
 	}
-	IrNode *w = parameter(g, 4, (int32_t[]){ attr.conv.size[0], attr.conv.size[1], channels / attr.conv.groups, filters });
+	IrNode *w = parameter(g, 4, (int32_t[]){ attr.conv.size[0], attr.conv.size[1], channels / attr.conv.groups,
+		filters });
 	IrNode *y = make(g, OP_conv2d, x, w, attr);
 	return below(g, 4) ? ir_binary(g->e, OP_add, y, parameter(g, 1, &filters)) : y;
 }
@@ -273,9 +276,10 @@ static IrNode *grow_again(Grow *g, IrNode *x)
 
 typedef IrNode *GrowFn(Grow *g, IrNode *x);
 static GrowFn *const growers[] = {
-	grow_unary, grow_unary, grow_positive, grow_exp, grow_binary, grow_binary, grow_constant, grow_constant, grow_select,
-	grow_dropout, grow_integers, grow_softmax, grow_normalise, grow_reduce, grow_argmax, grow_shape, grow_shape,
-	grow_dense, grow_dense, grow_conv, grow_conv, grow_conv, grow_conv, grow_pool, grow_pool, grow_pool, grow_again
+	grow_unary, grow_unary, grow_positive, grow_exp, grow_binary, grow_binary, grow_constant, grow_constant,
+	grow_select, grow_dropout, grow_integers, grow_softmax, grow_normalise, grow_reduce, grow_argmax,
+	grow_shape, grow_shape, grow_dense, grow_dense, grow_conv, grow_conv, grow_conv, grow_conv, grow_pool,
+	grow_pool, grow_pool, grow_again
 };
 
 /* ---- entries ---- */
@@ -331,13 +335,14 @@ static void finish_training(Grow *g, IrNode *const *end, int ends)
 		each = each ? ir_binary(g->e, OP_add, each, sum) : sum;
 	}
 	ir_root_new(g->e, (IrRoot){ .kind = ROOT_METRIC, .name = "loss", .value = each, .metric = METRIC_MEAN });
-	g->e->loss = ir_binary(g->e, OP_mul, ir_reduce(g->e, OP_sum, each, 1, false), ir_scalar(g->e, nowhere, SC_INV_N, 0));
+	IrNode *total = ir_reduce(g->e, OP_sum, each, 1, false);
+	g->e->loss = ir_binary(g->e, OP_mul, total, ir_scalar(g->e, nowhere, SC_INV_N, 0));
 }
 
 static IrOptimizer optimizer(uint64_t seed)
 {
-	IrOptimizer o = { .momentum = seed % 2 ? 0.9 : 0, .beta_1 = 0.9, .beta_2 = 0.99, .epsilon = 1e-3, .nesterov = seed % 4 == 1,
-		.amsgrad = seed % 3 == 0, .weight_decay = seed % 3 == 1 ? 0.01 : 0 };
+	IrOptimizer o = { .momentum = seed % 2 ? 0.9 : 0, .beta_1 = 0.9, .beta_2 = 0.99, .epsilon = 1e-3,
+		.nesterov = seed % 4 == 1, .amsgrad = seed % 3 == 0, .weight_decay = seed % 3 == 1 ? 0.01 : 0 };
 	o.kind = seed % 3 == 0 ? OPTIM_SGD : seed % 3 == 1 ? OPTIM_ADAM : OPTIM_ADAMW;
 	return o;
 }

@@ -1,7 +1,7 @@
 /* random_graph.h -- valid graphs from a seed, and values to run them on
  *
- * The same seed gives the same module on every machine. Values of states depend on the state's name only, those of ports
- * on the port's, so that a module can be compared with what passes made of it.
+ * The same seed gives the same module on every machine. Values of states depend on the state's name only, those of
+ * ports on the port's, so that a module can be compared with what passes made of it.
  */
 #ifndef CNNC_TESTS_RANDOM_GRAPH_H
 #define CNNC_TESTS_RANDOM_GRAPH_H
@@ -19,7 +19,8 @@ typedef struct Values { /* as ir_eval wants them */
 	int64_t *out_elems;
 } Values;
 
-/* Parameters and ports -1 to 1 (u32 ports: ids; u8: 0 to 255), statistics and second moments 0 to 1; room for every root. */
+/* Parameters and ports -1 to 1 (u32 ports: ids; u8: 0 to 255), statistics and second moments 0 to 1; room for
+ * every root. */
 Values random_values(Arena *a, const IrEntry *e, int64_t n, uint64_t seed);
 void values_run(const Values *v, const IrEntry *e, int64_t n);
 

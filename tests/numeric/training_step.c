@@ -1,7 +1,8 @@
 /* training_step.c -- pass autodiff as a whole: gradients of a network, updates of the optimizers
  *
- * Gradients: with plain SGD and a learning rate of 1, old minus new value of a parameter is its gradient; it is compared
- * with central differences of the loss. Optimizers: three steps against parameters that Keras 3.15 arrives at.
+ * Gradients: with plain SGD and a learning rate of 1, old minus new value of a parameter is its gradient; it is
+ * compared with central differences of the loss. Optimizers: three steps against parameters that Keras 3.15
+ * arrives at.
  */
 #include <check.h>
 #include <math.h>
@@ -70,7 +71,8 @@ static IrEntry *network(void)
 	IrNode *centred = ir_binary(e, OP_sub, y, mean);
 	IrNode *var = ir_binary(e, OP_mul, ir_reduce(e, OP_sum, ir_binary(e, OP_mul, centred, centred), 7, true), inv);
 	y = ir_binary(e, OP_mul, centred, ir_unary(e, OP_rsqrt, ir_binary(e, OP_add, var, number(e, 1e-3))));
-	y = ir_binary(e, OP_add, ir_binary(e, OP_mul, y, parameter(e, "bn.gamma", "f32[3]")), parameter(e, "bn.beta", "f32[3]"));
+	y = ir_binary(e, OP_mul, y, parameter(e, "bn.gamma", "f32[3]"));
+	y = ir_binary(e, OP_add, y, parameter(e, "bn.beta", "f32[3]"));
 	y = conv_relu_pool(e, y, "conv2d_1", "f32[3,3,3,4]", "f32[4]");
 	y = ir_reshape(e, y, one_op_type("f32[N,16]"));
 	IrNode *w = parameter(e, "dense.kernel", "f32[16,3]");
@@ -234,7 +236,8 @@ END_TEST
 START_TEST(amsgrad_keeps_the_largest)
 {
 	IrEntry *e = ir_entry_new(ir_module_new("step"), "train_step");
-	e->module->optimizer = (IrOptimizer){ .kind = OPTIM_ADAM, .beta_1 = 0.5, .beta_2 = 0.5, .epsilon = 0, .amsgrad = true };
+	e->module->optimizer = (IrOptimizer){ .kind = OPTIM_ADAM, .beta_1 = 0.5, .beta_2 = 0.5, .epsilon = 0,
+		.amsgrad = true };
 	IrNode *w = parameter(e, "w", "f32[]"), *g = ir_input(e, nowhere, ir_port_new(e, "g", one_op_type("f32[]")));
 	e->loss = ir_binary(e, OP_mul, w, g);
 	must_autodiff(e->module);
@@ -242,10 +245,12 @@ START_TEST(amsgrad_keeps_the_largest)
 	double **out = (double *[]){ NULL, NULL, NULL, &got };
 	ck_assert_str_eq(e->root[3].name, "w");
 	ck_assert_str_eq(e->root[2].name, "w/v_hat");
-	ir_eval(e, 1, &(IrScalars){ .lr = 1, .step = 1 }, (double *[]){ &vw, &m, &v, &hat }, (const double *[]){ &zero }, out);
+	ir_eval(e, 1, &(IrScalars){ .lr = 1, .step = 1 }, (double *[]){ &vw, &m, &v, &hat },
+		(const double *[]){ &zero }, out);
 	ck_assert(got == 1);
 	double one = 1; /* m = 0.5, alpha = sqrt(0.5) / 0.5, v_hat = 9 */
-	ir_eval(e, 1, &(IrScalars){ .lr = 1, .step = 1 }, (double *[]){ &vw, &m, &v, &hat }, (const double *[]){ &one }, out);
+	ir_eval(e, 1, &(IrScalars){ .lr = 1, .step = 1 }, (double *[]){ &vw, &m, &v, &hat },
+		(const double *[]){ &one }, out);
 	ck_assert_double_eq_tol(got, 1 - 0.5 * (sqrt(0.5) / 0.5) / 3, 1e-12);
 	ir_module_free(e->module);
 }
