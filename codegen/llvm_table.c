@@ -1,0 +1,459 @@
+/* llvm_table.c -- the constant cnnc_model: what runtime/model.h declares, as data with relocations
+ *
+ * Every struct is written member by member at the offset that the C compiler gives it here; targets are 64-bit and
+ * little-endian like all hosts, so the layout is the same there. Takes the finished module and the phases that program.c
+ * emitted; gives a read-only table and nothing that runs.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include "codegen/digest.h"
+#include "codegen/llvm_build.h"
+
+_Static_assert(sizeof(void *) == 8, "tables are made for 64-bit targets");
+enum { MAX_MEMBERS = 96 };
+
+typedef struct Record { /* a struct under construction: packed, gaps filled by hand */
+	LlvmBuild *b;
+	LLVMValueRef member[MAX_MEMBERS];
+	unsigned n;
+	size_t at;
+} Record;
+
+static void gap(Record *r, size_t upto)
+{
+	INVARIANT(upto >= r->at && r->n < MAX_MEMBERS);
+	if (upto > r->at)
+		r->member[r->n++] = LLVMConstNull(LLVMArrayType2(r->b->i8, upto - r->at));
+	r->at = upto;
+}
+
+static void put(Record *r, size_t offset, size_t size, LLVMValueRef v)
+{
+	gap(r, offset);
+	r->member[r->n++] = v;
+	r->at += size;
+}
+
+static LLVMValueRef finish(Record *r, size_t size)
+{
+	gap(r, size);
+	return LLVMConstStructInContext(r->b->ctx, r->member, r->n, 1);
+}
+
+static LLVMValueRef integer(const Record *r, size_t size, int64_t v)
+{
+	return LLVMConstInt(size == 8 ? r->b->i64 : r->b->i32, (unsigned long long)v, 1);
+}
+
+static LLVMValueRef constant_global(LlvmBuild *b, const char *name, LLVMValueRef value, unsigned align)
+{
+	LLVMValueRef g = LLVMAddGlobal(b->module, LLVMTypeOf(value), name);
+	LLVMSetInitializer(g, value);
+	LLVMSetGlobalConstant(g, 1);
+	LLVMSetLinkage(g, LLVMPrivateLinkage);
+	LLVMSetUnnamedAddress(g, LLVMGlobalUnnamedAddr);
+	LLVMSetAlignment(g, align);
+	return g;
+}
+
+static LLVMValueRef text(LlvmBuild *b, const char *s)
+{
+	return s ? constant_global(b, "text", LLVMConstStringInContext2(b->ctx, s, strlen(s), 0), 1) : LLVMConstNull(b->ptr);
+}
+
+/* Pointer to n equal records (or pointers), NULL for none */
+static LLVMValueRef array(LlvmBuild *b, const char *name, LLVMValueRef *v, size_t n)
+{
+	if (n == 0)
+		return LLVMConstNull(b->ptr);
+	return constant_global(b, name, LLVMConstArray2(LLVMTypeOf(v[0]), v, n), 16);
+}
+
+/* member of struct T from an integer, pointer constant, text or doubles */
+#define PUT_INT(r, T, m, v) put(r, offsetof(T, m), sizeof(((T *)0)->m), integer(r, sizeof(((T *)0)->m), (int64_t)(v)))
+#define PUT_PTR(r, T, m, v) put(r, offsetof(T, m), sizeof(void *), v)
+#define PUT_TEXT(r, T, m, s) PUT_PTR(r, T, m, text((r)->b, s))
+#define PUT_BYTES(r, T, m, p) put_bytes(r, offsetof(T, m), p, sizeof(((T *)0)->m))
+#define RECORD(lb) (&(Record){.b = (lb)})
+
+static void put_bytes(Record *r, size_t offset, const void *bytes, size_t n)
+{
+	put(r, offset, n, LLVMConstStringInContext2(r->b->ctx, bytes, n, 1));
+}
+
+static void put_dims(Record *r, size_t offset, const IrType *t)
+{
+	LLVMValueRef dim[RT_MAX_RANK];
+	_Static_assert((int)RT_MAX_RANK == (int)IR_MAX_RANK, "dims are copied");
+	for (int i = 0; i < RT_MAX_RANK; i++)
+		dim[i] = integer(r, 8, i < t->rank && t->dim[i] != IR_N ? t->dim[i] : 0);
+	put(r, offset, RT_MAX_RANK * sizeof(int64_t), LLVMConstArray2(r->b->i64, dim, RT_MAX_RANK));
+}
+
+/* ---- tensors ---- */
+static const KBuffer *buffer_of_state(const KProgram *p, const IrState *s)
+{
+	for (int i = 0; i < p->nbuffers; i++) {
+		if (p->buffer[i].cls == B_STATE && p->buffer[i].state == s)
+			return &p->buffer[i];
+	}
+	return NULL;
+}
+
+static LLVMValueRef tensor(LlvmBuild *b, const IrState *s, const KBuffer *home)
+{
+	Record *r = RECORD(b);
+	PUT_TEXT(r, RtTensor, name, s->name);
+	PUT_INT(r, RtTensor, kind, s->kind);
+	PUT_INT(r, RtTensor, dtype, s->type.dtype);
+	PUT_INT(r, RtTensor, rank, s->type.rank);
+	PUT_INT(r, RtTensor, trainable, s->trainable);
+	put_dims(r, offsetof(RtTensor, dim), &s->type);
+	PUT_INT(r, RtTensor, offset, home->offset);
+	PUT_INT(r, RtTensor, bytes, ir_elems(&s->type, 1) * dtype_size(s->type.dtype));
+	PUT_INT(r, RtTensor, init, s->init);
+	PUT_INT(r, RtTensor, init_stream, s->init_stream);
+	LLVMValueRef arg[2] = {LLVMConstReal(b->elem[DT_F64], s->init_arg[0]), LLVMConstReal(b->elem[DT_F64], s->init_arg[1])};
+	put(r, offsetof(RtTensor, init_arg), sizeof(double[2]), LLVMConstArray2(b->elem[DT_F64], arg, 2));
+	return finish(r, sizeof(RtTensor));
+}
+
+static LLVMValueRef tensors(LlvmBuild *b, const IrModule *m, uint32_t *n)
+{
+	size_t count = 0;
+	IR_EACH_STATE(m, s)
+		count++;
+	LLVMValueRef *v = NEWN(b->arena, LLVMValueRef, count + 1);
+	*n = 0;
+	IR_EACH_STATE(m, s) {
+		const KBuffer *home = buffer_of_state(m->program, s);
+		if (home)
+			v[(*n)++] = tensor(b, s, home);
+	}
+	return array(b, "tensor", v, *n);
+}
+
+/* ---- entries ---- */
+static LLVMValueRef port(LlvmBuild *b, const char *name, const IrType *t)
+{
+	Record *r = RECORD(b);
+	PUT_TEXT(r, RtPort, name, name);
+	PUT_INT(r, RtPort, dtype, t->dtype);
+	PUT_INT(r, RtPort, rank, t->rank);
+	put_dims(r, offsetof(RtPort, dim), t);
+	PUT_INT(r, RtPort, row_bytes, ir_row_elems(t) * dtype_size(t->dtype));
+	return finish(r, sizeof(RtPort));
+}
+
+static LLVMValueRef inputs(LlvmBuild *b, const IrEntry *e)
+{
+	LLVMValueRef *v = NEWN(b->arena, LLVMValueRef, e->nport + 1);
+	for (int i = 0; i < e->nport; i++)
+		v[i] = port(b, e->port[i].name, &e->port[i].type);
+	return array(b, "in", v, (size_t)e->nport);
+}
+
+static LLVMValueRef outputs(LlvmBuild *b, const IrEntry *e, uint32_t *n)
+{
+	LLVMValueRef *v = NEWN(b->arena, LLVMValueRef, e->nroot + 1);
+	*n = 0;
+	for (int i = 0; i < e->nroot; i++) {
+		if (e->root[i].kind == ROOT_OUTPUT)
+			v[(*n)++] = port(b, e->root[i].name, &e->root[i].value->type);
+	}
+	return array(b, "out", v, *n);
+}
+
+static LLVMValueRef phases(LlvmBuild *b, const CgEntry *e)
+{
+	LLVMValueRef *v = NEWN(b->arena, LLVMValueRef, e->nphases + 1);
+	for (int i = 0; i < e->nphases; i++) {
+		const CgPhase *p = &e->phase[i];
+		LLVMValueRef run = LLVMGetNamedFunction(b->module, p->symbol);
+		INVARIANT(run);
+		Record *r = RECORD(b);
+		PUT_TEXT(r, RtPhase, name, p->name);
+		PUT_PTR(r, RtPhase, run, run);
+		PUT_INT(r, RtPhase, rows, p->rows);
+		PUT_INT(r, RtPhase, parts, p->parts);
+		PUT_INT(r, RtPhase, update, p->update);
+		v[i] = finish(r, sizeof(RtPhase));
+	}
+	return array(b, "phase", v, (size_t)e->nphases);
+}
+
+static bool writes(const Kernel *k, int buffer)
+{
+	for (int i = 0; i < k->nopnds; i++) {
+		if (k->opnd[i].buf == buffer && k->opnd[i].mode != M_IN)
+			return true;
+	}
+	return false;
+}
+
+/* Last phase with a kernel that writes the buffer, -1: none. A phase holds the kernels up to the next one's first. */
+static int phase_of_buffer(const KEntry *k, const CgEntry *e, int buffer)
+{
+	int last = -1;
+	for (int i = 0; i < e->nphases; i++) {
+		int end = i + 1 < e->nphases ? e->phase[i + 1].first_kernel : k->nkernels;
+		for (int j = e->phase[i].first_kernel; j < end; j++)
+			last = writes(k->kernel[j], buffer) ? i : last;
+	}
+	return last;
+}
+
+static LLVMValueRef tap(LlvmBuild *b, const KBuffer *buf, int phase)
+{
+	const IrType *t = &buf->type;
+	Record *r = RECORD(b);
+	PUT_TEXT(r, RtTap, name, buf->name);
+	PUT_INT(r, RtTap, phase, phase);
+	PUT_INT(r, RtTap, dtype, t->dtype);
+	PUT_INT(r, RtTap, offset, buf->offset);
+	PUT_INT(r, RtTap, row_bytes, ir_row_elems(t) * dtype_size(t->dtype));
+	PUT_INT(r, RtTap, fixed, !ir_batched(t));
+	return finish(r, sizeof(RtTap));
+}
+
+/* Values of real numbers in the slab: the others cannot be non-finite. */
+static LLVMValueRef taps(LlvmBuild *b, const KProgram *p, const KEntry *k, const CgEntry *e, uint32_t *n)
+{
+	LLVMValueRef *v = NEWN(b->arena, LLVMValueRef, p->nbuffers + 1);
+	*n = 0;
+	for (int i = 0; i < p->nbuffers; i++) {
+		const KBuffer *buf = &p->buffer[i];
+		bool real = buf->type.dtype == DT_F32 || buf->type.dtype == DT_F64;
+		int phase = buf->cls == B_SLAB && real ? phase_of_buffer(k, e, i) : -1;
+		if (phase >= 0)
+			v[(*n)++] = tap(b, buf, phase);
+	}
+	return array(b, "tap", v, *n);
+}
+
+static LLVMValueRef entry(LlvmBuild *b, const KProgram *p, const KEntry *k, const CgEntry *e)
+{
+	uint32_t nout, ntaps;
+	LLVMValueRef out = outputs(b, k->graph, &nout), tapped = taps(b, p, k, e, &ntaps);
+	Record *r = RECORD(b);
+	PUT_TEXT(r, RtEntry, name, k->name);
+	PUT_INT(r, RtEntry, nphases, e->nphases);
+	PUT_INT(r, RtEntry, nin, k->graph->nport);
+	PUT_INT(r, RtEntry, nout, nout);
+	PUT_INT(r, RtEntry, ntaps, ntaps);
+	PUT_PTR(r, RtEntry, phase, phases(b, e));
+	PUT_PTR(r, RtEntry, in, inputs(b, k->graph));
+	PUT_PTR(r, RtEntry, out, out);
+	PUT_PTR(r, RtEntry, tap, tapped);
+	PUT_INT(r, RtEntry, slab_bytes, k->slab_bytes);
+	PUT_INT(r, RtEntry, scratch_bytes, 0);
+	return finish(r, sizeof(RtEntry));
+}
+
+static LLVMValueRef entries(LlvmBuild *b, const KProgram *p, const CgEntry *e)
+{
+	LLVMValueRef *v = NEWN(b->arena, LLVMValueRef, p->nentries + 1);
+	for (int i = 0; i < p->nentries; i++)
+		v[i] = entry(b, p, &p->entry[i], &e[i]);
+	return array(b, "entry", v, (size_t)p->nentries);
+}
+
+/* ---- metrics ---- */
+static const KBuffer *buffer_of_metric(const KProgram *p, const IrRoot *root, int64_t *count)
+{
+	const IrType *t = &root->value->type;
+	*count = ir_row_elems(t);
+	for (int i = 0; i < p->nbuffers; i++) {
+		const KBuffer *b = &p->buffer[i];
+		if (b->cls == B_METRIC && strcmp(b->name, root->name) == 0 && ir_elems(&b->type, 1) == *count)
+			return b;
+	}
+	return NULL;
+}
+
+static LLVMValueRef metric(LlvmBuild *b, const IrRoot *root, int64_t offset, int64_t count)
+{
+	Record *r = RECORD(b);
+	PUT_TEXT(r, RtMetric, name, root->name);
+	PUT_INT(r, RtMetric, kind, root->metric);
+	PUT_INT(r, RtMetric, offset, offset);
+	PUT_INT(r, RtMetric, count, count);
+	return finish(r, sizeof(RtMetric));
+}
+
+static bool seen(const IrRoot *const *root, uint32_t n, const char *name)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		if (strcmp(root[i]->name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Those of all entries, each name once, the loss first */
+static LLVMValueRef metrics(LlvmBuild *b, const IrModule *m, uint32_t *n)
+{
+	size_t bound = 1;
+	IR_EACH_ENTRY(m, e)
+		bound += (size_t)e->nroot;
+	const IrRoot **root = (const IrRoot **)arena_alloc(b->arena, bound, sizeof(*root));
+	LLVMValueRef *v = NEWN(b->arena, LLVMValueRef, bound);
+	*n = 0;
+	for (int loss = 1; loss >= 0; loss--) {
+		IR_EACH_ENTRY(m, e) {
+			for (int i = 0; i < e->nroot; i++) {
+				int64_t count;
+				const IrRoot *at = &e->root[i];
+				if (at->kind != ROOT_METRIC || (strcmp(at->name, "loss") == 0) != loss || seen(root, *n, at->name))
+					continue;
+				const KBuffer *buf = buffer_of_metric(m->program, at, &count);
+				INVARIANT(buf);
+				v[*n] = metric(b, at, buf->offset, count);
+				root[(*n)++] = at;
+			}
+		}
+	}
+	return array(b, "metric", v, *n);
+}
+
+/* ---- what describes the model ---- */
+static LLVMValueRef fields(LlvmBuild *b, const IrModule *m)
+{
+	LLVMValueRef *v = NEWN(b->arena, LLVMValueRef, m->nfield + 1);
+	for (int i = 0; i < m->nfield; i++) {
+		const IrField *f = &m->field[i];
+		Record *r = RECORD(b);
+		PUT_TEXT(r, RtField, path, f->path);
+		PUT_TEXT(r, RtField, value, f->value);
+		PUT_INT(r, RtField, type, f->type);
+		PUT_INT(r, RtField, runtime, f->runtime);
+		PUT_TEXT(r, RtField, choices, f->choices);
+		PUT_TEXT(r, RtField, doc, f->doc);
+		v[i] = finish(r, sizeof(RtField));
+	}
+	return array(b, "field", v, (size_t)m->nfield);
+}
+
+static LLVMValueRef labels(LlvmBuild *b, const IrModule *m)
+{
+	LLVMValueRef *v = NEWN(b->arena, LLVMValueRef, m->nlabels + 1);
+	for (int i = 0; i < m->nlabels; i++)
+		v[i] = text(b, m->labels[i]);
+	return array(b, "label", v, (size_t)m->nlabels);
+}
+
+static LLVMValueRef layers(LlvmBuild *b, const CgOptions *o)
+{
+	LLVMValueRef *v = NEWN(b->arena, LLVMValueRef, o->nlayers + 1);
+	for (int i = 0; i < o->nlayers; i++) {
+		const CgLayer *l = &o->layer[i];
+		Record *r = RECORD(b);
+		PUT_TEXT(r, RtLayer, name, l->name);
+		PUT_TEXT(r, RtLayer, kind, l->kind);
+		PUT_TEXT(r, RtLayer, shape, l->shape);
+		PUT_INT(r, RtLayer, params, l->params);
+		PUT_INT(r, RtLayer, flops, l->flops);
+		v[i] = finish(r, sizeof(RtLayer));
+	}
+	return array(b, "layer", v, (size_t)o->nlayers);
+}
+
+static LLVMValueRef powers(LlvmBuild *b, const KProgram *p)
+{
+	LLVMValueRef *v = NEWN(b->arena, LLVMValueRef, p->npowers + 1);
+	INVARIANT(p->npowers <= RT_POWERS);
+	for (int i = 0; i < p->npowers; i++)
+		v[i] = LLVMConstReal(b->elem[DT_F64], p->power[i]);
+	return array(b, "power", v, (size_t)p->npowers);
+}
+
+/* ---- identity ---- */
+static void model_hash(const IrModule *m, unsigned char out[32])
+{
+	char *graph = NULL;
+	size_t n = 0;
+	Digest d;
+	FILE *f = open_memstream(&graph, &n);
+	if (!f)
+		ICE("no memory for the text of the graph");
+	ir_print(m, f);
+	fclose(f);
+	digest_begin(&d);
+	digest_add(&d, graph, n);
+	digest_end(&d, out);
+	free(graph);
+}
+
+static void hash_items(Digest *d, const KItem *item, int n)
+{
+	for (int i = 0; i < n; i++) {
+		int32_t word[] = {(int32_t)item[i].kind, item[i].kernel, item[i].axis, item[i].size, item[i].nbody};
+		digest_add(d, word, sizeof(word));
+		hash_items(d, item[i].body, item[i].nbody);
+	}
+}
+
+static void schedule_key(const KProgram *p, const CgOptions *o, Arena *a, unsigned char out[32])
+{
+	Digest d;
+	digest_begin(&d);
+	digest_text(&d, o->target->name);
+	for (int i = 0; i < p->nentries; i++) {
+		const KEntry *e = &p->entry[i];
+		for (int k = 0; k < e->nkernels; k++)
+			digest_text(&d, k_key(p, e->kernel[k], a));
+		hash_items(&d, e->item, e->nitems);
+	}
+	digest_end(&d, out);
+}
+
+/* ---- the model ---- */
+void llvm_table(CgModule *c, const IrModule *m, const CgEntry *entry_code, const CgOptions *o)
+{
+	LlvmBuild *b = &c->build;
+	const KProgram *p = m->program;
+	uint32_t ntensors, nmetrics;
+	unsigned char hash[32], key[32];
+	LLVMValueRef all_tensors = tensors(b, m, &ntensors), all_metrics = metrics(b, m, &nmetrics);
+	model_hash(m, hash);
+	schedule_key(p, o, b->arena, key);
+	Record *r = RECORD(b);
+	PUT_INT(r, RtModel, abi, RT_ABI);
+	PUT_INT(r, RtModel, size, sizeof(RtModel));
+	PUT_TEXT(r, RtModel, name, m->name);
+	PUT_TEXT(r, RtModel, target, o->target->name);
+	PUT_TEXT(r, RtModel, cpu_needs, c->needs);
+	PUT_BYTES(r, RtModel, model_hash, hash);
+	PUT_BYTES(r, RtModel, schedule_key, key);
+	PUT_INT(r, RtModel, ntensors, ntensors);
+	PUT_INT(r, RtModel, nentries, p->nentries);
+	PUT_INT(r, RtModel, nmetrics, nmetrics);
+	PUT_INT(r, RtModel, nfields, m->nfield);
+	PUT_INT(r, RtModel, nlabels, m->nlabels);
+	PUT_INT(r, RtModel, nlayers, o->nlayers);
+	PUT_INT(r, RtModel, npowers, p->npowers);
+	PUT_INT(r, RtModel, metric_doubles, p->metric_doubles);
+	PUT_INT(r, RtModel, params_bytes, p->param_bytes);
+	PUT_INT(r, RtModel, max_n, m->max_n);
+	PUT_PTR(r, RtModel, tensor, all_tensors);
+	PUT_PTR(r, RtModel, entry, entries(b, p, entry_code));
+	PUT_PTR(r, RtModel, metric, all_metrics);
+	PUT_PTR(r, RtModel, field, fields(b, m));
+	PUT_PTR(r, RtModel, labels, labels(b, m));
+	PUT_PTR(r, RtModel, layer, layers(b, o));
+	PUT_PTR(r, RtModel, power, powers(b, p));
+	LLVMValueRef model = constant_global(b, "cnnc_model", finish(r, sizeof(RtModel)), 16);
+	LLVMSetLinkage(model, LLVMExternalLinkage);
+	LLVMSetUnnamedAddress(model, LLVMNoUnnamedAddr);
+	c->has_model = true;
+}
+
+CgModule *cg_build(const IrModule *m, const CgOptions *o, Diag *d)
+{
+	CgModule *c = cg_new(m->name, o, d);
+	if (!c)
+		return NULL;
+	llvm_table(c, m, cg_program(&c->emit, m, o->target, c->arena), o);
+	llvm_verify(c);
+	return c;
+}
