@@ -15,8 +15,8 @@ static const IrMember attr_member[] = {
 };
 
 typedef enum Group {
-	GROUP_none, GROUP_input, GROUP_state, GROUP_konst, GROUP_scalar, GROUP_axis, GROUP_random, GROUP_cast, GROUP_perm,
-	GROUP_slice, GROUP_reduce, GROUP_matmul, GROUP_conv, GROUP_pool, GROUP_affine, GROUP_warp
+	GROUP_none, GROUP_input, GROUP_state, GROUP_konst, GROUP_scalar, GROUP_axis, GROUP_random, GROUP_cast,
+	GROUP_perm, GROUP_slice, GROUP_reduce, GROUP_matmul, GROUP_conv, GROUP_pool, GROUP_affine, GROUP_warp
 } Group;
 
 static const Group group_of_member[] = {

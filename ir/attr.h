@@ -9,8 +9,8 @@
 #include "ir/ir.h"
 
 typedef enum IrMemberKind {
-	MEMBER_I32, MEMBER_U32, MEMBER_F64, MEMBER_FLAG, MEMBER_AXES, MEMBER_DTYPE, MEMBER_SCALAR, MEMBER_FILL, MEMBER_INIT,
-	MEMBER_STATE, MEMBER_PERM
+	MEMBER_I32, MEMBER_U32, MEMBER_F64, MEMBER_FLAG, MEMBER_AXES, MEMBER_DTYPE, MEMBER_SCALAR, MEMBER_FILL,
+	MEMBER_INIT, MEMBER_STATE, MEMBER_PERM
 } IrMemberKind;
 
 typedef struct IrMember {
@@ -30,7 +30,7 @@ IrMembers ir_optimizer_members(void);
 /* Words of an enum kind (DTYPE, SCALAR, FILL, INIT) by value; *out_n is how many, 0 for other kinds. */
 const char *const *ir_member_words(IrMemberKind kind, int *out_n);
 
-void ir_members_preset(IrMembers list, void *at);               /* every field to its default */
+void ir_members_preset(IrMembers list, void *at);             /* every field to its default */
 bool ir_member_is_preset(const IrMember *f, const void *at);
 void ir_attr_copy(OpCode op, IrAttr *to, const IrAttr *from); /* leaves no stray bytes: memcmp works afterwards */
 

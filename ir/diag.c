@@ -380,7 +380,9 @@ static int distance(const char *a, size_t na, const char *b, size_t nb, bool any
 		for (size_t j = 1; j <= nb; j++) {
 			int change = above[j - 1] + !same_char(a[i - 1], b[j - 1], any_case);
 			now[j] = least(change, 1 + least(above[j], now[j - 1]));
-			if (i > 1 && j > 1 && same_char(a[i - 1], b[j - 2], any_case) && same_char(a[i - 2], b[j - 1], any_case))
+			bool crossed = i > 1 && j > 1 && same_char(a[i - 1], b[j - 2], any_case) &&
+			               same_char(a[i - 2], b[j - 1], any_case);
+			if (crossed)
 				now[j] = least(now[j], before[j - 2] + 1);
 		}
 		int *oldest = before;

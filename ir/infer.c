@@ -34,10 +34,12 @@ bool infer_set(const Infer *cx, IrNode *n, DType dtype, int rank, const int64_t 
 {
 	IrType t = { .dtype = dtype, .rank = rank };
 	if (rank > IR_MAX_RANK)
-		return infer_misfit(cx, n, "result would have %d dimensions, at most %d are possible", rank, IR_MAX_RANK);
+		return infer_misfit(cx, n, "result would have %d dimensions, at most %d are possible", rank,
+		                    IR_MAX_RANK);
 	for (int i = 0; i < rank; i++) {
 		if (dim[i] == IR_N && i > 0)
-			return infer_misfit(cx, n, "N would be dimension %d of the result, it must be the outermost", i);
+			return infer_misfit(cx, n, "N would be dimension %d of the result, it must be the outermost",
+			                    i);
 		if (dim[i] != IR_N && dim[i] < 1)
 			return infer_misfit(cx, n, "dimension %d of the result would be %lld", i, (long long)dim[i]);
 		if (dim[i] > INT32_MAX)
@@ -109,7 +111,8 @@ static bool check_random(const Infer *cx, const IrNode *n)
 		return true;
 	const IrType *id = &n->in[0]->type;
 	if (id->dtype != DT_U32 || id->rank != 1 || n->type.rank < 1 || id->dim[0] != n->type.dim[0])
-		return infer_misfit(cx, n, "sample ids are %s, result is %s", infer_shape(cx, n->in[0]), infer_shape(cx, n));
+		return infer_misfit(cx, n, "sample ids are %s, result is %s", infer_shape(cx, n->in[0]),
+		                    infer_shape(cx, n));
 	return true;
 }
 
@@ -132,7 +135,8 @@ static const char *operand_shapes(const Infer *cx, const IrNode *n)
 {
 	const char *text = infer_shape(cx, n->in[0]);
 	for (int i = 1; i < n->nin; i++)
-		text = arena_printf(cx->arena, "%s%s%s", text, i + 1 < n->nin ? ", " : " and ", infer_shape(cx, n->in[i]));
+		text = arena_printf(cx->arena, "%s%s%s", text, i + 1 < n->nin ? ", " : " and ",
+		                    infer_shape(cx, n->in[i]));
 	return text;
 }
 
@@ -217,7 +221,8 @@ bool infer_reshape(const Infer *cx, IrNode *n)
 	if (!infer_given(cx, n) || !want_dtype(cx, n))
 		return false;
 	if (ir_batched(from) != ir_batched(&n->type))
-		return infer_misfit(cx, n, "%s to %s: N must stay outermost", infer_shape(cx, n->in[0]), infer_shape(cx, n));
+		return infer_misfit(cx, n, "%s to %s: N must stay outermost", infer_shape(cx, n->in[0]),
+		                    infer_shape(cx, n));
 	if (ir_row_elems(from) != ir_row_elems(&n->type))
 		return infer_misfit(cx, n, "%s has %lld elements%s, %s has %lld", infer_shape(cx, n->in[0]),
 		                    (long long)ir_row_elems(from), ir_batched(from) ? " a sample" : "",
@@ -260,7 +265,8 @@ static bool fixed_axis(const Infer *cx, const IrNode *n, int axis)
 {
 	const IrType *from = &n->in[0]->type;
 	if (axis < 0 || axis >= from->rank)
-		return infer_misfit(cx, n, "axis %d, operand %s has %d dimensions", axis, infer_shape(cx, n->in[0]), from->rank);
+		return infer_misfit(cx, n, "axis %d, operand %s has %d dimensions", axis, infer_shape(cx, n->in[0]),
+		                    from->rank);
 	return from->dim[axis] != IR_N || infer_misfit(cx, n, "axis %d is N, the samples of the call", axis);
 }
 
@@ -325,7 +331,8 @@ static bool reduced(const Infer *cx, IrNode *n, DType dtype)
 	if (axes == 0)
 		return infer_misfit(cx, n, "no axis to reduce");
 	if (axes >> from->rank)
-		return infer_misfit(cx, n, "axes 0x%x, operand %s has %d dimensions", axes, infer_shape(cx, n->in[0]), from->rank);
+		return infer_misfit(cx, n, "axes 0x%x, operand %s has %d dimensions", axes, infer_shape(cx, n->in[0]),
+		                    from->rank);
 	for (int k = 0; k < from->rank; k++) {
 		if (!(axes & 1u << k))
 			dim[rank++] = from->dim[k];
@@ -399,7 +406,7 @@ int64_t ir_flops(const IrNode *n)
 		int32_t inner = n->in[0]->type.dim[!n->attr.matmul.ta];
 		return saturating_mul(saturating_mul(2, ir_row_elems(&n->type)), inner == IR_N ? 1 : inner);
 	}
-	/* Each output cell of the forward convolution is (kh, kw, C / groups) multiply-adds, in all three directions. */
+	/* Each output cell of the forward convolution is (kh, kw, C / groups) multiply-adds, in all directions. */
 	const IrType *y = n->op == OP_conv2d ? &n->type : &n->in[n->op == OP_conv2d_dw]->type;
 	const IrType *w = n->op == OP_conv2d_dw ? &n->type : &n->in[1]->type;
 	int64_t cell = saturating_mul(saturating_mul(w->dim[0], w->dim[1]), w->dim[2]);

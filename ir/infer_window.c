@@ -18,13 +18,14 @@ static bool window_sane(const Infer *cx, const IrNode *n, const IrWindow *w)
 	static const char *const axis[2] = { "height", "width" };
 	for (int i = 0; i < 2; i++) {
 		if (w->size[i] < 1 || w->size[i] > LARGEST_WINDOW)
-			return infer_misfit(cx, n, "window %s is %d, possible are 1 to %d", axis[i], w->size[i], LARGEST_WINDOW);
+			return infer_misfit(cx, n, "window %s is %d, possible are 1 to %d", axis[i], w->size[i],
+			                    LARGEST_WINDOW);
 		if (w->stride[i] < 1 || w->stride[i] > LARGEST_WINDOW)
 			return infer_misfit(cx, n, "stride in %s is %d, possible are 1 to %d", axis[i], w->stride[i],
 			                    LARGEST_WINDOW);
 		if (w->dilation[i] < 1 || w->dilation[i] > LARGEST_WINDOW)
-			return infer_misfit(cx, n, "dilation in %s is %d, possible are 1 to %d", axis[i], w->dilation[i],
-			                    LARGEST_WINDOW);
+			return infer_misfit(cx, n, "dilation in %s is %d, possible are 1 to %d", axis[i],
+			                    w->dilation[i], LARGEST_WINDOW);
 	}
 	for (int i = 0; i < 4; i++) {
 		if (w->pad[i] < 0 || w->pad[i] > LARGEST_WINDOW)
@@ -39,12 +40,14 @@ static bool window_count(const Infer *cx, const IrNode *n, const IrWindow *w, co
 	for (int i = 0; i < 2; i++) {
 		int64_t span = (int64_t)(w->size[i] - 1) * w->dilation[i] + 1;
 		int64_t padded = (int64_t)x->dim[1 + i] + w->pad[i] + w->pad[i + 2];
-		if (padded < span)
-			return infer_misfit(cx, n, "window of %d%s does not fit into %s %d%s", w->size[i],
-			                    w->dilation[i] > 1 ? arena_printf(cx->arena, " (%lld dilated)", (long long)span) : "",
-			                    i ? "width" : "height", x->dim[1 + i],
-			                    padded > x->dim[1 + i] ?
-			                            arena_printf(cx->arena, " (%lld padded)", (long long)padded) : "");
+		if (padded < span) {
+			const char *dilated = w->dilation[i] == 1 ? "" :
+			                      arena_printf(cx->arena, " (%lld dilated)", (long long)span);
+			const char *with_pad = padded == x->dim[1 + i] ? "" :
+			                       arena_printf(cx->arena, " (%lld padded)", (long long)padded);
+			return infer_misfit(cx, n, "window of %d%s does not fit into %s %d%s", w->size[i], dilated,
+			                    i ? "width" : "height", x->dim[1 + i], with_pad);
+		}
 		out[i] = (padded - span) / w->stride[i] + 1;
 	}
 	return true;
@@ -61,10 +64,12 @@ static bool conv_shape(const Infer *cx, const IrNode *n, const IrType *x, const 
 	if (ir_batched(w))
 		return infer_misfit(cx, n, "kernel %s depends on N", ir_type_text(cx->arena, w));
 	if (at->size[0] != w->dim[0] || at->size[1] != w->dim[1])
-		return infer_misfit(cx, n, "window is %dx%d, kernel %dx%d", at->size[0], at->size[1], w->dim[0], w->dim[1]);
+		return infer_misfit(cx, n, "window is %dx%d, kernel %dx%d", at->size[0], at->size[1], w->dim[0],
+		                    w->dim[1]);
 	int32_t channels = x->dim[3], filters = w->dim[3], groups = at->groups;
 	if (groups < 1 || channels % groups || filters % groups)
-		return infer_misfit(cx, n, "%d channels and %d filters do not divide into %d groups", channels, filters, groups);
+		return infer_misfit(cx, n, "%d channels and %d filters do not divide into %d groups", channels, filters,
+		                    groups);
 	if (w->dim[2] != channels / groups)
 		return infer_misfit(cx, n, "input has %d channels%s, kernel wants %d", channels / groups,
 		                    groups > 1 ? " a group" : "", w->dim[2]);
@@ -131,8 +136,8 @@ static bool windows_touch(const Infer *cx, const IrNode *n, const IrWindow *w, c
 			touch = first < w->size[i] && first * dilation - outside < extent;
 		}
 		if (!touch)
-			return infer_misfit(cx, n, "a window of %d lies in the padding of %d and %d only", w->size[i], w->pad[i],
-			                    w->pad[i + 2]);
+			return infer_misfit(cx, n, "a window of %d lies in the padding of %d and %d only", w->size[i],
+			                    w->pad[i], w->pad[i + 2]);
 	}
 	return true;
 }
@@ -222,7 +227,8 @@ bool infer_warp(const Infer *cx, IrNode *n)
 		return infer_misfit(cx, n, "picture is %s, not u8", infer_shape(cx, n->in[0]));
 	IrType want = ir_type(DT_I32, 2, (int32_t[]){ x->dim[0], 6 });
 	if (!ir_type_eq(map, &want))
-		return infer_misfit(cx, n, "map is %s, not %s", infer_shape(cx, n->in[1]), ir_type_text(cx->arena, &want));
+		return infer_misfit(cx, n, "map is %s, not %s", infer_shape(cx, n->in[1]),
+		                    ir_type_text(cx->arena, &want));
 	if ((unsigned)n->attr.warp.fill > FILL_WRAP)
 		return infer_misfit(cx, n, "no such fill mode: %d", (int)n->attr.warp.fill);
 	return infer_set(cx, n, DT_F32, 4, (int64_t[]){ x->dim[0], x->dim[1], x->dim[2], x->dim[3] });

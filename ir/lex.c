@@ -230,8 +230,8 @@ bool lex_int(Lexer *x, int64_t lo, int64_t hi, int64_t *out)
 	if (*end)
 		return lex_error(x, &x->token, "%s is no integer", lex_found(x));
 	if (errno == ERANGE || value < lo || value > hi)
-		return lex_error(x, &x->token, "%s is out of range, possible are %lld to %lld", lex_found(x), (long long)lo,
-		                 (long long)hi);
+		return lex_error(x, &x->token, "%s is out of range, possible are %lld to %lld", lex_found(x),
+		                 (long long)lo, (long long)hi);
 	*out = value;
 	lex_next(x);
 	return !x->failed;

@@ -40,7 +40,8 @@ typedef struct Lexer {
 Lexer lex_start(const char *file, const char *text, size_t len, Diag *d, Arena *a);
 void lex_next(Lexer *x);
 Loc lex_loc(const Lexer *x, const Token *t);
-bool lex_error(Lexer *x, const Token *at, const char *fmt, ...) CNNC_PRINTF(3, 4); /* always false; only the first is reported */
+/* Always false; only the first is reported. */
+bool lex_error(Lexer *x, const Token *at, const char *fmt, ...) CNNC_PRINTF(3, 4);
 const char *lex_found(Lexer *x);                       /* the token ahead, for messages */
 
 /* Each takes the token ahead if it fits; else the first three report. */

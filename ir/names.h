@@ -10,7 +10,7 @@
 typedef struct Names Names;
 
 Names *names_new(Arena *a);
-void *names_get(const Names *t, const char *name);             /* NULL if absent */
-void *names_add(Names *t, const char *name, void *value);      /* the value that was there before, which stays; else NULL */
+void *names_get(const Names *t, const char *name);        /* NULL if absent */
+void *names_add(Names *t, const char *name, void *value); /* the value that was there before and stays; else NULL */
 
 #endif

@@ -199,7 +199,8 @@ static void print_states(const Print *p, const IrModule *m)
 {
 	static const char *const kind[] = { "param", "moment", "stat" };
 	IR_EACH_STATE(m, s) {
-		fprintf(p->f, "%s @%s %s", kind[s->kind], name_text(p->arena, s->name), ir_type_text(p->arena, &s->type));
+		fprintf(p->f, "%s @%s %s", kind[s->kind], name_text(p->arena, s->name),
+		        ir_type_text(p->arena, &s->type));
 		print_members(p, ir_state_members(), s, 0);
 		print_line(p, s->loc);
 	}

@@ -99,8 +99,8 @@ static bool check_operands(Verify *v, const IrNode *n)
 		if (n->in[i] && n->in[i]->mark)
 			continue;
 		if (n->in[i])
-			broken(v, n->loc, node_name(v, n), "operand %d, %%%s, does not stand before it in this entry", i,
-			       n->in[i]->name ? n->in[i]->name : arena_printf(v->arena, "%u", n->in[i]->id));
+			broken(v, n->loc, node_name(v, n), "operand %d, %%%s, does not stand before it in this entry",
+			       i, n->in[i]->name ? n->in[i]->name : arena_printf(v->arena, "%u", n->in[i]->id));
 		else
 			broken(v, n->loc, node_name(v, n), "operand %d is missing", i);
 		return false;
@@ -127,7 +127,8 @@ static void check_type(Verify *v, const IrNode *n)
 {
 	IrNode probe = *n;
 	if (!type_sane(&n->type, true)) {
-		broken(v, n->loc, node_name(v, n), "bad type: dtype %d, %d dimensions", (int)n->type.dtype, n->type.rank);
+		broken(v, n->loc, node_name(v, n), "bad type: dtype %d, %d dimensions", (int)n->type.dtype,
+		       n->type.rank);
 		return;
 	}
 	if (!ir_infer(&probe, v->diag, v->arena))

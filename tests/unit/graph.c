@@ -1,4 +1,4 @@
-/* graph.c -- tests of ir/graph.c and ir/verify.c: building, order, replacing, copying; every invariant that is checked */
+/* graph.c -- tests of ir/graph.c and ir/verify.c: building, order, copying; every checked invariant */
 #include <check.h>
 #include <signal.h>
 #include <stdlib.h>

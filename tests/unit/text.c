@@ -9,8 +9,10 @@
 static const char every_op[] =
 	"module \"my model\" N<=32 streams 7 from \"dir/classifier.yaml\"\n"
 	"labels \"cat\" \"d\\\"o\\\\g\\x0a\" \"\"\n"
-	"optimizer adamw {momentum 0.9, beta_1 0.1, beta_2 0.999, epsilon 1e-07, weight_decay 0.004, nesterov, amsgrad}\n"
-	"param @conv2d.kernel f32[3,3,3,8] {init glorot_uniform, args 0.5 -0, stream 3, trainable, decay, l1 1e-300, l2 0.01} :25\n"
+	"optimizer adamw {momentum 0.9, beta_1 0.1, beta_2 0.999, epsilon 1e-07, weight_decay 0.004,"
+	" nesterov, amsgrad}\n"
+	"param @conv2d.kernel f32[3,3,3,8] {init glorot_uniform, args 0.5 -0, stream 3, trainable, decay,"
+	" l1 1e-300, l2 0.01} :25\n"
 	"moment @conv2d.kernel/m f32[3,3,3,8]\n"
 	"stat @\"odd name: \\x01\" f32[] {init constant, args 0.1 2}\n"
 	"# a comment\n"
@@ -25,8 +27,8 @@ static const char every_op[] =
 	"  %lr = scalar f32[] {which power, base 0.999}\n"
 	"  %i = iota i32[N,4] {axis 1}\n"
 	"  %r = random f32[N,9,9,3] %id {stream 4294967295, by_id}\n"
-	"  %m = affine_draw i32[N,6] %id {rotation 1, width_shift 0.1, height_shift 0.2, shear 3, zoom_lo 0.9, zoom_hi 1.1,"
-	" flip_h, flip_v, stream 2, height 9, width 9}\n"
+	"  %m = affine_draw i32[N,6] %id {rotation 1, width_shift 0.1, height_shift 0.2, shear 3,"
+	" zoom_lo 0.9, zoom_hi 1.1, flip_h, flip_v, stream 2, height 9, width 9}\n"
 	"  %x = warp f32[N,9,9,3] %img %m {fill reflect, cval 0.25} :17\n"
 	"  %c = conv2d f32[N,9,9,8] %x %w {window 3 3, stride 1 1, pad 1 1 1 1}\n"
 	"  %dx = conv2d_dx f32[N,9,9,3] %c %w {window 3 3, pad 1 1 1 1}\n"
@@ -137,7 +139,8 @@ static void same_nodes(const IrEntry *a, const IrEntry *b)
 		if (x->op == OP_state)
 			ck_assert_str_eq(x->attr.state.of->name, y->attr.state.of->name);
 		else
-			ck_assert_msg(memcmp(&x->attr, &y->attr, sizeof x->attr) == 0, "attributes of %s", ir_ops[x->op].text);
+			ck_assert_msg(memcmp(&x->attr, &y->attr, sizeof x->attr) == 0, "attributes of %s",
+			              ir_ops[x->op].text);
 		y = y->next;
 	}
 	ck_assert_ptr_null(y);
@@ -208,7 +211,8 @@ START_TEST(doubles_come_back)
 	uint64_t seed = 88172645463325252u;
 	IrModule *m = ir_module_new("m");
 	IrEntry *e = ir_entry_new(m, "e");
-	double special[] = { 0.0, -0.0, 1.0 / 255, 0.1, 5e-324, 1.7976931348623157e308, INFINITY, -INFINITY, NAN, 1e21, 123456789 };
+	double special[] = { 0.0, -0.0, 1.0 / 255, 0.1, 5e-324, 1.7976931348623157e308, INFINITY, -INFINITY,
+	                     NAN, 1e21, 123456789 };
 	for (int i = 0; i < 2000; i++) {
 		uint64_t bits = next_random(&seed);
 		double x;
@@ -268,9 +272,11 @@ static const struct {
 	{ "module m N<=4\nentry e ()\n %1 = state f32[] {of @w}", "no state @w above this line" },
 	{ "module m N<=4\nentry e ()\n %1 = const f32[] :0", "out of range" },
 	{ "module m N<=4\nentry e ()\n %1 = const f32[2]\n loss %1", "loss is f32[2], not f32[]" },
-	{ "module m N<=4\nentry e ()\n %1 = const f32[2]\n metric a mean %1", "metric 'a' cannot be summed from f32[2]" },
+	{ "module m N<=4\nentry e ()\n %1 = const f32[2]\n metric a mean %1",
+	  "metric 'a' cannot be summed from f32[2]" },
 	{ "module m N<=4\nentry e ()\n %1 = const f32[2]\n output a %1\n output a %1", "a second output 'a'" },
-	{ "module m N<=4\nparam @w f32[]\nentry e ()\n %1 = const f32[2]\n update @w %1", "state @w is f32[], its update f32[2]" },
+	{ "module m N<=4\nparam @w f32[]\nentry e ()\n %1 = const f32[2]\n update @w %1",
+	  "state @w is f32[], its update f32[2]" },
 	{ "module m N<=4\n\x01", "t.ir:2:1: error: byte 0x01 outside a string" },
 };
 
@@ -338,7 +344,8 @@ START_TEST(mutated_texts)
 		size_t n = len;
 		memcpy(work, text, len);
 		for (uint64_t edits = 1 + next_random(&seed) % 4; edits > 0; edits--) {
-			size_t at = next_random(&seed) % n, from = next_random(&seed) % n, run = next_random(&seed) % 16;
+			size_t at = next_random(&seed) % n, from = next_random(&seed) % n;
+			size_t run = next_random(&seed) % 16;
 			run = run > n - at ? n - at : run;
 			run = run > n - from ? n - from : run;
 			if (next_random(&seed) % 3 == 0)
