@@ -29,7 +29,7 @@ typedef struct RtDataSpec {
 	RtPort xport, yport;        /* what the model takes: u8[N,H,W,C] for pictures, the model's own input for npy; y: i32[N] or f32 */
 	bool has_y;
 	char **class_names;         /* wanted classes in index order, or NULL: folder names sorted bytewise */
-	int nclass_names;
+	int nclass_names;           /* > 0 without class_names: how many classes there must be, whatever their names */
 	bool crop_to_aspect_ratio, pad_to_aspect_ratio, fast_decode, stop_on_error;
 	RtInterpolation interpolation;
 	RtCache cache;
@@ -88,7 +88,8 @@ RtStatus rt_image_decode(const void *bytes, size_t len, int channels, int64_t ma
 bool rt_image_is_known(const char *path); /* .jpg .jpeg .png (any case) */
 /* tf.image.resize: half-pixel centres, no antialiasing; bilinear rounds to nearest u8. dst: out_h * out_w * channels. */
 void rt_image_resize(const RtImage *src, RtInterpolation how, int out_w, int out_h, unsigned char *dst);
-/* Decode + optional crop/pad to aspect ratio + resize into one row of port x (u8[H,W,C]). */
+/* Decode + optional crop/pad to aspect ratio + resize into one row of port x (u8[H,W,C]). The reason it fails for does not
+ * repeat the path. */
 RtStatus rt_image_load(const char *path, const RtDataSpec *spec, unsigned char *row);
 
 /* ---- npy.c ---- */

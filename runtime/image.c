@@ -136,6 +136,13 @@ static RtPlacement place(const RtImage *image, const RtDataSpec *spec, int64_t o
 	return p;
 }
 
+void rt_image_fit(const RtImage *image, const RtDataSpec *spec, unsigned char *row)
+{
+	int64_t h = spec->xport.dim[1], w = spec->xport.dim[2];
+	RtPlacement p = place(image, spec, w, h);
+	rt_placement_resize(&p, spec->interpolation, (int)w, (int)h, row);
+}
+
 static RtStatus unreadable(void)
 {
 	char text[128];
@@ -216,8 +223,7 @@ RtStatus rt_image_load_known(const char *path, const RtDataSpec *spec, int64_t s
 	rt_sys.release(bytes);
 	if (status)
 		return status;
-	RtPlacement p = place(&image, spec, dim[2], dim[1]);
-	rt_placement_resize(&p, spec->interpolation, (int)dim[2], (int)dim[1], row);
+	rt_image_fit(&image, spec, row);
 	rt_sys.release(image.pixels);
 	return RT_OK;
 }

@@ -43,6 +43,9 @@ typedef struct RtPlacement {
 
 void rt_placement_resize(const RtPlacement *p, RtInterpolation how, int out_w, int out_h, unsigned char *dst);
 
+/* Crops or pads as the spec says and resizes into a row of H x W pixels with the picture's own channels. */
+void rt_image_fit(const RtImage *image, const RtDataSpec *spec, unsigned char *row);
+
 /* rt_image_load of a file that must still have the size and time of change (ns) it had; size < 0: any. */
 RtStatus rt_image_load_known(const char *path, const RtDataSpec *spec, int64_t size, int64_t changed, unsigned char *row);
 
