@@ -54,12 +54,15 @@ static bool verify(const IrModule *m, Diag *d)
 	return ir_verify(m, d) && (!m->program || k_verify(m->program, d));
 }
 
-static void dump(const IrModule *m, FILE *f)
+/* Several dumps in one file are told apart by a comment; one alone is text that parses back as it is. */
+static void dump(const IrModule *m, const PassCx *cx, const char *name)
 {
+	if (strchr(cx->dump, ','))
+		fprintf(cx->out, "# after %s\n", name);
 	if (m->program)
-		k_print_program(m->program, f);
+		k_print_program(m->program, cx->out);
 	else
-		ir_print(m, f);
+		ir_print(m, cx->out);
 }
 
 static void print_times(const double *ms, size_t n, FILE *f)
@@ -88,7 +91,7 @@ bool passes_run(IrModule *m, PassCx *cx, bool *stopped)
 			return false;
 		}
 		if (listed(cx->dump, passes[done].name))
-			dump(m, cx->out);
+			dump(m, cx, passes[done].name);
 		*stopped = cx->stop_after && !strcmp(cx->stop_after, passes[done].name);
 		done++;
 	}

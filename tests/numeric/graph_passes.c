@@ -63,10 +63,39 @@ static void compare_entry(const IrEntry *before, const IrEntry *after, const cha
 	arena_free(a);
 }
 
+static char *text_of(const IrModule *m, size_t *len)
+{
+	char *text = NULL;
+	FILE *f = open_memstream(&text, len);
+	ck_assert_ptr_nonnull(f);
+	ir_print(m, f);
+	fclose(f);
+	return text;
+}
+
+/* What a pass makes can be written down and read back. */
+static void check_text(const IrModule *m)
+{
+	size_t len, len_again;
+	Diag *d = diag_new();
+	char *text = text_of(m, &len);
+	IrModule *read = ir_parse("dump", text, len, d);
+	if (!read)
+		diag_print(d, stderr);
+	ck_assert_ptr_nonnull(read);
+	char *again = text_of(read, &len_again);
+	ck_assert_str_eq(text, again);
+	ir_module_free(read);
+	diag_free(d);
+	free(text);
+	free(again);
+}
+
 static void check_pass(IrModule *m, int pass, int seed)
 {
 	IrModule *before = ir_clone(m);
 	apply(pipeline[pass].run, m);
+	check_text(m);
 	for (int64_t n = 1; n <= 3; n += 2) {
 		IrEntry *after = m->entry;
 		IR_EACH_ENTRY(before, e) {
