@@ -19,7 +19,7 @@ static Pool pool_of(const Eval *x, const IrType *big, const IrType *small)
 
 /* Element of the picture under cell `cell` (row-major in the window) of window `place` (element of the small tensor);
  * -1 outside. */
-static int64_t pool_cell(const Pool *p, int64_t place, int32_t cell)
+static int64_t pool_cell(const Pool *p, int64_t place, int64_t cell)
 {
 	int64_t c = place % p->small.dim[3], ox = place / p->small.stride[2] % p->small.dim[2];
 	int64_t oy = place / p->small.stride[1] % p->small.dim[1], n = place / p->small.stride[0];
@@ -30,17 +30,17 @@ static int64_t pool_cell(const Pool *p, int64_t place, int32_t cell)
 	return n * p->big.stride[0] + y * p->big.stride[1] + x * p->big.stride[2] + c;
 }
 
-static int32_t pool_cells(const Pool *p)
+static int64_t pool_cells(const Pool *p)
 {
-	return p->win->size[0] * p->win->size[1];
+	return (int64_t)p->win->size[0] * p->win->size[1];
 }
 
 /* Winning cell of a window; -1 if it lies wholly outside (the shape rule does not let that happen). */
-static int32_t pool_winner(const Pool *p, const double *v, int64_t place)
+static int64_t pool_winner(const Pool *p, const double *v, int64_t place)
 {
-	int32_t best = -1;
+	int64_t best = -1;
 	double max = 0.0;
-	for (int32_t cell = 0; cell < pool_cells(p); cell++) {
+	for (int64_t cell = 0; cell < pool_cells(p); cell++) {
 		int64_t at = pool_cell(p, place, cell);
 		if (at < 0)
 			continue;
@@ -56,7 +56,7 @@ void eval_maxpool(const Eval *x)
 {
 	Pool p = pool_of(x, &x->node->in[0]->type, &x->node->type);
 	for (int64_t i = 0; i < p.small.elems; i++) {
-		int32_t cell = pool_winner(&p, x->in[0], i);
+		int64_t cell = pool_winner(&p, x->in[0], i);
 		x->out[i] = cell < 0 ? -INFINITY : x->in[0][pool_cell(&p, i, cell)];
 	}
 }
@@ -65,8 +65,8 @@ void eval_maxpool_arg(const Eval *x)
 {
 	Pool p = pool_of(x, &x->node->in[0]->type, &x->node->type);
 	for (int64_t i = 0; i < p.small.elems; i++) {
-		int32_t cell = pool_winner(&p, x->in[0], i);
-		x->out[i] = cell < 0 ? 0.0 : cell;
+		int64_t cell = pool_winner(&p, x->in[0], i);
+		x->out[i] = cell < 0 ? 0.0 : (double)cell;
 	}
 }
 
@@ -77,16 +77,16 @@ void eval_maxpool_dx(const Eval *x)
 	for (int64_t i = 0; i < p.big.elems; i++)
 		x->out[i] = 0.0;
 	for (int64_t i = 0; i < p.small.elems; i++) {
-		int64_t at = pool_cell(&p, i, (int32_t)x->in[1][i]);
+		int64_t at = pool_cell(&p, i, (int64_t)x->in[1][i]);
 		if (at >= 0)
 			x->out[at] += x->in[0][i];
 	}
 }
 
-static int32_t pool_inside(const Pool *p, int64_t place)
+static int64_t pool_inside(const Pool *p, int64_t place)
 {
-	int32_t count = 0;
-	for (int32_t cell = 0; cell < pool_cells(p); cell++)
+	int64_t count = 0;
+	for (int64_t cell = 0; cell < pool_cells(p); cell++)
 		count += pool_cell(p, place, cell) >= 0;
 	return count ? count : 1;
 }
@@ -96,11 +96,11 @@ void eval_avgpool(const Eval *x)
 	Pool p = pool_of(x, &x->node->in[0]->type, &x->node->type);
 	for (int64_t i = 0; i < p.small.elems; i++) {
 		double sum = 0.0;
-		for (int32_t cell = 0; cell < pool_cells(&p); cell++) {
+		for (int64_t cell = 0; cell < pool_cells(&p); cell++) {
 			int64_t at = pool_cell(&p, i, cell);
 			sum += at < 0 ? 0.0 : x->in[0][at];
 		}
-		x->out[i] = sum / pool_inside(&p, i);
+		x->out[i] = sum / (double)pool_inside(&p, i);
 	}
 }
 
@@ -110,8 +110,8 @@ void eval_avgpool_dx(const Eval *x)
 	for (int64_t i = 0; i < p.big.elems; i++)
 		x->out[i] = 0.0;
 	for (int64_t i = 0; i < p.small.elems; i++) {
-		double share = x->in[0][i] / pool_inside(&p, i);
-		for (int32_t cell = 0; cell < pool_cells(&p); cell++) {
+		double share = x->in[0][i] / (double)pool_inside(&p, i);
+		for (int64_t cell = 0; cell < pool_cells(&p); cell++) {
 			int64_t at = pool_cell(&p, i, cell);
 			if (at >= 0)
 				x->out[at] += share;

@@ -39,21 +39,18 @@ static bool same_operands(const IrNode *n)
 	return true;
 }
 
-/* Moves elements only, so that equal elements stay equal. */
+/* Moves elements, or takes their maximum or mean: equal elements stay what they are. */
 static bool moves(const IrNode *n)
 {
 	return ir_has(n, VIEW) || n->op == OP_broadcast || n->op == OP_transpose || n->op == OP_slice ||
-	       n->op == OP_concat || n->op == OP_maxpool;
+	       n->op == OP_concat || n->op == OP_maxpool || n->op == OP_avgpool;
 }
 
-static bool draws(const IrNode *n)
+/* Work is at most the product of operand and result sizes. */
+static bool worth_evaluating(const IrNode *n)
 {
-	return n->op == OP_random || n->op == OP_affine_draw;
-}
-
-static bool small_and_fixed(const IrNode *n)
-{
-	bool ok = !ir_batched(&n->type) && ir_elems(&n->type, 1) <= MOST_ELEMS;
+	bool ok = ir_has(n, REDUCES) || ir_has(n, CONTRACTS) || ir_has(n, ROWWISE) || n->op == OP_pad;
+	ok &= !ir_batched(&n->type) && ir_elems(&n->type, 1) <= MOST_ELEMS;
 	for (int i = 0; i < n->nin; i++)
 		ok &= !ir_batched(&n->in[i]->type) && ir_elems(&n->in[i]->type, 1) <= MOST_ELEMS;
 	return ok;
@@ -82,7 +79,7 @@ static IrNode *evaluated(IrEntry *e, const IrNode *n)
 
 static IrNode *constant(IrEntry *e, IrNode *n)
 {
-	if (!ir_has(n, PURE) || !all_konst(n) || draws(n))
+	if (!ir_has(n, PURE) || !all_konst(n))
 		return NULL;
 	if (ir_has(n, EWISE)) {
 		double v = ir_ewise(ir_ops[n->op].text, operand(n, 0), operand(n, 1), operand(n, 2), n->type.dtype);
@@ -90,7 +87,7 @@ static IrNode *constant(IrEntry *e, IrNode *n)
 	}
 	if (moves(n) && same_operands(n))
 		return konst_like(e, n, operand(n, 0));
-	return small_and_fixed(n) ? evaluated(e, n) : NULL;
+	return worth_evaluating(n) ? evaluated(e, n) : NULL;
 }
 
 Rule *const rules_constant[] = { constant, NULL };
