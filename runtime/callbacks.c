@@ -556,15 +556,23 @@ json_t *rt_callbacks_state(const RtCallbacks *c)
 	return all;
 }
 
-int rt_callbacks_tensors(const RtCallbacks *c, const RtInstance *in, RtStTensor *out, int room)
+static void kept_name(RtKeptName out, int which, const RtTensor *t)
+{
+	snprintf(out, sizeof(RtKeptName), "callback.%d/%s", which, t->name);
+}
+
+int rt_callbacks_tensors(const RtCallbacks *c, const RtInstance *in, RtStTensor *out, RtKeptName *names, int room)
 {
 	int n = 0;
 	for (int i = 0; i < c->n; i++) {
 		const Callback *cb = &c->cb[i];
 		for (uint32_t k = 0; cb->kept && k < in->model->ntensors; k++) {
 			const RtTensor *t = &in->model->tensor[k];
-			if (rt_tensor_is_weight(t) && n++ < room)
-				out[n - 1] = rt_st_tensor_of(t, cb->kept + t->offset);
+			if (!rt_tensor_is_weight(t) || n++ >= room)
+				continue;
+			out[n - 1] = rt_st_tensor_of(t, cb->kept + t->offset);
+			kept_name(names[n - 1], i, t);
+			out[n - 1].name = names[n - 1];
 		}
 	}
 	return n;
@@ -575,10 +583,10 @@ static RtStatus restore_kept(Callback *cb, int which, const RtSafetensors *st, c
 	RtStatus s = keep_weights(cb, in, cb->best_epoch);
 	for (uint32_t k = 0; k < in->model->ntensors && s == RT_OK; k++) {
 		const RtTensor *t = &in->model->tensor[k];
-		char name[300];
+		RtKeptName name;
 		if (!rt_tensor_is_weight(t))
 			continue;
-		snprintf(name, sizeof name, "callback.%d/%s", which, t->name);
+		kept_name(name, which, t);
 		const RtStTensor *from = rt_st_find(st, name);
 		size_t bytes = (size_t)rt_tensor_elems(t) * (size_t)rt_dtype_bytes(t->dtype);
 		if (!from || from->bytes != bytes)

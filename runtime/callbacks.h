@@ -14,6 +14,7 @@
 #include "runtime/safetensors.h"
 
 typedef struct RtCallbacks RtCallbacks;
+typedef char RtKeptName[300]; /* "callback.0/conv2d.kernel" */
 
 typedef struct RtEpochEnd {
 	int64_t epoch;            /* counts from 0 */
@@ -35,8 +36,8 @@ RtStatus rt_callbacks_epoch_end(RtCallbacks *c, const RtEpochEnd *e);
 void rt_callbacks_train_end(RtCallbacks *c, RtInstance *in, FILE *say);
 
 json_t *rt_callbacks_state(const RtCallbacks *c);
-/* Copies of weights that belong to the state: fills up to `room` entries, returns how many there are. */
-int rt_callbacks_tensors(const RtCallbacks *c, const RtInstance *in, RtStTensor *out, int room);
+/* Copies of weights that belong to the state: fills up to `room` entries and their names, returns how many there are. */
+int rt_callbacks_tensors(const RtCallbacks *c, const RtInstance *in, RtStTensor *out, RtKeptName *names, int room);
 RtStatus rt_callbacks_restore(RtCallbacks *c, const json_t *state, const RtSafetensors *st, const RtInstance *in);
 
 /* Keras' `mode`: "auto" is more-is-better for everything but losses, errors and crossentropies. */

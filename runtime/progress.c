@@ -44,7 +44,7 @@ static void put_numbers(RtProgress *p, const RtShown *shown, int n)
 
 static void put_times(RtProgress *p, int64_t step)
 {
-	double seconds = (double)(rt_sys.monotonic_ns() - p->started) / 1e9;
+	double seconds = (double)((p->trained ? p->trained : rt_sys.monotonic_ns()) - p->started) / 1e9;
 	int64_t done = step - p->steps_at_start;
 	double each = done > 0 ? seconds / (double)done : 0;
 	fprintf(p->f, " %.0fs", seconds);
@@ -83,7 +83,7 @@ void rt_progress_epoch(RtProgress *p, int64_t epoch, int64_t epochs, int64_t ste
 	p->steps = steps;
 	p->steps_at_start = done;
 	p->started = rt_sys.monotonic_ns();
-	p->drawn = 0;
+	p->drawn = p->trained = 0;
 	if (p->mode == 1)
 		fprintf(p->f, "Epoch %lld/%lld\n", (long long)epoch, (long long)epochs);
 }
@@ -92,6 +92,11 @@ void rt_progress_step(RtProgress *p, int64_t step, const RtShown *shown, int n)
 {
 	if (p->mode == 1 && rt_sys.monotonic_ns() - p->drawn >= REDRAW_NS)
 		draw(p, step, shown, n);
+}
+
+void rt_progress_trained(RtProgress *p)
+{
+	p->trained = rt_sys.monotonic_ns();
 }
 
 void rt_progress_end(RtProgress *p, int64_t steps, const RtShown *shown, int n)

@@ -1,0 +1,118 @@
+/* train.h -- the trainer's parts; rt_train_main is the program
+ *
+ * train_main.c    main            train_run.c    opens all, runs, closes     train_args.c   the command line
+ * train_loop.c    epochs, steps   train_state.c  checkpoint and resume       train_output.c results.csv, weights, bundle
+ * train_blame.c   names the first non-finite tensor                          train_signal.c SIGINT and SIGTERM
+ */
+#ifndef CNNC_RUNTIME_TRAIN_H
+#define CNNC_RUNTIME_TRAIN_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include "runtime/callbacks.h"
+#include "runtime/checkpoint.h"
+#include "runtime/config.h"
+#include "runtime/data.h"
+#include "runtime/metrics.h"
+#include "runtime/progress.h"
+#include "runtime/runfolder.h"
+
+enum { RT_MAX_SHOWN = 2 * RT_MAX_METRICS + 1 };
+
+typedef struct RtTrainArgs {
+	const char *program; /* argv[0] */
+	const char *bundle;  /* --bundle RUN */
+	bool help, version, profile;
+} RtTrainArgs;
+
+typedef struct RtTrainer {
+	const RtModel *model;
+	RtConfig config;
+	RtTrainArgs args;
+	FILE *out, *err;
+
+	RtPool *pool;
+	RtInstance in;
+	const RtEntry *step_entry, *eval_entry;
+	RtDataset *whole, *train_data, *val_data; /* whole: what the other two were split from, or NULL */
+	RtStream *train_stream, *val_stream;      /* val_stream NULL: nothing is validated */
+	RtMetrics train, val;
+	RtCallbacks *callbacks;
+	RtRunFolder run;
+	RtProgress progress;
+	json_t *arguments;                        /* fields that decide the numbers */
+	unsigned char files_hash[32];
+	char shown_name[RT_MAX_SHOWN][80];
+	char *labels_json;
+	double *phase_ns;                         /* --profile */
+	uint32_t profiled;                        /* steps in it */
+
+	/* ---- settings ---- */
+	int64_t epochs, steps_per_epoch, validation_steps; /* 0: one pass */
+	int batch;
+	uint64_t seed;
+	int64_t checkpoint_ns;
+
+	/* ---- state that a checkpoint holds ---- */
+	uint32_t step;          /* steps done, in all epochs */
+	int64_t epoch;          /* epochs done */
+	int64_t step_in_epoch;
+	bool epoch_trained;     /* all steps of this epoch are done, its validation is not */
+	float lr;
+	double best, seconds;   /* seconds: of training, before this start */
+	bool has_best, stopped; /* stopped: by a callback */
+	int64_t best_epoch;
+	uint64_t generation;
+
+	/* ---- rest ---- */
+	char *csv;
+	size_t csv_length;
+	int64_t started, saved; /* ns */
+	bool unsaved;           /* the last checkpoint could not be written */
+	bool outputs_failed;    /* weights or results.csv could not be written */
+} RtTrainer;
+
+typedef struct RtTrainMeta { /* metadata of weight files, as rt_st_header takes it */
+	char hash[65], epoch[24];
+	const char *pair[12];
+} RtTrainMeta;
+
+/* The whole program: returns its exit code. */
+int rt_train_main(const RtModel *model, int argc, char **argv);
+
+/* ---- train_args.c ---- */
+RtStatus rt_train_args(RtTrainer *t, int argc, char **argv);
+void rt_train_help(const RtTrainer *t);
+
+/* ---- train_loop.c ---- */
+RtStatus rt_train_loop(RtTrainer *t);
+int64_t rt_train_steps_expected(const RtTrainer *t);
+void rt_train_profile(const RtTrainer *t); /* --profile: the table of phases */
+
+/* ---- train_state.c ---- */
+RtStatus rt_train_identity(RtTrainer *t); /* t->arguments and t->files_hash */
+RtStatus rt_train_save(RtTrainer *t);     /* RT_IO is a warning inside; RT_NONFINITE when weights are bad */
+RtStatus rt_train_restore(RtTrainer *t, bool *found);
+bool rt_train_finished(const RtTrainer *t);
+
+/* ---- train_output.c ---- */
+RtStatus rt_train_start_files(RtTrainer *t);                                 /* args.yaml, labels.txt */
+RtStatus rt_train_row(RtTrainer *t, const RtShown *log, int n);              /* results.csv */
+RtStatus rt_train_csv_keep(RtTrainer *t);                                    /* rows up to t->epoch, after a resume */
+RtStatus rt_train_weights(RtTrainer *t, const char *name);                   /* "best" or "last" */
+RtStatus rt_train_finish(RtTrainer *t);                                      /* last weights, bundle, summary */
+RtStatus rt_train_bundle(RtTrainer *t, const char *weights, const char *said); /* a failure is a warning and given back */
+RtStatus rt_train_bundle_run(RtTrainer *t, const char *run);                 /* --bundle */
+void rt_train_meta(const RtTrainer *t, RtTrainMeta *out);
+
+/* ---- train_blame.c ---- */
+/* The loss of the call just made on `ports` is not finite: runs it again phase by phase and names the first bad tensor. */
+RtStatus rt_train_blame(RtTrainer *t, unsigned char *const *ports, uint32_t n);
+
+/* ---- train_signal.c ---- */
+void rt_stop_on_signals(void);
+void rt_stop_reset(void);
+const atomic_int *rt_stop_flag(void); /* the signal's number, or 0 */
+
+#endif

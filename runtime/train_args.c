@@ -1,0 +1,78 @@
+/* train_args.c -- NAME-train [KEY=VALUE …] [--resume] [--profile] [--device=…] [--threads N] [--bundle RUN] */
+#include <string.h>
+#include "runtime/train.h"
+
+void rt_train_help(const RtTrainer *t)
+{
+	fprintf(t->out,
+		"usage: %s [KEY=VALUE …] [OPTION …]\n\n"
+		"Trains %s. Results go to runs/%s/N; at the end the weights are put into the predictor.\n\n"
+		"  --resume           go on from the last checkpoint, if there is one (resume=must: it has to be there)\n"
+		"  --threads N        the same as threads=N\n"
+		"  --device=auto|cpu  where to compute\n"
+		"  --profile          print where the time of a step goes\n"
+		"  --bundle RUN       put the weights of that run folder into the predictor, and do nothing else\n"
+		"  --version  --help\n\n"
+		"Fields (the last part of a name is enough where it is unique: epochs=5):\n",
+		t->args.program, t->model->name, t->model->name);
+	rt_config_help(&t->config, t->out);
+}
+
+static RtStatus check_device(const char *device)
+{
+	if (strcmp(device, "auto") == 0 || strcmp(device, "cpu") == 0)
+		return RT_OK;
+	if (strncmp(device, "cuda", 4) == 0)
+		return rt_fail(RT_DEVICE, "this program was compiled for the CPU only, so there is no device '%s'", device);
+	return rt_fail(RT_USAGE, "--device is auto, cpu or cuda:N, not '%s'", device);
+}
+
+/* Value of "--name=value" or "--name value"; NULL if argv[*i] is not that option. */
+static const char *option(int argc, char **argv, int *i, const char *name)
+{
+	size_t n = strlen(name);
+	if (strncmp(argv[*i], name, n) != 0)
+		return NULL;
+	if (argv[*i][n] == '=')
+		return argv[*i] + n + 1;
+	if (argv[*i][n] != '\0')
+		return NULL;
+	return *i + 1 < argc ? argv[++*i] : "";
+}
+
+static RtStatus take_flag(RtTrainer *t, const char *arg)
+{
+	if (strcmp(arg, "--resume") == 0)
+		return rt_config_set(&t->config, "train.resume", "auto");
+	if (strcmp(arg, "--profile") == 0)
+		t->args.profile = true;
+	else if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0)
+		t->args.help = true;
+	else if (strcmp(arg, "--version") == 0)
+		t->args.version = true;
+	else
+		return rt_fail(RT_USAGE, "there is no option '%s'; --help lists them", arg);
+	return RT_OK;
+}
+
+RtStatus rt_train_args(RtTrainer *t, int argc, char **argv)
+{
+	t->args.program = argc > 0 ? argv[0] : "train";
+	for (int i = 1; i < argc; i++) {
+		const char *value;
+		RtStatus s = RT_OK;
+		if ((value = option(argc, argv, &i, "--threads")) != NULL)
+			s = rt_config_set(&t->config, "train.threads", value);
+		else if ((value = option(argc, argv, &i, "--device")) != NULL)
+			s = check_device(value);
+		else if ((value = option(argc, argv, &i, "--bundle")) != NULL)
+			t->args.bundle = value;
+		else if (argv[i][0] == '-')
+			s = take_flag(t, argv[i]);
+		else
+			s = rt_config_set_pair(&t->config, argv[i]);
+		if (s != RT_OK)
+			return s;
+	}
+	return RT_OK;
+}
