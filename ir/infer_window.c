@@ -130,7 +130,9 @@ static bool windows_touch(const Infer *cx, const IrNode *n, const IrWindow *w, c
 	for (int i = 0; i < 2; i++) {
 		int64_t extent = x->dim[1 + i], dilation = w->dilation[i], top = w->pad[i];
 		bool touch = (out[i] - 1) * w->stride[i] - top < extent;
-		for (int64_t o = 0; touch && o < out[i] && o * w->stride[i] < top; o++) {
+		/* While taps stand closer than the picture is wide, the first window decides for all that start outside. */
+		int64_t starts = dilation <= extent ? 1 : out[i];
+		for (int64_t o = 0; touch && o < starts && o * w->stride[i] < top; o++) {
 			int64_t outside = top - o * w->stride[i];                    /* cells before the picture */
 			int64_t first = (outside + dilation - 1) / dilation;         /* tap that first is inside */
 			touch = first < w->size[i] && first * dilation - outside < extent;
