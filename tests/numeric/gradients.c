@@ -219,6 +219,40 @@ START_TEST(rule)
 }
 END_TEST
 
+/* ---- where differences cannot decide: ties and kinks, with dy = 1 everywhere ---- */
+#define V(...) (const double[]){ __VA_ARGS__ }
+static const struct { OneOp op; const double *in[2], *din[2]; } ties[] = {
+	{ { OP_relu, { "f32[3]" }, NULL, { { 0 } } }, { V(0, -1, 1) }, { V(0, 0, 1) } },
+	{ { OP_abs, { "f32[2]" }, NULL, { { 0 } } }, { V(0, -1) }, { V(0, -1) } },
+	{ { OP_max, { "f32[2]", "f32[2]" }, NULL, { { 0 } } }, { V(1, 1), V(1, 2) }, { V(1, 0), V(0, 1) } },
+	{ { OP_min, { "f32[2]", "f32[2]" }, NULL, { { 0 } } }, { V(1, 2), V(1, 1) }, { V(1, 0), V(0, 1) } },
+	{ { OP_reduce_max, { "f32[2,3]" }, NULL, { .reduce = { 2, false } } }, { V(1, 2, 2, 3, 3, 3) },
+	  { V(0, 1, 0, 1, 0, 0) } },
+	{ { OP_reduce_max, { "f32[2,1,3]" }, NULL, { .reduce = { 5, true } } }, { V(1, 2, 2, 2, 2, 0) },
+	  { V(0, 1, 0, 0, 0, 0) } },
+	{ { OP_maxpool, { "f32[1,2,4,1]" }, NULL, { .pool = WIN(2, 2, 2, 2, 0, 0, 0, 0) } }, { V(1, 5, 0, 0, 5, 5, 0, 0) },
+	  { V(0, 1, 1, 0, 0, 0, 0, 0) } },
+};
+
+START_TEST(ties_go_to_the_first)
+{
+	IrModule *m = ir_module_new("ties");
+	IrEntry *e = ir_entry_new(m, "predict");
+	IrNode *y = one_op_build(e, &ties[_i].op), *din[3] = { NULL };
+	IrNode *dy = ir_broadcast(e, ir_konst(e, y->loc, DT_F32, 1), y->type);
+	double got[2][8];
+	ck_assert(ir_grad(e, NULL, y, dy, (bool[]){ true, true, true }, din));
+	for (int k = 0; k < y->nin; k++)
+		ir_root_new(e, (IrRoot){ .kind = ROOT_OUTPUT, .name = "d", .value = din[k] });
+	ir_eval(e, 1, &(IrScalars){ 0 }, NULL, ties[_i].in, (double *[]){ got[0], got[1] });
+	for (int k = 0; k < y->nin; k++) {
+		for (int64_t i = 0; i < ir_elems(&y->in[k]->type, 1); i++)
+			ck_assert_msg(got[k][i] == ties[_i].din[k][i], "tie %d, operand %d [%d]: %g", _i, k, (int)i, got[k][i]);
+	}
+	ir_module_free(m);
+}
+END_TEST
+
 /* Only what is needed is made: the gradient of a convolution's picture is the costly half. */
 START_TEST(unneeded_costs_nothing)
 {
@@ -258,6 +292,7 @@ int main(void)
 	TCase *t = tcase_create("rules");
 	tcase_add_test(t, every_rule_has_a_case);
 	tcase_add_loop_test(t, rule, 0, (int)COUNT(cases));
+	tcase_add_loop_test(t, ties_go_to_the_first, 0, (int)COUNT(ties));
 	tcase_add_test(t, unneeded_costs_nothing);
 	tcase_add_test(t, no_gradient_is_a_diagnostic);
 	suite_add_tcase(s, t);
