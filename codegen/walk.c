@@ -62,8 +62,10 @@ int walk_combos(const Walk *w, KSet axes)
 
 /* ---- scopes ---- */
 
-static void forget_cells(Walk *w, int mark)
+static void forget_cells(Walk *w, int mark, int splat_mark)
 {
+	while (w->nsplats > splat_mark)
+		w->cell[w->splatted[--w->nsplats]].splat = NULL;
 	while (w->ncells > mark) {
 		const WalkCell *c = &w->cell[--w->ncells];
 		w->head[c->expr] = c->prev;
@@ -151,11 +153,11 @@ static void nest_from(Walk *w, const Nest *n, int i, WalkCarry *c);
 /* One value of the loop variable, known or not, with `count` points. */
 static void nest_tile(Walk *w, const Nest *n, int i, WalkCarry *c, EVal base, int64_t lo, int64_t hi, int count)
 {
-	int mark = w->ncells;
+	int mark = w->ncells, splat_mark = w->nsplats;
 	EVal *old = bind(w, n->axis[i], base, lo, hi, count);
 	nest_from(w, n, i + 1, c);
 	unbind(w, n->axis[i], old);
-	forget_cells(w, mark);
+	forget_cells(w, mark, splat_mark);
 }
 
 static void nest_const(Walk *w, const Nest *n, int i, WalkCarry *c, int64_t base, int count)

@@ -43,6 +43,8 @@ typedef struct Walk {
 	int *head;          /* by expression: its newest cell, -1: none */
 	WalkCell *cell;
 	int ncells, cell_room;
+	int *splatted;      /* cells whose splat was made, in order: it belongs to the scope that wanted it */
+	int nsplats, splat_room;
 	bool *needed;       /* by expression */
 } Walk;
 

@@ -444,6 +444,16 @@ EVal walk_value(Walk *w, int x, const WalkCombo *c)
 	return walk_cell(w, x, c)->value;
 }
 
+static void log_splat(Walk *w, int cell)
+{
+	if (w->nsplats == w->splat_room) {
+		int room = w->splat_room ? w->splat_room * 2 : 256;
+		w->splatted = arena_grow(w->arena, w->splatted, (size_t)w->splat_room, (size_t)room, sizeof(int));
+		w->splat_room = room;
+	}
+	w->splatted[w->nsplats++] = cell;
+}
+
 EVal walk_vector(Walk *w, int x, const WalkCombo *c)
 {
 	const KExpr *k = &w->k->expr[x];
@@ -452,8 +462,10 @@ EVal walk_vector(Walk *w, int x, const WalkCombo *c)
 	WalkCell *cell = walk_cell(w, x, c);
 	if (w->e->width(w->e, cell->value) > 1)
 		return cell->value;
-	if (!cell->splat)
+	if (!cell->splat) {
 		cell->splat = w->e->splat(w->e, cell->value);
+		log_splat(w, (int)(cell - w->cell));
+	}
 	return cell->splat;
 }
 

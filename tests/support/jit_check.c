@@ -1,0 +1,137 @@
+/* jit_check.c -- compiled code against the interpreter: see jit_check.h */
+#include "tests/support/jit_check.h"
+#include <check.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+Jitted jit_open(IrModule *m, const char *cpu, int threads)
+{
+	Jitted j = {.module = m};
+	Diag *d = diag_new();
+	PassCx cx = {.diag = d, .scratch = arena_new(), .out = stdout};
+	bool stopped = false;
+	ck_assert(cg_target(cpu, NULL, d, m->arena, &cx.target));
+	if (!passes_run(m, &cx, &stopped)) {
+		diag_print(d, stderr);
+		ck_abort_msg("the passes failed");
+	}
+	CgOptions o = {.cpu = cpu, .target = &cx.target};
+	CgModule *c = cg_build(m, &o, d);
+	ck_assert(c != NULL);
+	j.jit = cg_jit(c, d);
+	ck_assert(j.jit != NULL);
+	j.model = cg_jit_model(j.jit);
+	ck_assert_int_eq(rt_pool_new(threads, 0, &j.pool), RT_OK);
+	const char *const entries[] = {"predict", "train_step"};
+	ck_assert_int_eq(rt_instance_open(&j.instance, j.model, j.pool, entries, 2), RT_OK);
+	arena_free(cx.scratch);
+	diag_free(d);
+	return j;
+}
+
+void jit_close(Jitted *j)
+{
+	rt_instance_close(&j->instance);
+	rt_pool_free(j->pool);
+	cg_jit_free(j->jit);
+	ir_module_free(j->module);
+}
+
+/* ---- doubles to and from memory ---- */
+
+static void put(unsigned char *to, DType t, const double *from, int64_t n)
+{
+	for (int64_t i = 0; i < n; i++) {
+		switch (t) {
+		case DT_F32: ((float *)to)[i] = (float)from[i]; break;
+		case DT_F64: ((double *)to)[i] = from[i]; break;
+		case DT_I32: ((int32_t *)to)[i] = (int32_t)from[i]; break;
+		case DT_U32: ((uint32_t *)to)[i] = (uint32_t)from[i]; break;
+		default: to[i] = (unsigned char)from[i];
+		}
+	}
+}
+
+static double get(const unsigned char *from, DType t, int64_t i)
+{
+	switch (t) {
+	case DT_F32: return ((const float *)from)[i];
+	case DT_F64: return ((const double *)from)[i];
+	case DT_I32: return ((const int32_t *)from)[i];
+	case DT_U32: return ((const uint32_t *)from)[i];
+	default: return from[i];
+	}
+}
+
+/* Moments that the passes made have no values: they are zero. */
+static void put_states(Jitted *j, const IrEntry *before, const Values *v)
+{
+	int i = 0;
+	memset(j->instance.params, 0, j->model->params_bytes);
+	for (const IrState *s = before->module->state; s; s = s->next, i++) {
+		const RtTensor *t = rt_tensor_find(j->model, s->name);
+		ck_assert_ptr_nonnull(t);
+		put(rt_tensor_data(&j->instance, t), s->type.dtype, v->state[i], ir_elems(&s->type, 1));
+	}
+}
+
+static const unsigned char *result(const Jitted *j, const IrRoot *r, int *output)
+{
+	if (r->kind == ROOT_OUTPUT)
+		return j->instance.out[(*output)++];
+	if (r->kind == ROOT_UPDATE)
+		return rt_tensor_data(&j->instance, rt_tensor_find(j->model, r->state->name));
+	for (uint32_t i = 0; i < j->model->nmetrics; i++) {
+		if (!strcmp(j->model->metric[i].name, r->name))
+			return (const unsigned char *)(j->instance.metric + j->model->metric[i].offset);
+	}
+	ck_abort_msg("metric %s is missing", r->name);
+	return NULL;
+}
+
+static double difference(const IrRoot *r, const unsigned char *got, const double *want, int64_t elems, double tolerance)
+{
+	DType t = r->kind == ROOT_METRIC ? DT_F64 : r->value->type.dtype;
+	double largest = 1e-3, worst = 0;
+	for (int64_t i = 0; i < elems; i++)
+		largest = isfinite(want[i]) && fabs(want[i]) > largest ? fabs(want[i]) : largest;
+	for (int64_t i = 0; i < elems; i++) {
+		double g = get(got, t, i), d = fabs(g - want[i]) / largest;
+		if (g == want[i] || (isnan(g) && isnan(want[i])))
+			continue;
+		ck_assert_msg(d <= tolerance, "root %s element %ld: %.9g, the interpreter has %.9g (largest %.9g)", r->name, (long)i, g,
+		              want[i], largest);
+		worst = d > worst ? d : worst;
+	}
+	return worst;
+}
+
+double jit_check(Jitted *j, const IrEntry *before, const Values *v, int64_t n, const IrScalars *s, double tolerance)
+{
+	const RtEntry *entry = rt_entry(j->model, before->name);
+	ck_assert_ptr_nonnull(entry);
+	unsigned char *ports[RT_MAX_PORTS];
+	put_states(j, before, v);
+	for (int i = 0; i < before->nport; i++) {
+		const IrType *t = &before->port[i].type;
+		int64_t elems = ir_elems(t, n);
+		ports[i] = aligned_alloc(64, ((size_t)elems * (size_t)dtype_size(t->dtype) + 127) / 64 * 64);
+		put(ports[i], t->dtype, v->in[i], elems);
+	}
+	j->instance.scalars.seed = s->seed;
+	j->instance.scalars.pass = s->pass;
+	j->instance.scalars.lr = (float)s->lr;
+	rt_scalars_set(&j->instance.scalars, j->model, (uint32_t)n, s->step);
+	ck_assert(rt_instance_run(&j->instance, entry, ports, NULL));
+	double worst = 0;
+	int output = 0;
+	for (int i = 0; i < before->nroot; i++) {
+		const unsigned char *got = result(j, &before->root[i], &output);
+		double d = difference(&before->root[i], got, v->out[i], v->out_elems[i], tolerance);
+		worst = d > worst ? d : worst;
+	}
+	for (int i = 0; i < before->nport; i++)
+		free(ports[i]);
+	return worst;
+}

@@ -1,0 +1,30 @@
+/* jit_check.h -- compiled code against the interpreter
+ *
+ * jit_open runs the whole pipeline on a module and makes it runnable in this process; jit_check runs one entry on given
+ * values and compares every root with what ir_eval gave before the passes.
+ */
+#ifndef CNNC_TESTS_JIT_CHECK_H
+#define CNNC_TESTS_JIT_CHECK_H
+
+#include "codegen/codegen.h"
+#include "passes/passes.h"
+#include "runtime/call.h"
+#include "tests/numeric/random_graph.h"
+
+typedef struct Jitted {
+	IrModule *module;
+	CgJit *jit;
+	const RtModel *model;
+	RtPool *pool;
+	RtInstance instance;
+} Jitted;
+
+/* Takes m over. cpu: as --cpu. Failures are Check failures. */
+Jitted jit_open(IrModule *m, const char *cpu, int threads);
+void jit_close(Jitted *j);
+
+/* want: the values after ir_eval on the entry as it was (v->out); states and inputs are those of v. tolerance: relative to the
+ * largest element of each root; 0: equal. Returns the worst relative difference met. */
+double jit_check(Jitted *j, const IrEntry *before, const Values *v, int64_t n, const IrScalars *s, double tolerance);
+
+#endif
