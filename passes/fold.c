@@ -95,7 +95,7 @@ Rule *const rules_constant[] = { constant, NULL };
 bool pass_fold(IrModule *m, PassCx *cx)
 {
 	(void)cx;
-	while (rules_run(m, rules_constant) | rules_run(m, rules_neutral))
+	while (rules_run(m, rules_constant) || rules_run(m, rules_neutral))
 		continue;
 	return true;
 }

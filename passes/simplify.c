@@ -5,7 +5,7 @@
 bool pass_simplify(IrModule *m, PassCx *cx)
 {
 	(void)cx;
-	while (rules_run(m, rules_canon) | rules_run(m, rules_constant) | rules_run(m, rules_neutral))
+	while (rules_run(m, rules_canon) || rules_run(m, rules_constant) || rules_run(m, rules_neutral))
 		continue;
 	return true;
 }
