@@ -1,0 +1,327 @@
+/* kernel_verify.c -- invariants of kernels and trees
+ *
+ * Takes a program, changes nothing, and reports the first broken invariant of each kernel as an internal error. Bounds are
+ * interval arithmetic on affine indices: enough, since passes only make indices that it can follow.
+ */
+#include <stdarg.h>
+#include "ir/kernel.h"
+
+typedef struct Check {
+	const KProgram *p;
+	const Kernel *k;
+	Diag *d;
+	Arena *scratch;
+} Check;
+
+static bool wrong(const Check *c, const char *fmt, ...) CNNC_PRINTF(2, 3);
+
+static bool wrong(const Check *c, const char *fmt, ...)
+{
+	char text[256];
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	return diag_error(c->d, c->k->loc, "internal error: kernel %s: %s", c->k->name, text);
+}
+
+/* ---- indices ---- */
+/* The index of N must be the sample's own: an axis over N, or the part of a partial buffer. */
+static bool is_sample(const Check *c, const KIndex *at)
+{
+	int axis = -1;
+	for (int ax = 0; ax < c->k->naxes; ax++) {
+		if (at->coef[ax] && (axis >= 0 || at->coef[ax] != 1))
+			return false;
+		axis = at->coef[ax] ? ax : axis;
+	}
+	return at->c0 == 0 && at->expr < 0 && axis >= 0 && c->k->axis[axis].ext == EXT_N;
+}
+
+static bool is_part(const Check *c, const KIndex *at)
+{
+	for (int ax = 0; ax < c->k->naxes; ax++) {
+		if (at->coef[ax] && (at->coef[ax] != 1 || c->k->axis[ax].ext != EXT_PARTS))
+			return false;
+	}
+	return at->c0 == 0 && at->expr < 0;
+}
+
+static bool index_inside(const Check *c, const KOperand *o, const KIndex *at, int d)
+{
+	const KBuffer *b = &c->p->buffer[o->buf];
+	int64_t lo, hi;
+	if (b->cls == B_PARTIAL && d == 0 && o->type.rank == b->type.rank)
+		return is_part(c, at);
+	if (o->type.dim[d] == IR_N)
+		return is_sample(c, at);
+	return k_index_range(c->k, at, &lo, &hi) && lo >= 0 && hi < o->type.dim[d];
+}
+
+static bool check_index(const Check *c, const KIndex *at, int before)
+{
+	for (int ax = c->k->naxes; ax < K_MAX_AXES; ax++) {
+		if (at->coef[ax])
+			return wrong(c, "an index has axis %d of %d", ax, c->k->naxes);
+	}
+	if (at->expr >= before)
+		return wrong(c, "an index reads a later expression");
+	if (at->expr >= 0 && c->k->expr[at->expr].type != DT_I32)
+		return wrong(c, "an index is not i32");
+	return true;
+}
+
+static bool check_access(const Check *c, const KOperand *o, const KIndex *at, KEdge edge, int before)
+{
+	for (int d = 0; d < o->type.rank; d++) {
+		if (!check_index(c, &at[d], before))
+			return false;
+		if (edge == EDGE_NEVER && !index_inside(c, o, &at[d], d))
+			return wrong(c, "dimension %d of %s may be left", d, o->name);
+	}
+	return true;
+}
+
+/* ---- expressions ---- */
+static bool check_ewise(const Check *c, const KExpr *e)
+{
+	const int arity = k_row_arity(e->row);
+	const bool compares = e->row == EW_lt || e->row == EW_le || e->row == EW_eq;
+	for (int i = 0; i < 3; i++) {
+		if ((e->arg[i] >= 0) != (i < arity))
+			return wrong(c, "%s has the wrong number of arguments", k_row_name(e->row));
+	}
+	if (e->row == EW_cast)
+		return true;
+	const int first = e->row == EW_select;
+	const DType t = c->k->expr[e->arg[first]].type;
+	for (int i = first; i < arity; i++) {
+		if (c->k->expr[e->arg[i]].type != t)
+			return wrong(c, "arguments of %s differ in dtype", k_row_name(e->row));
+	}
+	if (first && c->k->expr[e->arg[0]].type != DT_BOOL)
+		return wrong(c, "select by %s", dtype_name(c->k->expr[e->arg[0]].type));
+	if (e->type != (compares ? DT_BOOL : t))
+		return wrong(c, "%s of %s gives %s", k_row_name(e->row), dtype_name(t), dtype_name(e->type));
+	return true;
+}
+
+static bool check_load(const Check *c, int x)
+{
+	const KExpr *e = &c->k->expr[x];
+	if (e->operand < 0 || e->operand >= c->k->nopnds)
+		return wrong(c, "load from operand %d of %d", e->operand, c->k->nopnds);
+	const KOperand *o = &c->k->opnd[e->operand];
+	if (e->type != o->type.dtype)
+		return wrong(c, "load of %s gives %s", o->name, dtype_name(e->type));
+	if (o->mode != M_IN && o->mode != M_INOUT)
+		return wrong(c, "%s is read, but not an input", o->name);
+	return check_access(c, o, e->at, e->edge, x);
+}
+
+static bool check_expr(const Check *c, int x)
+{
+	const KExpr *e = &c->k->expr[x];
+	for (int i = 0; i < 3; i++) {
+		if (e->arg[i] >= x)
+			return wrong(c, "expression %d reads %d", x, e->arg[i]);
+	}
+	if (e->axes >> c->k->naxes)
+		return wrong(c, "expression %d depends on an axis that is not there", x);
+	if (e->op == K_LOCAL && (e->stage < 0 || e->stage >= c->k->nstages || c->k->stage[e->stage].kind != S_REDUCE ||
+	                         c->k->stage[e->stage].over & ~e->axes))
+		return wrong(c, "expression %d reads no local", x);
+	if (e->op == K_EWISE)
+		return check_ewise(c, e);
+	if (e->op == K_AXIS)
+		return check_index(c, e->at, x);
+	return e->op != K_LOAD || check_load(c, x);
+}
+
+/* ---- stages ---- */
+/* Locals that expression x needs are made before stage s. */
+static bool locals_ready(const Check *c, int x, int s)
+{
+	/* arguments come first, so one sweep finds all that x can reach */
+	bool ok = true;
+	bool *seen = NEWN(c->scratch, bool, x + 1);
+	seen[x] = true;
+	for (int i = x; i >= 0; i--) {
+		const KExpr *e = &c->k->expr[i];
+		if (!seen[i])
+			continue;
+		for (int j = 0; j < 3; j++) {
+			if (e->arg[j] >= 0)
+				seen[e->arg[j]] = true;
+		}
+		ok = ok && (e->op != K_LOCAL || e->stage < s);
+	}
+	return ok;
+}
+
+static bool check_store(const Check *c, const KStage *s)
+{
+	if (s->operand < 0 || s->operand >= c->k->nopnds)
+		return wrong(c, "store to operand %d of %d", s->operand, c->k->nopnds);
+	const KOperand *o = &c->k->opnd[s->operand];
+	KSet indexed = 0;
+	for (int d = 0; d < o->type.rank; d++)
+		indexed |= k_index_axes(c->k, &s->at[d]);
+	if (o->mode == M_IN || (s->kind == S_ADD) != (o->mode == M_ADD))
+		return wrong(c, "%s is stored in the wrong mode", o->name);
+	if (c->k->expr[s->value].type != o->type.dtype)
+		return wrong(c, "%s is stored as %s", o->name, dtype_name(c->k->expr[s->value].type));
+	if (indexed & ~s->over)
+		return wrong(c, "store to %s runs under too few axes", o->name);
+	return check_access(c, o, s->at, EDGE_NEVER, c->k->nexprs);
+}
+
+static bool check_stage(const Check *c, int i)
+{
+	const KStage *s = &c->k->stage[i];
+	if (s->value < 0 || s->value >= c->k->nexprs)
+		return wrong(c, "stage %d has no value", i);
+	const KExpr *v = &c->k->expr[s->value];
+	if (v->axes & ~(s->over | s->away) || (s->over | s->away) >> c->k->naxes || s->over & s->away)
+		return wrong(c, "stage %d does not bind its axes", i);
+	if (!locals_ready(c, s->value, i))
+		return wrong(c, "stage %d reads a later local", i);
+	if (s->kind != S_REDUCE)
+		return check_store(c, s);
+	if (s->type != (s->red == RED_argmax ? DT_I32 : v->type))
+		return wrong(c, "%s is %s of %s", s->name, dtype_name(s->type), dtype_name(v->type));
+	return s->away || wrong(c, "%s folds nothing", s->name);
+}
+
+/* ---- kernels ---- */
+static bool check_operand(const Check *c, int i)
+{
+	const KOperand *o = &c->k->opnd[i];
+	if (o->buf < 0 || o->buf >= c->p->nbuffers)
+		return wrong(c, "%s is buffer %d of %d", o->name, o->buf, c->p->nbuffers);
+	const IrType *t = &c->p->buffer[o->buf].type;
+	const bool part = c->p->buffer[o->buf].cls == B_PARTIAL;
+	if (o->type.dtype != t->dtype || (!part && (ir_batched(&o->type) != ir_batched(t) || ir_row_elems(&o->type) != ir_row_elems(t))))
+		return wrong(c, "%s does not fit its buffer", o->name);
+	for (int j = 0; j < i; j++) {
+		if (c->k->opnd[j].buf == o->buf && (o->mode != M_IN || c->k->opnd[j].mode != M_IN))
+			return wrong(c, "%s is stored, and another operand too", o->name);
+	}
+	return true;
+}
+
+/* M_INOUT: every load is at the index of every store. */
+static bool check_in_place(const Check *c, const KStage *s)
+{
+	if (s->kind == S_REDUCE || c->k->opnd[s->operand].mode != M_INOUT)
+		return true;
+	for (int x = 0; x < c->k->nexprs; x++) {
+		const KExpr *e = &c->k->expr[x];
+		for (int d = 0; e->op == K_LOAD && e->operand == s->operand && d < c->k->opnd[s->operand].type.rank; d++) {
+			if (!k_index_eq(&e->at[d], &s->at[d]))
+				return wrong(c, "%s is read elsewhere than it is stored", c->k->opnd[s->operand].name);
+		}
+	}
+	return true;
+}
+
+static bool check_axes(const Check *c)
+{
+	KSet used = 0;
+	for (int i = 0; i < c->k->nstages; i++) {
+		const KStage *s = &c->k->stage[i];
+		KSet here = 0;
+		used |= s->over | s->away;
+		for (int d = 0; s->kind != S_REDUCE && d < c->k->opnd[s->operand].type.rank; d++)
+			here |= k_index_axes(c->k, &s->at[d]);
+		if (c->k->par & (s->kind == S_REDUCE ? s->away : ~here))
+			return wrong(c, "stage %d mixes points of a parallel axis", i);
+	}
+	for (int ax = 0; ax < c->k->naxes; ax++) {
+		if (!(used >> ax & 1))
+			return wrong(c, "axis %s is not used", c->k->axis[ax].name);
+		if (c->k->axis[ax].extent < 1 || (c->k->axis[ax].ext == EXT_PARTS && c->k->axis[ax].rows < 1))
+			return wrong(c, "axis %s is empty", c->k->axis[ax].name);
+	}
+	return true;
+}
+
+/* LOOPs of an axis, then at most one UNROLL, then at most one VECTOR. */
+static bool check_schedule(const Check *c)
+{
+	int level[K_MAX_AXES] = { 0 };
+	for (int i = 0; i < c->k->sched.nloops; i++) {
+		const KLoop *l = &c->k->sched.loop[i];
+		if (l->axis < 0 || l->axis >= c->k->naxes || l->step < 1)
+			return wrong(c, "loop %d of the schedule has no axis or step", i);
+		if ((int)l->level < level[l->axis])
+			return wrong(c, "loop %d of the schedule is inside out", i);
+		level[l->axis] = (int)l->level + (l->level != L_LOOP);
+	}
+	return true;
+}
+
+static bool check_kernel(const Check *c)
+{
+	if (c->k->naxes < 0 || c->k->naxes > K_MAX_AXES)
+		return wrong(c, "%d axes", c->k->naxes);
+	for (int i = 0; i < c->k->nopnds; i++) {
+		if (!check_operand(c, i))
+			return false;
+	}
+	for (int x = 0; x < c->k->nexprs; x++) {
+		if (!check_expr(c, x))
+			return false;
+	}
+	for (int i = 0; i < c->k->nstages; i++) {
+		if (!check_stage(c, i) || !check_in_place(c, &c->k->stage[i]))
+			return false;
+	}
+	return check_axes(c) && check_schedule(c);
+}
+
+/* ---- trees ---- */
+static bool check_items(const Check *c, const KEntry *e, const KItem *item, int n, int *runs)
+{
+	for (int i = 0; i < n; i++) {
+		const KItem *it = &item[i];
+		if (it->kind != I_RUN) {
+			if (it->size < 1)
+				return wrong(c, "entry %s: an item of size %d", e->name, it->size);
+			if (!check_items(c, e, it->body, it->nbody, runs))
+				return false;
+			continue;
+		}
+		if (it->kernel < 0 || it->kernel >= e->nkernels)
+			return wrong(c, "entry %s runs kernel %d of %d", e->name, it->kernel, e->nkernels);
+		runs[it->kernel]++;
+	}
+	return true;
+}
+
+static bool check_tree(const KProgram *p, const KEntry *e, Diag *d, Arena *scratch)
+{
+	if (e->nitems == 0 || e->nkernels == 0)
+		return true;
+	const Check c = { p, e->kernel[0], d, scratch };
+	int *runs = NEWN(scratch, int, e->nkernels);
+	bool ok = check_items(&c, e, e->item, e->nitems, runs);
+	for (int i = 0; ok && i < e->nkernels; i++) {
+		if (runs[i] != 1)
+			ok = diag_error(d, e->kernel[i]->loc, "internal error: kernel %s runs %d times", e->kernel[i]->name, runs[i]);
+	}
+	return ok;
+}
+
+bool k_verify(const KProgram *p, Diag *d)
+{
+	bool ok = true;
+	Arena *scratch = arena_new();
+	for (int i = 0; i < p->nentries; i++) {
+		for (int k = 0; k < p->entry[i].nkernels; k++)
+			ok &= check_kernel(&(Check){ p, p->entry[i].kernel[k], d, scratch });
+		ok &= check_tree(p, &p->entry[i], d, scratch);
+	}
+	arena_free(scratch);
+	return ok;
+}
