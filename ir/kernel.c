@@ -289,7 +289,7 @@ static bool is_integer(DType t)
 	return t == DT_I32 || t == DT_U32 || t == DT_U8;
 }
 
-/* What the operation is without computing: an argument, or -1. Exact for every value, NaN and -0 included. */
+/* The argument that the result equals, or -1. Exact for every value, NaN and -0 included. */
 static int neutral(const Kernel *k, KRow row, DType t, int x, int y, int z)
 {
 	if (row == EW_mul && is_value(k, y, 1))
@@ -302,6 +302,8 @@ static int neutral(const Kernel *k, KRow row, DType t, int x, int y, int z)
 		return x;
 	if (row == EW_add && is_integer(t) && is_value(k, x, 0))
 		return y;
+	if (row == EW_mul && is_integer(t) && (is_value(k, x, 0) || is_value(k, y, 0)))
+		return is_value(k, x, 0) ? x : y;
 	if (row == EW_select && k->expr[x].op == K_KONST)
 		return k->expr[x].imm != 0 ? y : z;
 	if (row == EW_select && y == z)

@@ -67,6 +67,7 @@ typedef struct Place { Group *group; const Frame *frame; struct Place *next; } P
 typedef struct NodeInfo {
 	Place *reader;  /* where its value is asked for */
 	bool need_load; /* some reader must find it in memory */
+	bool scalar;    /* one number made of constants and per-step numbers: computed wherever it is used */
 	Group *own;     /* that stores it */
 	int32_t buf;    /* -1: not in memory */
 } NodeInfo;

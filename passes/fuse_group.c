@@ -427,7 +427,7 @@ static void decide(Fuse *f, IrNode *n)
 		fuse_info(f, n->in[0])->need_load |= info->need_load || !squeezes;
 	} else if (n->op == OP_concat) {
 		store_concat(f, n);
-	} else if (!info->need_load && ir_has(n, CHEAP)) {
+	} else if (!info->need_load && (ir_has(n, CHEAP) || info->scalar)) {
 		ask_operands(f, n, info->reader);
 	} else if (info->need_load || !inline_into_readers(f, n)) {
 		store(f, n);
@@ -489,9 +489,21 @@ static void value_root(Fuse *f, const IrRoot *root, int index)
 	ask(f, value, g, &root_frame);
 }
 
+static void find_scalars(Fuse *f)
+{
+	IR_EACH(f->entry, n) {
+		bool scalar = single_element(&n->type) && (ir_has(n, EWISE) || n->op == OP_konst || n->op == OP_scalar ||
+		                                           n->op == OP_reshape || n->op == OP_broadcast);
+		for (int i = 0; i < n->nin; i++)
+			scalar = scalar && fuse_info(f, n->in[i])->scalar;
+		fuse_info(f, n)->scalar = scalar;
+	}
+}
+
 void fuse_groups(Fuse *f)
 {
 	int outputs = 0;
+	find_scalars(f);
 	for (int i = 0; i < f->entry->nroot; i++) {
 		const IrRoot *root = &f->entry->root[i];
 		if (root->kind == ROOT_METRIC)

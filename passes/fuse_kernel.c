@@ -121,12 +121,34 @@ static Kernel *make_kernel(Fuse *f, Group *g, const char *name, const Piece *p)
 }
 
 /* ---- names ---- */
-static const char *layer_of(Arena *a, const IrNode *n)
+static const char *until_dot(Arena *a, const char *name)
 {
-	if (!n->name || n->name[0] == '.')
-		return ir_ops[n->op].text;
-	const char *dot = strchr(n->name, '.');
-	return dot ? arena_strndup(a, n->name, (size_t)(dot - n->name)) : n->name;
+	const char *dot = strchr(name, '.');
+	return dot && dot > name ? arena_strndup(a, name, (size_t)(dot - name)) : name;
+}
+
+/* The state that an operand of n reads, straight or turned over; NULL if none does. */
+static const IrState *state_read(const IrNode *n)
+{
+	for (int i = n->nin; i-- > 0;) {
+		const IrNode *in = n->in[i];
+		while (in->op == OP_reshape || in->op == OP_transpose)
+			in = in->in[0];
+		if (in->op == OP_state)
+			return in->attr.state.of;
+	}
+	return NULL;
+}
+
+/* The state for whose update g is the gradient, or NULL. */
+static const char *gradient_of(const Fuse *f, const Group *g)
+{
+	for (const Place *p = fuse_info(f, g->root->value)->reader; p; p = p->next) {
+		const Group *reader = fuse_find(p->group);
+		if (reader->cls == G_UPDATE)
+			return f->program->buffer[reader->root->buf].name;
+	}
+	return NULL;
 }
 
 /* What the group does to its main node, innermost first: "+pool", "+relu". */
@@ -134,22 +156,32 @@ static const char *suffix(Arena *a, const Group *g)
 {
 	const IrNode *n = g->root->value;
 	const char *text = "";
-	if (n->op == OP_relu || n->op == OP_sigmoid || n->op == OP_tanh) {
+	if (n != g->main && (n->op == OP_relu || n->op == OP_sigmoid || n->op == OP_tanh)) {
 		text = arena_printf(a, "+%s", ir_ops[n->op].text);
 		n = n->in[0];
 	}
-	return ir_has(n, WINDOW) && n != g->main ? arena_printf(a, "+pool%s", text) : n != g->main || *text ? text : "";
+	return ir_has(n, WINDOW) && n != g->main ? arena_printf(a, "+pool%s", text) : text;
+}
+
+static const char *value_name(Arena *a, const Fuse *f, const Group *g)
+{
+	const IrNode *n = g->main ? g->main : g->root->value;
+	const char *gradient = gradient_of(f, g);
+	const IrState *weights = ir_has(n, CONTRACTS) ? state_read(n) : NULL;
+	if (n->name)
+		return until_dot(a, n->name);
+	if (gradient)
+		return arena_printf(a, "%s.grad", gradient);
+	if (weights)
+		return arena_printf(a, "%s.dx", until_dot(a, weights->name));
+	return ir_ops[n->op].text;
 }
 
 static const char *group_name(Arena *a, const Fuse *f, const Group *g)
 {
-	const IrNode *n = g->main ? g->main : g->root->value;
-	if (g->cls == G_UPDATE)
-		return arena_printf(a, "%s.update", f->program->buffer[g->root->buf].name);
-	if (g->cls == G_METRIC)
-		return arena_printf(a, "%s.sum", f->program->buffer[g->root->buf].name);
-	const char *part = n->op == OP_conv2d_dx ? ".dx" : n->op == OP_conv2d_dw ? ".dw" : "";
-	return arena_printf(a, "%s%s%s", layer_of(a, n), part, suffix(a, g));
+	if (g->cls != G_VALUE)
+		return arena_printf(a, "%s.%s", f->program->buffer[g->root->buf].name, g->cls == G_UPDATE ? "update" : "sum");
+	return arena_printf(a, "%s%s", value_name(a, f, g), suffix(a, g));
 }
 
 static bool name_taken(const KEntry *e, const char *name)

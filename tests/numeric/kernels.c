@@ -103,13 +103,16 @@ static void must(bool ok, Diag *d, const char *what)
 	ck_assert_msg(ok, "%s", what);
 }
 
-/* Runs the passes up to fuse: all of them, or fuse alone. */
-static void fuse(IrModule *m, bool all, const char *what)
+static const Target target = { .name = "x86-64-v3", .vec_bytes = 32, .vec_regs = 16, .fma = true, .l1_bytes = 32768,
+	                       .l2_bytes = 1 << 20 };
+
+/* Runs the passes up to `until`; NULL: fuse alone. */
+static void fuse(IrModule *m, const char *until, const char *what)
 {
 	Diag *d = diag_new();
-	PassCx cx = { .diag = d, .scratch = arena_new(), .stop_after = "fuse", .out = stderr };
+	PassCx cx = { .diag = d, .scratch = arena_new(), .target = target, .stop_after = until, .out = stderr };
 	bool stopped;
-	if (all)
+	if (until)
 		must(passes_run(m, &cx, &stopped), d, what);
 	else
 		must(pass_fuse(m, &cx) && k_verify(m->program, d), d, what);
@@ -258,7 +261,7 @@ START_TEST(every_op_lowers)
 	const OpCase *c = &cases[_i];
 	IrModule *m = one_op_module(&c->op);
 	const char *what = arena_printf(m->arena, "case %d: %s", _i, ir_ops[c->op.op].text);
-	fuse(m, false, what);
+	fuse(m, NULL, what);
 	for (int64_t n = 1; n <= 5; n += 2)
 		compare(m, n, (uint64_t)_i, c->exact, what);
 	ir_module_free(m);
@@ -271,7 +274,8 @@ START_TEST(random_graphs)
 	const char *what = arena_printf(m->arena, "random graph %d", _i);
 	if (m->max_n == 0)
 		m->max_n = 4;
-	fuse(m, _i % 2, what);
+	static const char *const until[] = { NULL, "fuse", "plan" };
+	fuse(m, until[_i % 3], what);
 	for (int64_t n = 1; n <= 4; n += 3)
 		compare(m, n, (uint64_t)_i, false, what);
 	ir_module_free(m);
