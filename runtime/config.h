@@ -39,7 +39,7 @@ const char *rt_config_value(const RtConfig *c, uint32_t field); /* of model->fie
 
 void rt_config_help(const RtConfig *c, FILE *f);                /* the run-time fields */
 json_t *rt_config_json(const RtConfig *c, bool absolute_paths); /* nested, typed; NULL when out of memory */
-RtStatus rt_config_yaml(const RtConfig *c, char **out);         /* the same as YAML, absolute paths; rt_sys.release */
+RtStatus rt_config_yaml(const RtConfig *c, bool absolute_paths, char **out); /* the same as YAML; rt_sys.release */
 
 /* Number texts: 12, 0x… is not one, 1e-3, 1/255. False if the text is anything else or not finite. */
 bool rt_parse_float(const char *text, double *out);

@@ -236,12 +236,12 @@ static void put_node(Text *t, json_t *node, int depth, bool after_dash)
 	}
 }
 
-RtStatus rt_config_yaml(const RtConfig *c, char **out)
+RtStatus rt_config_yaml(const RtConfig *c, bool absolute_paths, char **out)
 {
 	Text t = { 0 };
-	json_t *root = rt_config_json(c, true);
+	json_t *root = rt_config_json(c, absolute_paths);
 	*out = NULL;
-	puts_text(&t, "# the resolved model file: every field that has a value, paths absolute\n");
+	puts_text(&t, "# the resolved model file: every field that has a value\n");
 	if (root)
 		put_node(&t, root, 0, false);
 	if (!root || t.failed) {

@@ -81,11 +81,21 @@ static const char *file_of(const RtConfig *c, const char *split, const char *nam
 
 RtStatus rt_data_open(const RtConfig *c, const RtEntry *entry, const char *split, const char *directory, RtDataset **out)
 {
+	return rt_data_open_named(c, entry, split, directory, NULL, 0, out);
+}
+
+RtStatus rt_data_open_named(const RtConfig *c, const RtEntry *entry, const char *split, const char *directory, char **names, int n,
+			    RtDataset **out)
+{
 	RtDataSpec spec;
 	*out = NULL;
 	RtStatus s = rt_data_spec(c, entry, &spec);
 	if (s != RT_OK)
 		return s;
+	if (n > 0) {
+		spec.class_names = names;
+		spec.nclass_names = n;
+	}
 	if (directory)
 		spec.type = RT_DATA_IMAGES;
 	for (const char *const *name = needed(spec.type); *name && !directory; name++) {
@@ -98,17 +108,6 @@ RtStatus rt_data_open(const RtConfig *c, const RtEntry *entry, const char *split
 	spec.x = split_file(c, split, "x");
 	spec.y = split_file(c, split, "y");
 	return rt_dataset_open(&spec, out);
-}
-
-int rt_model_classes(const RtModel *m)
-{
-	const RtEntry *e = rt_entry(m, "predict");
-	if (!e || e->nout == 0 || e->out[0].rank < 1)
-		return 1;
-	const RtPort *p = &e->out[0];
-	int64_t last = p->rank > 1 ? p->dim[p->rank - 1] : 1;
-	bool binary = last == 1 && m->nlabels == 2;
-	return binary ? 2 : (int)last;
 }
 
 RtStatus rt_check_classes(const RtModel *m, const RtDataset *d, const char *what)

@@ -47,7 +47,7 @@ static RtStatus write_labels(RtTrainer *t, const char *path)
 RtStatus rt_train_start_files(RtTrainer *t)
 {
 	char path[RT_PATH_MAX], *yaml;
-	RtStatus s = rt_config_yaml(&t->config, &yaml);
+	RtStatus s = rt_config_yaml(&t->config, true, &yaml);
 	if (s != RT_OK)
 		return s;
 	s = run_file(t, "args.yaml", path);

@@ -1,0 +1,62 @@
+/* predict.h -- the predictor's parts; rt_predict_main is the program
+ *
+ * predict_main.c   main               predict_command.c  the command line, weights, labels
+ * predict_paths.c  files and folders  predict_evaluate.c, predict_array.c (`run`), predict_info.c  the other commands
+ */
+#ifndef CNNC_RUNTIME_PREDICT_H
+#define CNNC_RUNTIME_PREDICT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include "runtime/bundle.h"
+#include "runtime/call.h"
+#include "runtime/config.h"
+
+typedef struct RtPredictor {
+	const RtModel *model;
+	RtConfig config;
+	const char *program;
+	FILE *out, *err;
+
+	/* ---- the command line ---- */
+	const char *command;         /* "predict" "evaluate" "run" "info" */
+	char **arg;                  /* operands; owned */
+	int nargs;
+	const char *weights, *input, *output;
+	int threads;                 /* 0: not said */
+	int64_t top_k;
+	double threshold;
+	bool json, show_config, help, version;
+
+	/* ---- opened as the command needs ---- */
+	RtPool *pool;
+	RtInstance in;
+	json_t *labels;              /* array of strings, or NULL */
+	bool logits;                 /* outputs are scores before sigmoid or softmax */
+} RtPredictor;
+
+typedef struct RtAnswer {        /* for one sample */
+	int best;
+	double probability;
+	double *probabilities;       /* rt_predict_classes of them; room of the caller */
+} RtAnswer;
+
+int rt_predict_main(const RtModel *model, int argc, char **argv);
+
+/* ---- predict_command.c ---- */
+/* Pool, memory for `entries`, weights and labels. threads: 0 for all CPUs. */
+RtStatus rt_predict_open(RtPredictor *p, const char *const *entries, int n, int threads);
+/* Labels only, from the weights if there are any: what `info` needs. */
+void rt_predict_labels(RtPredictor *p);
+const char *rt_predict_label(const RtPredictor *p, int i, char room[24]); /* class name, or its number */
+int rt_predict_classes(const RtPredictor *p); /* 0: the outputs are not classes */
+/* Reads output 0 of sample `row`. */
+void rt_predict_answer(const RtPredictor *p, int64_t row, RtAnswer *a);
+
+/* ---- one a command ---- */
+RtStatus rt_predict_paths(RtPredictor *p);
+RtStatus rt_predict_evaluate(RtPredictor *p);
+RtStatus rt_predict_array(RtPredictor *p);
+RtStatus rt_predict_info(RtPredictor *p);
+
+#endif

@@ -1,0 +1,276 @@
+/* predict_evaluate.c -- evaluate [DIR]: loss and metrics of the model, and where it errs
+ *
+ * Without DIR the files of data.test, else data.validation. Classes are those the weights were trained on, whatever the
+ * folder holds; precision, recall and F1 come from the confusion matrix (0 / 0 is 0).
+ */
+#include <stdlib.h>
+#include <string.h>
+#include "runtime/data_spec.h"
+#include "runtime/metrics.h"
+#include "runtime/predict.h"
+#include "runtime/sys.h"
+
+enum { AHEAD = 4, WIDEST = 40 };
+
+typedef struct Evaluation {
+	RtDataset *data;
+	RtStream *stream;
+	RtMetrics metrics;
+	int classes;
+	int64_t *confusion;    /* [true class][predicted class] */
+	double *room;
+} Evaluation;
+
+/* ---- counting ---- */
+
+/* Class of a row of y: index, one-hot or 0/1; -1 if it is none. */
+static int class_of(const RtPort *y, const unsigned char *row, int classes)
+{
+	int64_t n = y->rank > 1 ? y->dim[y->rank - 1] : 1;
+	float f;
+	int32_t i;
+	if (y->dtype == RT_I32) {
+		memcpy(&i, row, sizeof i);
+	} else if (n > 1) {
+		float top = 0;
+		i = 0;
+		for (int64_t k = 0; k < n; k++) {
+			memcpy(&f, row + 4 * k, sizeof f);
+			if (k == 0 || f > top) {
+				top = f;
+				i = (int32_t)k;
+			}
+		}
+	} else {
+		memcpy(&f, row, sizeof f);
+		i = f > 0.5f;
+	}
+	return i >= 0 && i < classes ? i : -1;
+}
+
+static RtStatus count(RtPredictor *p, Evaluation *v, const RtEntry *e)
+{
+	int ypos = rt_port_find(e->in, e->nin, "y");
+	for (;;) {
+		unsigned char *ports[RT_MAX_PORTS];
+		RtBatch b;
+		RtStatus s = rt_stream_next(v->stream, &b);
+		if (s != RT_OK || b.n == 0)
+			return s;
+		for (uint32_t i = 0; i < e->nin; i++)
+			ports[i] = strcmp(e->in[i].name, "y") == 0 ? b.y : strcmp(e->in[i].name, "id") == 0 ? (unsigned char *)b.id : b.x;
+		rt_scalars_set(&p->in.scalars, p->model, (uint32_t)b.n, 0);
+		rt_instance_run(&p->in, e, ports, NULL);
+		rt_metrics_add(&v->metrics, p->in.metric, (uint32_t)b.n);
+		for (int32_t row = 0; row < b.n && v->classes && ypos >= 0; row++) {
+			RtAnswer a = { .probabilities = v->room };
+			int truth = class_of(&e->in[ypos], b.y + (size_t)row * e->in[ypos].row_bytes, v->classes);
+			rt_predict_answer(p, row, &a);
+			if (truth >= 0)
+				v->confusion[truth * v->classes + a.best]++;
+		}
+	}
+}
+
+/* tp fp fn tn of class c. */
+static void sums_of(const Evaluation *v, int c, double s[4])
+{
+	double row = 0, column = 0, all = 0, hit = (double)v->confusion[c * v->classes + c];
+	for (int i = 0; i < v->classes; i++) {
+		row += (double)v->confusion[c * v->classes + i];
+		column += (double)v->confusion[i * v->classes + c];
+	}
+	for (int i = 0; i < v->classes * v->classes; i++)
+		all += (double)v->confusion[i];
+	s[0] = hit;
+	s[1] = column - hit;
+	s[2] = row - hit;
+	s[3] = all - row - column + hit;
+}
+
+typedef struct Scores {
+	double precision, recall, f1;
+} Scores;
+
+static Scores scores_of(const double s[4])
+{
+	return (Scores){ rt_precision(s), rt_recall(s), rt_f1(s) };
+}
+
+/* macro: mean of the classes' scores; micro: scores of all decisions together. */
+static void averages(const Evaluation *v, Scores *macro, Scores *micro)
+{
+	double all[4] = { 0 };
+	*macro = (Scores){ 0 };
+	for (int c = 0; c < v->classes; c++) {
+		double s[4];
+		sums_of(v, c, s);
+		Scores one = scores_of(s);
+		macro->precision += one.precision / v->classes;
+		macro->recall += one.recall / v->classes;
+		macro->f1 += one.f1 / v->classes;
+		for (int i = 0; i < 4; i++)
+			all[i] += s[i];
+	}
+	*micro = scores_of(all);
+}
+
+/* ---- printing ---- */
+
+static json_t *scores_json(Scores s)
+{
+	return json_pack("{s:f, s:f, s:f}", "precision", s.precision, "recall", s.recall, "f1", s.f1);
+}
+
+static void print_json(const RtPredictor *p, const Evaluation *v)
+{
+	json_t *root = json_pack("{s:I, s:I}", "samples", (json_int_t)v->metrics.samples, "unreadable", (json_int_t)rt_dataset_bad(v->data));
+	for (uint32_t i = 0; i < p->model->nmetrics; i++)
+		json_object_set_new(root, p->model->metric[i].name, json_real(rt_metrics_value(&v->metrics, i)));
+	if (v->classes) {
+		json_t *classes = json_array(), *matrix = json_array();
+		Scores macro, micro;
+		averages(v, &macro, &micro);
+		for (int c = 0; c < v->classes; c++) {
+			double s[4];
+			char room[24];
+			sums_of(v, c, s);
+			json_t *one = scores_json(scores_of(s)), *row = json_array();
+			json_object_set_new(one, "label", json_string(rt_predict_label(p, c, room)));
+			json_object_set_new(one, "samples", json_integer((json_int_t)(s[0] + s[2])));
+			json_array_append_new(classes, one);
+			for (int k = 0; k < v->classes; k++)
+				json_array_append_new(row, json_integer(v->confusion[c * v->classes + k]));
+			json_array_append_new(matrix, row);
+		}
+		json_object_set_new(root, "classes", classes);
+		json_object_set_new(root, "macro", scores_json(macro));
+		json_object_set_new(root, "micro", scores_json(micro));
+		json_object_set_new(root, "confusion_matrix", matrix);
+	}
+	json_dumpf(root, p->out, JSON_COMPACT | JSON_REAL_PRECISION(9));
+	fputs("\n", p->out);
+	json_decref(root);
+}
+
+static int label_width(const RtPredictor *p, const Evaluation *v)
+{
+	int width = (int)strlen("macro average");
+	for (int c = 0; c < v->classes; c++) {
+		char room[24];
+		int n = (int)strlen(rt_predict_label(p, c, room));
+		width = n > width ? n : width;
+	}
+	return width < WIDEST ? width : WIDEST;
+}
+
+static void print_scores(FILE *f, int width, const char *name, Scores s)
+{
+	fprintf(f, "%-*.*s  %9.4f  %9.4f  %9.4f", width, WIDEST, name, s.precision, s.recall, s.f1);
+}
+
+static void print_matrix(const RtPredictor *p, const Evaluation *v, int width)
+{
+	char room[24];
+	fprintf(p->out, "\nconfusion matrix: a row for each true class, a column for each predicted one, in the same order\n");
+	for (int c = 0; c < v->classes; c++) {
+		fprintf(p->out, "%-*.*s", width, WIDEST, rt_predict_label(p, c, room));
+		for (int k = 0; k < v->classes; k++)
+			fprintf(p->out, "  %7lld", (long long)v->confusion[c * v->classes + k]);
+		fputs("\n", p->out);
+	}
+}
+
+static void print_text(const RtPredictor *p, const Evaluation *v)
+{
+	int width = label_width(p, v);
+	for (uint32_t i = 0; i < p->model->nmetrics; i++)
+		fprintf(p->out, "%-*s  %.4f\n", width, p->model->metric[i].name, rt_metrics_value(&v->metrics, i));
+	fprintf(p->out, "%-*s  %lld\n", width, "samples", (long long)v->metrics.samples);
+	if (v->classes == 0)
+		return;
+	Scores macro, micro;
+	averages(v, &macro, &micro);
+	fprintf(p->out, "\n%-*s  %9s  %9s  %9s  %7s\n", width, "class", "precision", "recall", "f1", "samples");
+	for (int c = 0; c < v->classes; c++) {
+		double s[4];
+		char room[24];
+		sums_of(v, c, s);
+		print_scores(p->out, width, rt_predict_label(p, c, room), scores_of(s));
+		fprintf(p->out, "  %7.0f\n", s[0] + s[2]);
+	}
+	print_scores(p->out, width, "macro average", macro);
+	fputs("\n", p->out);
+	print_scores(p->out, width, "micro average", micro);
+	fputs("\n", p->out);
+	print_matrix(p, v, width);
+}
+
+/* ---- all ---- */
+
+/* The weights' class names decide which folder is which class. */
+static RtStatus open_data(RtPredictor *p, const RtEntry *e, RtDataset **out)
+{
+	size_t n = json_array_size(p->labels);
+	const char *split = rt_data_has_split(&p->config, "test") ? "test" : "validation";
+	if (p->nargs == 0 && !rt_data_has_split(&p->config, split))
+		return rt_fail(RT_USAGE, "no data is named: give a folder, or set data.test");
+	char **names = rt_sys.alloc((n + 1) * sizeof *names);
+	if (!names)
+		return rt_fail(RT_NOMEM, "out of memory for %zu class names", n);
+	for (size_t i = 0; i < n; i++)
+		names[i] = (char *)(uintptr_t)json_string_value(json_array_get(p->labels, i)); /* only read */
+	RtStatus s = rt_data_open_named(&p->config, e, split, p->nargs ? p->arg[0] : NULL, names, (int)n, out);
+	rt_sys.release(names);
+	return s;
+}
+
+static RtStatus open_all(RtPredictor *p, const RtEntry *e, Evaluation *v)
+{
+	static const char *const entries[] = { "evaluate" };
+	RtStatus s = rt_predict_open(p, entries, 1, p->threads);
+	if (s == RT_OK)
+		s = open_data(p, e, &v->data);
+	if (s == RT_OK)
+		s = rt_metrics_new(&v->metrics, p->model);
+	RtStreamSpec spec = { .batch = (int32_t)p->model->max_n, .ahead = AHEAD };
+	if (s == RT_OK) {
+		spec.workers = rt_data_workers(&p->config, rt_pool_threads(p->pool));
+		s = rt_stream_new(v->data, &spec, &v->stream);
+	}
+	if (s != RT_OK)
+		return s;
+	v->classes = rt_predict_classes(p);
+	v->confusion = rt_sys.alloc(((size_t)v->classes * (size_t)v->classes + 1) * sizeof *v->confusion);
+	v->room = rt_sys.alloc(((size_t)v->classes + 1) * sizeof *v->room);
+	return v->confusion && v->room ? RT_OK : rt_fail(RT_NOMEM, "out of memory for %d classes", v->classes);
+}
+
+RtStatus rt_predict_evaluate(RtPredictor *p)
+{
+	Evaluation v = { 0 };
+	const RtEntry *e = rt_entry(p->model, "evaluate");
+	if (!e)
+		return rt_fail(RT_USAGE, "this model was compiled without a train section, so it has no loss to evaluate");
+	if (p->nargs > 1)
+		return rt_fail(RT_USAGE, "evaluate takes one folder");
+	RtStatus s = open_all(p, e, &v);
+	if (s == RT_OK)
+		s = count(p, &v, e);
+	if (s == RT_OK) {
+		if (p->json)
+			print_json(p, &v);
+		else
+			print_text(p, &v);
+	}
+	if (s == RT_OK && rt_dataset_bad(v.data)) {
+		rt_dataset_print_bad(v.data, p->err, 20);
+		s = rt_fail(RT_BAD_DATA, "%lld samples can't be read", (long long)rt_dataset_bad(v.data));
+	}
+	rt_stream_free(v.stream);
+	rt_dataset_free(v.data);
+	rt_metrics_free(&v.metrics);
+	rt_sys.release(v.confusion);
+	rt_sys.release(v.room);
+	return s;
+}
