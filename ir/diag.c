@@ -58,6 +58,11 @@ void diag_free(Diag *d)
 	arena_free(d->arena);
 }
 
+Arena *diag_arena(Diag *d)
+{
+	return d->arena;
+}
+
 void diag_source(Diag *d, const char *file, const char *text, size_t len)
 {
 	Source *s = NEW(d->arena, Source);

@@ -22,6 +22,7 @@ typedef struct Diag Diag;
 
 Diag *diag_new(void);
 void diag_free(Diag *d);
+Arena *diag_arena(Diag *d); /* memory that lives as long as d: for texts given to diag_source */
 /* Gives the text of a file so that diagnostics can show its lines. Borrowed; must outlive d. */
 void diag_source(Diag *d, const char *file, const char *text, size_t len);
 
