@@ -274,9 +274,10 @@ static const YNode *fact(Scope *s, Loc at, const char *name)
 	}
 	if (strcmp(name, "num_classes") != 0)
 		return NULL;
+	resolve_classes(s, s->data);
 	if (s->num_classes > 0)
 		return yaml_scalar(s->arena, at, arena_printf(s->arena, "%lld", (long long)s->num_classes));
-	diag_error(s->diag, at, "$num_classes is not known: %s", s->why_not ? s->why_not : "there is no data section");
+	diag_error(s->diag, at, "$num_classes is not known: %s", s->why_not);
 	diag_note(s->diag, "help", "give data.class_names: [first, second]");
 	return NULL;
 }

@@ -37,6 +37,7 @@ typedef struct Scope {
 		const char *name;
 		const YNode *node;
 	} *name;
+	const Val *data;          /* the checked data section: what $num_classes follows from */
 	int64_t num_classes;      /* $num_classes; 0: see why_not */
 	const char *why_not;
 	const YNode *blocks;      /* `blocks:`, known but not built */
@@ -44,6 +45,7 @@ typedef struct Scope {
 	int depth;
 } Scope;
 
+void resolve_classes(Scope *s, const Val *data); /* resolve.c: num_classes or why_not */
 bool scope_define(Scope *s, const YNode *define); /* reads `define:` */
 /* The node that `$name` stands for; NULL: reported. */
 const YNode *scope_lookup(Scope *s, Loc at, const char *name, size_t len);
@@ -73,6 +75,6 @@ const char *val_text(Arena *a, const Val *v);                 /* canonical text 
 
 /* ---- override.c ---- */
 /* Applies "train.epochs=5" … to the tree before it is checked. */
-bool override_apply(Arena *a, Diag *d, YNode *root, const char *const *text, int n);
+YNode *override_apply(Arena *a, Diag *d, YNode *root, const char *const *text, int n); /* NULL: reported */
 
 #endif

@@ -24,7 +24,7 @@ typedef struct Reader {
 	size_t len;
 	uint32_t *offset;     /* byte offset of character i; nchars + 1 entries */
 	size_t nchars;
-	uint32_t *line_start; /* byte offset of line i */
+	uint32_t *line_start; /* first character of line i */
 	size_t nlines;
 	Anchor *anchor;
 	size_t nodes;         /* made so far, aliases expanded */
@@ -32,9 +32,12 @@ typedef struct Reader {
 
 /* ---- places ---- */
 
-static Loc loc_of_bytes(const Reader *r, size_t from, size_t to)
+/* Characters [from, to); what lies in other lines is not underlined. */
+static Loc loc_of_chars(const Reader *r, size_t from, size_t to)
 {
 	size_t lo = 0, hi = r->nlines; /* line lo starts at or before `from` */
+	from = from < r->nchars ? from : r->nchars;
+	to = to < r->nchars ? to : r->nchars;
 	while (hi - lo > 1) {
 		size_t mid = (lo + hi) / 2;
 		if (r->line_start[mid] <= from)
@@ -42,25 +45,20 @@ static Loc loc_of_bytes(const Reader *r, size_t from, size_t to)
 		else
 			hi = mid;
 	}
-	size_t end = from;
-	while (end < to && end < r->len && r->text[end] != '\n' && r->text[end] != '\r')
-		end++;
-	Loc loc = {r->at.file, (int)lo + 1, (int)(from - r->line_start[lo]) + 1, (int)(end - from)};
+	size_t end = hi < r->nlines && to > r->line_start[hi] ? r->line_start[hi] : to;
+	while (end > from && (r->text[r->offset[end] - 1] == '\n' || r->text[r->offset[end] - 1] == '\r'))
+		end--;
+	Loc loc = {r->at.file, (int)lo + 1, (int)(from - r->line_start[lo]) + 1, 1};
 	if (lo == 0)
 		loc.col += r->at.col > 0 ? r->at.col - 1 : 0;
-	if (loc.len == 0)
-		loc.len = 1;
+	if (end > from)
+		loc.len = (int)(r->offset[end] - r->offset[from]);
 	return loc;
-}
-
-static size_t bytes_of(const Reader *r, size_t index)
-{
-	return r->offset[index < r->nchars ? index : r->nchars];
 }
 
 static Loc loc_of(const Reader *r, yaml_mark_t from, yaml_mark_t to)
 {
-	return loc_of_bytes(r, bytes_of(r, from.index), bytes_of(r, to.index));
+	return loc_of_chars(r, from.index, to.index);
 }
 
 /* Length of the well-formed UTF-8 sequence at s (RFC 3629), 0 if there is none. */
@@ -85,18 +83,17 @@ static bool index_text(Reader *r)
 	r->offset = NEWN(r->arena, uint32_t, r->len + 1);
 	r->line_start = NEWN(r->arena, uint32_t, r->len + 1);
 	r->nlines = 1;
-	for (size_t i = 0; i < r->len; i++) {
-		if (r->text[i] == '\n')
-			r->line_start[r->nlines++] = (uint32_t)i + 1;
-	}
 	for (size_t i = 0; i < r->len;) {
 		size_t n = utf8_length((const unsigned char *)r->text + i, r->len - i);
-		if (r->text[i] == '\0')
-			return diag_error(r->diag, loc_of_bytes(r, i, i + 1), "NUL byte in the file");
-		if (n == 0)
-			return diag_error(r->diag, loc_of_bytes(r, i, i + 1), "not valid UTF-8 (byte 0x%02x)",
-			                  (unsigned)(unsigned char)r->text[i]);
-		r->offset[r->nchars++] = (uint32_t)i;
+		r->offset[r->nchars] = (uint32_t)i;
+		if (r->text[i] == '\0' || n == 0) {
+			Loc loc = loc_of_chars(r, r->nchars, r->nchars);
+			return r->text[i] == '\0' ? diag_error(r->diag, loc, "NUL byte in the file") :
+			       diag_error(r->diag, loc, "not valid UTF-8 (byte 0x%02x)", (unsigned)(unsigned char)r->text[i]);
+		}
+		r->nchars++;
+		if (r->text[i] == '\n')
+			r->line_start[r->nlines++] = (uint32_t)r->nchars;
 		i += n;
 	}
 	r->offset[r->nchars] = (uint32_t)r->len;
@@ -110,8 +107,10 @@ static bool syntax_error(Reader *r)
 	const yaml_parser_t *p = &r->parser;
 	const char *problem = p->problem ? p->problem : "not readable as YAML";
 	if (p->error == YAML_READER_ERROR) {
-		size_t at = p->problem_offset < r->len ? p->problem_offset : r->len;
-		return diag_error(r->diag, loc_of_bytes(r, at, at + 1), "%s", problem);
+		size_t at = 0; /* problem_offset counts bytes */
+		while (at < r->nchars && r->offset[at] < p->problem_offset)
+			at++;
+		return diag_error(r->diag, loc_of_chars(r, at, at), "%s", problem);
 	}
 	diag_error(r->diag, loc_of(r, p->problem_mark, p->problem_mark), "YAML syntax: %s", problem);
 	if (p->context)

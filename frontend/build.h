@@ -1,0 +1,139 @@
+/* build.h -- from checked values to the graph: what the parts of the frontend share
+ *
+ *   resolve.c   sections against each other; the input; class names; facts
+ *   model.c     the list of layers: names, edges, shapes, parameters
+ *   layer_*.c   one row a layer kind: shape, state, nodes
+ *   pictures.c  preprocess and augment          loss.c, metric.c   on top of the outputs
+ *   entries.c   predict, predict_raw, evaluate, train_step
+ */
+#ifndef CNNC_FRONTEND_BUILD_H
+#define CNNC_FRONTEND_BUILD_H
+
+#include "frontend/value.h"
+#include "ir/ir.h"
+
+typedef struct Model Model;
+typedef struct Layer Layer;
+typedef struct Build Build;
+
+enum { MODEL_MAX_LAYERS = 2048, LAYER_STATES = 4 };
+
+typedef struct LayerKind {
+	const char *name;
+	int min_in, max_in;                                            /* max_in 0: any number */
+	bool (*shape)(Model *m, Layer *l, const IrType *in);           /* sets l->out; false: why in m->reason */
+	void (*states)(Model *m, Layer *l, const IrType *in);          /* NULL: none */
+	IrNode *(*emit)(Build *b, const Layer *l, IrNode *const *in);
+} LayerKind;
+
+struct Layer {
+	const char *name;
+	const LayerKind *kind;
+	const Val *arg;       /* its checked fields */
+	Loc loc;
+	int nin;
+	int *in;              /* layers that feed it; -1: the model's input */
+	IrType out;           /* f32[N, …] */
+	bool trainable, used;
+	IrWindow window;
+	IrState *state[LAYER_STATES];
+	uint32_t stream;      /* of its random draws */
+	int64_t params, flops;
+};
+
+typedef enum LossKind { LOSS_BINARY, LOSS_CATEGORICAL, LOSS_SPARSE, LOSS_SQUARED } LossKind;
+
+struct Model {
+	Arena *arena;         /* the module's */
+	Diag *diag;
+	IrModule *module;
+	Val *top, *data, *model, *train; /* data, train: NULL where the file has none */
+	IrType input;         /* f32[N, …]: the model's own input */
+	const char *input_name;
+	Loc input_loc;
+	bool pictures;        /* data are u8 pictures */
+	bool class_labels;    /* y is i32[N], class indices */
+	int64_t num_classes;  /* 0: not known */
+	Layer *layer;
+	int nlayers, output;  /* output: index of the last layer */
+	LossKind loss;
+	bool from_logits;
+	double label_smoothing;
+	char reason[256];     /* why a shape rule said no */
+	int64_t least[2];     /* height and width that a window rule needs; 0: not about that */
+};
+
+struct Build {            /* one entry */
+	Model *m;
+	IrEntry *e;
+	bool training;
+	IrNode *x, *y, *id;   /* ports that it has */
+	IrNode **value;       /* by layer */
+	Loc loc;              /* of the nodes being made */
+	IrNode *logits, *logits_of;      /* logits_of = sigmoid or softmax of logits */
+	IrRoot *update;
+	int nupdates;
+};
+
+/* ---- resolve.c ---- */
+bool resolve_sections(Model *m, Scope *s, const char *file);
+IrField *resolve_fields(Model *m, int *out_count);     /* fields.c: the flat list */
+
+/* ---- model.c ---- */
+bool model_read(Model *m);
+void model_states(Model *m);
+const char *keras_name(Arena *a, const char *kind);    /* MaxPooling2D -> max_pooling2d */
+
+/* ---- layer_*.c ---- */
+const LayerKind *layer_kind(const char *name);
+extern const LayerKind layer_window_kinds[], layer_dense_kinds[], layer_merge_kinds[], layer_pointwise_kinds[];
+extern const int layer_nwindow, layer_ndense, layer_nmerge, layer_npointwise;
+IrState *layer_state(Model *m, Layer *l, const char *name, IrType type, const Val *init, const Val *regularizer, bool stat);
+bool shape_is(Model *m, const Layer *l, const IrType *in, int rank, const char *what); /* else m->reason */
+bool shape_set(Model *m, Layer *l, int rank, const int64_t *dim);                       /* dim without N; checks the size */
+IrNode *layer_activation(Build *b, const Layer *l, IrNode *x);                          /* its `activation:` */
+
+/* ---- nodes at b->loc ---- */
+IrNode *node1(Build *b, OpCode op, IrNode *a);
+IrNode *node2(Build *b, OpCode op, IrNode *a, IrNode *c);
+IrNode *node_select(Build *b, IrNode *c, IrNode *yes, IrNode *no);
+IrNode *node_k(Build *b, double value);                                                 /* f32[] */
+IrNode *node_int(Build *b, int32_t value);                                              /* i32[] */
+IrNode *node_scaled(Build *b, IrNode *a, double factor);
+IrNode *node_cast(Build *b, IrNode *a, DType to);
+IrNode *node_reshape(Build *b, IrNode *a, int rank, const int32_t *dim);
+IrNode *node_reduce(Build *b, OpCode op, IrNode *a, uint32_t axes, bool keep);
+IrNode *node_iota(Build *b, int32_t extent);                                            /* i32[extent] */
+IrNode *node_random(Build *b, IrNode *id, uint32_t stream, int rank, const int32_t *dim);
+IrNode *node_state(Build *b, IrState *s);
+IrNode *node_concat(Build *b, IrNode *const *in, int n, int axis);
+IrNode *node_named(IrNode *n, const char *name);
+IrNode *node_clip(Build *b, IrNode *a, double lo, double hi);
+IrNode *node_row_mean(Build *b, IrNode *a);                                             /* [N, …] to [N] */
+
+/* ---- activation.c ---- */
+IrNode *activation_emit(Build *b, const Val *activation, IrNode *x);
+IrNode *activation_relu(Build *b, IrNode *x, double slope, const Val *max_value, double threshold);
+IrNode *activation_elu(Build *b, IrNode *x, double alpha);
+IrNode *activation_softplus(Build *b, IrNode *x);
+
+/* ---- pictures.c ---- */
+IrNode *pictures_emit(Build *b);                       /* b->x as the model's input */
+bool pictures_check(Model *m);
+
+/* ---- loss.c ---- */
+bool loss_check(Model *m);
+IrType loss_label_type(const Model *m);                /* of port y */
+bool loss_one_hot(const Model *m);                     /* targets are [N, C] made of class indices */
+IrNode *loss_target(Build *b);                         /* float targets of the outputs' shape */
+IrNode *loss_rows(Build *b, LossKind kind, bool from_logits, double smoothing); /* [N] */
+IrNode *loss_penalty(Build *b);                        /* f32[], NULL where nothing is regularized */
+
+/* ---- metric.c ---- */
+bool metric_check(Model *m);
+void metric_emit(Build *b);
+
+/* ---- entries.c ---- */
+void entries_emit(Model *m);
+
+#endif

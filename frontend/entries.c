@@ -1,0 +1,116 @@
+/* entries.c -- predict, predict_raw, evaluate and train_step as graphs
+ *
+ * Each entry gets its own copy of the forward graph; the passes share what is equal. Nothing here can fail: shapes,
+ * labels, losses and metrics were checked.
+ */
+#include "frontend/build.h"
+
+#include <string.h>
+
+static void add_port(Build *b, const char *name, IrType type, IrNode **out)
+{
+	*out = ir_input(b->e, b->loc, ir_port_new(b->e, name, type));
+}
+
+static Build start(Model *m, const char *name, bool raw, bool labels, bool training)
+{
+	Build b = {.m = m, .e = ir_entry_new(m->module, name), .training = training, .loc = m->input_loc};
+	IrType x = m->input;
+	if (m->pictures && !raw)
+		x.dtype = DT_U8;
+	add_port(&b, "x", x, &b.x);
+	if (labels)
+		add_port(&b, "y", loss_label_type(m), &b.y);
+	if (training)
+		add_port(&b, "id", ir_type(DT_U32, 1, (int32_t[]){IR_N}), &b.id);
+	b.value = NEWN(m->arena, IrNode *, m->nlayers);
+	return b;
+}
+
+/* The main node of a layer carries its name, unless the layer has named one itself. */
+static void name_result(const Build *b, const IrNode *before, IrNode *result, const Layer *l)
+{
+	bool made = false;
+	for (const IrNode *n = before ? before->next : b->e->first; n; n = n->next) {
+		if (n->name == l->name)
+			return;
+		made = made || n == result;
+	}
+	if (made && !result->name)
+		result->name = l->name;
+}
+
+static void emit_layers(Build *b, IrNode *input)
+{
+	Model *m = b->m;
+	bool first = !m->module->entry->next; /* FLOPs are counted once */
+	IrNode *logits = NULL;
+	for (int i = 0; i < m->nlayers; i++) {
+		Layer *l = &m->layer[i];
+		const IrNode *before = b->e->last;
+		IrNode *in[64];
+		for (int k = 0; k < l->nin; k++)
+			in[k] = l->in[k] < 0 ? input : b->value[l->in[k]];
+		b->loc = l->loc;
+		b->value[i] = l->kind->emit(b, l, in);
+		if (i == m->output && b->logits_of == b->value[i])
+			logits = b->logits;
+		INVARIANT(ir_type_eq(&b->value[i]->type, &l->out));
+		name_result(b, before, b->value[i], l);
+		for (const IrNode *n = before ? before->next : b->e->first; first && n; n = n->next)
+			l->flops += ir_flops(n);
+	}
+	b->loc = m->layer[m->output].loc;
+	b->logits = logits;
+	b->logits_of = logits ? b->value[m->output] : NULL;
+}
+
+static void add_output(Build *b)
+{
+	const Layer *last = &b->m->layer[b->m->output];
+	ir_root_new(b->e, (IrRoot){.kind = ROOT_OUTPUT, .name = last->name, .value = b->value[b->m->output]});
+}
+
+static void emit_predict(Model *m, const char *name, bool raw)
+{
+	Build b = start(m, name, raw, false, false);
+	emit_layers(&b, raw ? b.x : pictures_emit(&b));
+	add_output(&b);
+}
+
+/* loss = sum over samples * 1/N + penalties; the metric is a value a sample, so that its mean is Keras' loss. */
+static void emit_loss(Build *b)
+{
+	const Val *loss = val(b->m->train, "loss");
+	b->loc = loss->loc;
+	IrNode *rows = loss_rows(b, b->m->loss, b->m->from_logits, b->m->label_smoothing), *penalty = loss_penalty(b);
+	IrNode *shown = penalty ? node2(b, OP_add, rows, penalty) : rows;
+	ir_root_new(b->e, (IrRoot){.kind = ROOT_METRIC, .name = "loss", .value = shown, .metric = METRIC_MEAN});
+	if (!b->training)
+		return;
+	IrNode *mean = node2(b, OP_mul, node_reduce(b, OP_sum, rows, 1, false), ir_scalar(b->e, b->loc, SC_INV_N, 0));
+	b->e->loss = penalty ? node2(b, OP_add, mean, penalty) : mean;
+}
+
+static void emit_with_labels(Model *m, const char *name, bool training)
+{
+	Build b = start(m, name, false, true, training);
+	emit_layers(&b, pictures_emit(&b));
+	if (!training)
+		add_output(&b);
+	emit_loss(&b);
+	metric_emit(&b);
+	for (int i = 0; i < b.nupdates; i++)
+		ir_root_new(b.e, b.update[i]);
+}
+
+void entries_emit(Model *m)
+{
+	emit_predict(m, "predict", false);
+	if (m->pictures)
+		emit_predict(m, "predict_raw", true);
+	if (!m->train)
+		return;
+	emit_with_labels(m, "evaluate", false);
+	emit_with_labels(m, "train_step", true);
+}

@@ -1,0 +1,162 @@
+/* load.c -- fe_load: file to tree, tree to checked values, values to the module */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "frontend/build.h"
+#include "frontend/frontend.h"
+
+/* ---- the checked file ---- */
+
+/* `data` is checked first: what the other sections may refer to ($num_classes) follows from it. */
+static bool check_file(Scope *s, const YNode *root, Val *top)
+{
+	const SchemaRow *section = schema_top();
+	Val data = {0};
+	bool ok = true, has_data = false;
+	YNode *rest = yaml_copy(s->arena, root);
+	rest->n = 0;
+	for (int i = 0; i < root->n; i++) {
+		const YPair *p = &root->pair[i];
+		if (strcmp(p->key, "define") == 0)
+			ok = scope_define(s, p->value) && ok;
+		if (strcmp(p->key, "data") == 0)
+			has_data = true;
+		else
+			rest->pair[rest->n++] = *p;
+	}
+	s->blocks = yaml_find(root, "blocks");
+	for (int i = 0; has_data && i < root->n; i++) {
+		const YPair *p = &root->pair[i];
+		if (strcmp(p->key, "data") == 0)
+			ok = check_field(s, section, schema_field(section, schema_field_index(section, "data")), p->value, p->loc, &data) && ok;
+	}
+	s->data = &data;
+	ok = check_section(s, section, rest, root->loc, top) && ok;
+	s->data = NULL;
+	if (has_data)
+		top->item[schema_field_index(section, "data")] = data;
+	return ok;
+}
+
+static void set_optimizer(Model *m)
+{
+	IrOptimizer *o = &m->module->optimizer;
+	const Val *v = val(m->train, "optimizer"), *decay = val(v, "weight_decay");
+	o->weight_decay = decay->kind == VAL_NUMBER ? decay->x : 0;
+	if (strcmp(v->section->name, "sgd") == 0) {
+		o->kind = OPTIM_SGD;
+		o->momentum = val_number(v, "momentum");
+		o->nesterov = val_bool(v, "nesterov");
+		return;
+	}
+	o->kind = o->weight_decay > 0 ? OPTIM_ADAMW : OPTIM_ADAM;
+	o->beta_1 = val_number(v, "beta_1");
+	o->beta_2 = val_number(v, "beta_2");
+	o->epsilon = val_number(v, "epsilon");
+	o->amsgrad = val_bool(v, "amsgrad");
+}
+
+/* ---- the module ---- */
+
+static void describe(const Model *m, FeModel *out)
+{
+	const Val *build = val(m->top, "build");
+	const char *triple = val_string(build, "triple");
+	*out = (FeModel){
+		.module = m->module, .target = val(build, "target")->item[0].s, .cpu = val_string(build, "cpu"),
+		.triple = triple ? triple : "", .precision = val_string(build, "precision"), .math = val_string(build, "math"),
+		.layer = NEWN(m->arena, FeLayer, m->nlayers), .nlayers = m->nlayers, .trains = m->train != NULL,
+	};
+	for (int i = 0; i < m->nlayers; i++) {
+		const Layer *l = &m->layer[i];
+		out->layer[i] = (FeLayer){l->name, l->kind->name, l->out, l->params, l->flops, l->loc};
+		out->flops += l->flops;
+	}
+	IR_EACH_STATE(m->module, s) {
+		int64_t n = ir_elems(&s->type, 1);
+		out->params += n;
+		out->trainable += s->trainable ? n : 0;
+	}
+}
+
+static bool build_model(Model *m, Scope *s, const char *file)
+{
+	if (!resolve_sections(m, s, file) || !pictures_check(m) || !model_read(m))
+		return false;
+	if (m->train && (!loss_check(m) || !metric_check(m)))
+		return false;
+	model_states(m);
+	entries_emit(m);
+	if (m->train)
+		set_optimizer(m);
+	m->module->field = resolve_fields(m, &m->module->nfield);
+	return true;
+}
+
+static Val *section_of(const Val *top, const char *name)
+{
+	Val *v = (Val *)val(top, name);
+	return v->kind == VAL_OBJECT ? v : NULL;
+}
+
+static bool load_into(IrModule *module, const char *name, const char *text, size_t len, const char *const *overrides, int n,
+                      Diag *d, FeModel *out)
+{
+	Arena *a = module->arena;
+	const char *file = arena_strdup(a, name);
+	size_t bom = len >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+	int before = diag_errors(d);
+	YNode *root = yaml_parse(a, d, (Loc){file, 1, bom ? 2 : 1, 0}, text + bom, len - bom);
+	if (!root)
+		return false;
+	if (root->kind != Y_MAP)
+		return diag_error(d, root->loc, "a model file is a mapping: cnnc: 1, model: …");
+	root = override_apply(a, d, root, overrides, n);
+	if (!root)
+		return false;
+	Scope scope = {.arena = a, .diag = d};
+	Val top = {0};
+	if (!check_file(&scope, root, &top) || diag_errors(d) > before)
+		return false;
+	Model m = {.arena = a, .diag = d, .module = module, .top = &top, .data = section_of(&top, "data"),
+	           .model = section_of(&top, "model"), .train = section_of(&top, "train")};
+	if (!build_model(&m, &scope, file))
+		return false;
+	describe(&m, out);
+	return true;
+}
+
+bool fe_load_text(const char *name, const char *text, size_t len, const char *const *overrides, int n, Diag *d, FeModel *out)
+{
+	diag_source(d, name, text, len);
+	IrModule *module = ir_module_new("model");
+	if (load_into(module, name, text, len, overrides, n, d, out))
+		return true;
+	ir_module_free(module);
+	return false;
+}
+
+static char *read_file(const char *path, Diag *d, size_t *out_len)
+{
+	Loc at = {path, 0, 0, 0};
+	FILE *f = fopen(path, "rb");
+	if (!f) {
+		diag_error(d, at, "%s", strerror(errno));
+		return NULL;
+	}
+	char *text = arena_alloc(diag_arena(d), YAML_MAX_BYTES + 2, 1);
+	errno = 0;
+	*out_len = fread(text, 1, YAML_MAX_BYTES + 1, f);
+	bool failed = ferror(f) != 0;
+	if (failed)
+		diag_error(d, at, "%s", strerror(errno));
+	fclose(f);
+	return failed ? NULL : text;
+}
+
+bool fe_load(const char *path, const char *const *overrides, int n, Diag *d, FeModel *out)
+{
+	size_t len;
+	char *text = read_file(path, d, &len);
+	return text && fe_load_text(path, text, len, overrides, n, d, out);
+}

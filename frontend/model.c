@@ -1,0 +1,268 @@
+/* model.c -- the list of layers: names, edges, shapes
+ *
+ * Takes the checked `model` section; gives m->layer with every shape known, or errors at the layer's line with the
+ * shapes that led there. Makes no nodes: the entries do (entries.c), once each.
+ */
+#include "frontend/build.h"
+
+#include <ctype.h>
+#include <string.h>
+
+enum { TRACE_SHOWN = 8, LARGEST_HELP = 1024, HELP_WORK = 1 << 18 };
+
+/* ---- names ---- */
+
+/* keras.src.utils.naming.to_snake_case: MaxPooling2D -> max_pooling2d, ReLU -> re_lu */
+const char *keras_name(Arena *a, const char *kind)
+{
+	size_t n = strlen(kind), used = 0;
+	char *out = arena_alloc(a, 2 * n + 1, 1);
+	for (size_t i = 0; i < n; i++) {
+		bool upper = isupper((unsigned char)kind[i]) != 0;
+		bool word = upper && i > 0 && islower((unsigned char)kind[i + 1]);
+		bool hump = upper && i > 0 && islower((unsigned char)kind[i - 1]);
+		if (word || hump)
+			out[used++] = '_';
+		out[used++] = (char)tolower((unsigned char)kind[i]);
+	}
+	return out;
+}
+
+static bool name_fits(const char *s)
+{
+	if (!isalpha((unsigned char)*s) && *s != '_')
+		return false;
+	for (; *s; s++) {
+		if (!isalnum((unsigned char)*s) && *s != '_')
+			return false;
+	}
+	return true;
+}
+
+static int find_layer(const Model *m, const char *name, int n)
+{
+	for (int i = 0; i < n; i++) {
+		if (m->layer[i].name && strcmp(m->layer[i].name, name) == 0)
+			return i;
+	}
+	return -1;
+}
+
+/* conv2d, conv2d_1, …: counted by kind, as Keras does. */
+static const char *automatic_name(Model *m, int i)
+{
+	const LayerKind *kind = m->layer[i].kind;
+	const char *base = keras_name(m->arena, kind->name);
+	int before = 0;
+	for (int k = 0; k < i; k++)
+		before += m->layer[k].kind == kind && !val_is_set(m->layer[k].arg, "name");
+	return before ? arena_printf(m->arena, "%s_%d", base, before) : base;
+}
+
+static bool is_input_name(const Model *m, const char *name)
+{
+	return strcmp(name, m->input_name) == 0 || strcmp(name, "x") == 0;
+}
+
+static bool name_layer(Model *m, int i)
+{
+	Layer *l = &m->layer[i];
+	const Val *given = val(l->arg, "name");
+	Loc at = given->kind == VAL_STRING ? given->loc : l->loc;
+	const char *name = given->kind == VAL_STRING ? given->s : automatic_name(m, i);
+	if (!name_fits(name))
+		return diag_error(m->diag, at, "'%.60s' can't be the name of a layer: letters, digits and _ only", name);
+	int other = find_layer(m, name, i);
+	if (other >= 0)
+		return diag_error(m->diag, at, "two layers are called '%s'; the other is in line %d", name, m->layer[other].loc.line);
+	if (is_input_name(m, name) || strcmp(name, "y") == 0 || strcmp(name, "id") == 0)
+		return diag_error(m->diag, at, "a layer can't be called '%s': that is an input", name);
+	l->name = name;
+	return true;
+}
+
+/* ---- edges ---- */
+
+static bool find_input(Model *m, int i, const Val *v, int *out)
+{
+	*out = is_input_name(m, v->s) ? -1 : find_layer(m, v->s, i);
+	if (*out >= 0 || is_input_name(m, v->s))
+		return true;
+	const char **names = NEWN(m->arena, const char *, i + 1);
+	int n = 0;
+	names[n++] = m->input_name;
+	for (int k = 0; k < i; k++) {
+		if (m->layer[k].name)
+			names[n++] = m->layer[k].name;
+	}
+	const char *near = diag_nearest(v->s, names, (size_t)n);
+	diag_error(m->diag, v->loc, "no layer '%.60s' stands above%s%s%s", v->s, near ? "; did you mean '" : "", near ? near : "",
+	           near ? "'?" : "");
+	return false;
+}
+
+static bool connect_layer(Model *m, int i)
+{
+	Layer *l = &m->layer[i];
+	const Val *inputs = val(l->arg, "inputs");
+	bool ok = true;
+	l->nin = inputs->kind == VAL_LIST ? inputs->n : 1;
+	l->in = NEWN(m->arena, int, l->nin);
+	l->in[0] = i - 1;
+	for (int k = 0; inputs->kind == VAL_LIST && k < inputs->n; k++)
+		ok = find_input(m, i, &inputs->item[k], &l->in[k]) && ok;
+	if (ok && l->nin < l->kind->min_in) {
+		diag_error(m->diag, l->loc, "%s needs %s inputs", l->kind->name,
+		           l->kind->max_in == l->kind->min_in ? "two" : "two or more");
+		diag_note(m->diag, "help", "%s: {inputs: [first, second]}, with the names of layers above", l->kind->name);
+		ok = false;
+	} else if (ok && l->nin > l->kind->max_in) {
+		ok = diag_error(m->diag, inputs->loc, "%s takes %s inputs, not %d", l->kind->name,
+		                l->kind->max_in == 1 ? "one" : l->kind->max_in == 2 ? "two" : "at most 64", l->nin);
+	}
+	for (int k = 0; ok && k < l->nin; k++) {
+		if (l->in[k] >= 0)
+			m->layer[l->in[k]].used = true;
+	}
+	return ok;
+}
+
+/* ---- shapes ---- */
+
+static bool shape_layer(Model *m, Layer *l)
+{
+	IrType in[64];
+	for (int k = 0; k < l->nin; k++)
+		in[k] = l->in[k] < 0 ? m->input : m->layer[l->in[k]].out;
+	m->reason[0] = '\0';
+	m->least[0] = m->least[1] = 0;
+	return l->kind->shape(m, l, in);
+}
+
+/* "line 23 input (N, 6, 6, 3) -> line 25 conv2d (N, 4, 4, 32)": the last ones before layer i */
+static const char *shape_trace(Model *m, int i)
+{
+	int chain[TRACE_SHOWN], n = 0, at = m->layer[i].in[0];
+	while (at >= 0 && n < TRACE_SHOWN) {
+		chain[n++] = at;
+		at = m->layer[at].in[0];
+	}
+	const char *text = "… ";
+	if (at < 0)
+		text = arena_printf(m->arena, "line %d %s %s", m->input_loc.line, m->input_name, ir_shape_text(m->arena, &m->input));
+	while (n-- > 0) {
+		const Layer *l = &m->layer[chain[n]];
+		text = arena_printf(m->arena, "%s -> line %d %s %s", text, l->loc.line, l->name, ir_shape_text(m->arena, &l->out));
+	}
+	return text;
+}
+
+static bool shapes_valid(Model *m)
+{
+	for (int i = 0; i < m->nlayers; i++) {
+		if (!shape_layer(m, &m->layer[i]))
+			return false;
+	}
+	return true;
+}
+
+/* Smallest height = width of the input that makes every layer fit; 0: none found. */
+static int least_size(Model *m)
+{
+	IrType given = m->input;
+	int found = 0, from = given.dim[1] < given.dim[2] ? given.dim[1] : given.dim[2];
+	Arena *kept = m->arena;
+	m->arena = arena_new(); /* reasons of sizes that do not fit */
+	for (int size = from + 1; size <= LARGEST_HELP && (size - from) * m->nlayers < HELP_WORK && !found; size++) {
+		m->input.dim[1] = m->input.dim[2] = size;
+		if (shapes_valid(m))
+			found = size;
+	}
+	arena_free(m->arena);
+	m->arena = kept;
+	m->input = given;
+	return found;
+}
+
+static bool report_misfit(Model *m, int i)
+{
+	Layer *l = &m->layer[i];
+	bool about_size = m->least[0] > 0 && m->input.rank == 4;
+	diag_error(m->diag, l->loc, "layer '%s' does not fit its input", l->name);
+	diag_note(m->diag, "", "%s", m->reason);
+	diag_note(m->diag, "shapes", "%s", shape_trace(m, i));
+	int size = about_size ? least_size(m) : 0;
+	if (size)
+		diag_note(m->diag, "help", "%s of at least %dx%d makes the whole model valid, or use padding: same",
+		          m->pictures ? "data.image_size" : "model.input_shape", size, size);
+	return false;
+}
+
+/* ---- all ---- */
+
+static bool add_layer(Model *m, int i, const Val *v)
+{
+	Layer *l = &m->layer[i];
+	l->arg = v;
+	l->loc = v->loc;
+	l->kind = layer_kind(v->section->name);
+	if (!l->kind)
+		ICE("layer %s is in the schema but not built", v->section->name);
+	l->trainable = val_bool(v, "trainable");
+	return true;
+}
+
+static bool find_output(Model *m)
+{
+	const Val *outputs = val(m->model, "outputs");
+	m->output = m->nlayers - 1;
+	if (outputs->kind != VAL_LIST)
+		return true;
+	if (outputs->n != 1)
+		return diag_error(m->diag, outputs->loc, "several outputs are not supported yet");
+	if (!find_input(m, m->nlayers, &outputs->item[0], &m->output))
+		return false;
+	return m->output >= 0 || diag_error(m->diag, outputs->loc, "the input can't be the output");
+}
+
+static void warn_unused(Model *m)
+{
+	for (int i = 0; i < m->nlayers; i++) {
+		if (!m->layer[i].used && i != m->output)
+			diag_warning(m->diag, m->layer[i].loc, "nothing uses the output of '%s'", m->layer[i].name);
+	}
+}
+
+bool model_read(Model *m)
+{
+	const Val *layers = val(m->model, "layers");
+	bool ok = true;
+	if (layers->n > MODEL_MAX_LAYERS)
+		return diag_error(m->diag, layers->loc, "%d layers; at most %d are possible", layers->n, MODEL_MAX_LAYERS);
+	m->nlayers = layers->n;
+	m->layer = NEWN(m->arena, Layer, layers->n);
+	for (int i = 0; i < m->nlayers; i++)
+		add_layer(m, i, &layers->item[i]);
+	for (int i = 0; i < m->nlayers; i++) {
+		ok = name_layer(m, i) && ok;
+		ok = connect_layer(m, i) && ok;
+	}
+	if (!find_output(m) || !ok)
+		return false;
+	for (int i = 0; i < m->nlayers; i++) {
+		if (!shape_layer(m, &m->layer[i]))
+			return report_misfit(m, i);
+	}
+	warn_unused(m);
+	return true;
+}
+
+void model_states(Model *m)
+{
+	for (int i = 0; i < m->nlayers; i++) {
+		Layer *l = &m->layer[i];
+		IrType in = l->in[0] < 0 ? m->input : m->layer[l->in[0]].out;
+		if (l->kind->states)
+			l->kind->states(m, l, &in);
+	}
+}

@@ -1,0 +1,354 @@
+/* pictures.c -- from u8 pictures to the model's input: augment (train_step only), preprocess
+ *
+ * Order and formulas: keras/src/legacy/preprocessing/image.py (apply_transform, then standardize) for the generator form,
+ * keras/src/layers/preprocessing/image_preprocessing/ for the list form, keras/src/applications/imagenet_utils.py for names.
+ * Draws are keyed by (seed, pass, sample).
+ */
+#include "frontend/build.h"
+
+#include <string.h>
+
+/* ---- preprocess ---- */
+
+typedef struct Standard { /* a named preprocessing */
+	const char *names;
+	double rescale, offset;
+	bool bgr, centred, scaled;
+	double mean[3], std[3];
+} Standard;
+
+static const Standard standards[] = {
+	{"mobilenet|mobilenet_v2|inception_v3|xception|inception_resnet_v2|resnet_v2|nasnet", 1 / 127.5, -1, false, false, false,
+	 {0}, {0}},
+	{"imagenet|densenet", 1.0 / 255, 0, false, true, true, {0.485, 0.456, 0.406}, {0.229, 0.224, 0.225}},
+	{"vgg16|vgg19|resnet|resnet50", 1, 0, true, true, false, {103.939, 116.779, 123.68}, {0}},
+	{"efficientnet", 1, 0, false, false, false, {0}, {0}},
+};
+
+static const Standard *standard(const Val *preprocess)
+{
+	for (size_t i = 0; preprocess->kind == VAL_STRING && i < COUNT(standards); i++) {
+		if (schema_alias_is(standards[i].names, preprocess->s))
+			return &standards[i];
+	}
+	return NULL;
+}
+
+/* f32[C] (f32[] where all are equal): channel c has value[c]. */
+static IrNode *channels(Build *b, const double *value, int n)
+{
+	IrNode *index = NULL, *out = node_k(b, value[n - 1]);
+	for (int c = n - 2; c >= 0; c--) {
+		if (value[c] == value[n - 1] && !index)
+			continue;
+		index = index ? index : node_iota(b, n);
+		out = node_select(b, node2(b, OP_eq, index, node_int(b, c)), node_k(b, value[c]), out);
+	}
+	return out;
+}
+
+static IrNode *list_channels(Build *b, const Val *list)
+{
+	double value[4];
+	for (int i = 0; i < list->n; i++)
+		value[i] = list->item[i].x;
+	return channels(b, value, list->n);
+}
+
+static IrNode *reverse_channels(Build *b, IrNode *x)
+{
+	IrNode *plane[3];
+	for (int c = 0; c < 3; c++) {
+		IrAttr attr = {.slice = {3, 2 - c, 1}};
+		plane[c] = ir_node(b->e, NULL, OP_slice, b->loc, 1, &x, &attr, NULL);
+	}
+	return node_concat(b, plane, 3, 3);
+}
+
+static IrNode *shift(Build *b, IrNode *x, double offset)
+{
+	return offset == 0.0 ? x : node2(b, OP_add, x, node_k(b, offset));
+}
+
+static IrNode *apply_standard(Build *b, IrNode *x, const Standard *s)
+{
+	if (s->bgr)
+		x = reverse_channels(b, x);
+	x = shift(b, node_scaled(b, x, s->rescale), s->offset);
+	if (s->centred)
+		x = node2(b, OP_sub, x, channels(b, s->mean, 3));
+	return s->scaled ? node2(b, OP_div, x, channels(b, s->std, 3)) : x;
+}
+
+static IrNode *apply_fields(Build *b, IrNode *x, const Val *preprocess, const Val *augment)
+{
+	if (augment->kind == VAL_OBJECT && val_is_set(augment, "rescale"))
+		x = node_scaled(b, x, val_number(augment, "rescale"));
+	if (preprocess->kind != VAL_OBJECT)
+		return x;
+	if (val_is_set(preprocess, "rescale"))
+		x = node_scaled(b, x, val_number(preprocess, "rescale"));
+	x = shift(b, x, val_number(preprocess, "offset"));
+	if (val_is_set(preprocess, "mean"))
+		x = node2(b, OP_sub, x, list_channels(b, val(preprocess, "mean")));
+	if (val_is_set(preprocess, "std"))
+		x = node2(b, OP_div, x, list_channels(b, val(preprocess, "std")));
+	return x;
+}
+
+static IrNode *picture_mean(Build *b, IrNode *x, uint32_t axes)
+{
+	double cells = 1;
+	for (int k = 1; k < 4; k++)
+		cells *= axes & 1u << k ? x->type.dim[k] : 1;
+	return node_scaled(b, node_reduce(b, OP_sum, x, axes, true), 1 / cells);
+}
+
+/* Per-sample normalization is part of every entry, as rescale is: a model trained with it needs it. */
+static IrNode *apply_samplewise(Build *b, IrNode *x, const Val *augment)
+{
+	const uint32_t all = 14; /* axes 1 2 3 */
+	if (val_bool(augment, "samplewise_center"))
+		x = node2(b, OP_sub, x, picture_mean(b, x, all));
+	if (!val_bool(augment, "samplewise_std_normalization"))
+		return x;
+	IrNode *centred = node2(b, OP_sub, x, picture_mean(b, x, all));
+	IrNode *variance = picture_mean(b, node2(b, OP_mul, centred, centred), all);
+	return node2(b, OP_div, x, shift(b, node1(b, OP_sqrt, variance), 1e-6));
+}
+
+/* ---- augment: draws ---- */
+
+/* f32[N,1,1,1], uniform in [lo, hi) */
+static IrNode *draw(Build *b, double lo, double hi)
+{
+	uint32_t stream = b->m->module->next_stream++;
+	IrNode *u = node_random(b, b->id, stream, 4, (int32_t[]){IR_N, 1, 1, 1});
+	return shift(b, node_scaled(b, u, hi - lo), lo);
+}
+
+static IrFill fill_mode(const char *name)
+{
+	return strcmp(name, "constant") == 0 ? FILL_CONSTANT : strcmp(name, "reflect") == 0 ? FILL_REFLECT :
+	       strcmp(name, "wrap") == 0 ? FILL_WRAP : FILL_NEAREST;
+}
+
+static IrNode *warp(Build *b, IrAttr draws, const char *fill, double cval)
+{
+	draws.affine.height = b->m->input.dim[1];
+	draws.affine.width = b->m->input.dim[2];
+	draws.affine.stream = b->m->module->next_stream++;
+	IrNode *map = ir_node(b->e, NULL, OP_affine_draw, b->loc, 1, &b->id, &draws, NULL);
+	IrAttr attr = {.warp = {fill_mode(fill), cval}};
+	return ir_node(b->e, NULL, OP_warp, b->loc, 2, (IrNode *[]){b->x, map}, &attr, NULL);
+}
+
+/* ---- augment: ImageDataGenerator ---- */
+
+static double fraction_of(double range, int32_t extent)
+{
+	return range < 1 ? range : range / extent;
+}
+
+static IrAttr generator_draws(const Model *m, const Val *a)
+{
+	const Val *zoom = val(a, "zoom_range");
+	double z0 = zoom->item[0].x, z1 = zoom->item[zoom->n - 1].x;
+	return (IrAttr){.affine = {
+		.rotation = val_number(a, "rotation_range"), .shear = val_number(a, "shear_range"),
+		.width_shift = fraction_of(val_number(a, "width_shift_range"), m->input.dim[2]),
+		.height_shift = fraction_of(val_number(a, "height_shift_range"), m->input.dim[1]),
+		.zoom_lo = zoom->n == 2 ? z0 : 1 - z0, .zoom_hi = zoom->n == 2 ? z1 : 1 + z0,
+		.flip_h = val_bool(a, "horizontal_flip"), .flip_v = val_bool(a, "vertical_flip"),
+	}};
+}
+
+static bool moves(const IrAttr *a)
+{
+	return a->affine.rotation != 0 || a->affine.shear != 0 || a->affine.width_shift != 0 || a->affine.height_shift != 0 ||
+	       a->affine.zoom_lo != 1 || a->affine.zoom_hi != 1 || a->affine.flip_h || a->affine.flip_v;
+}
+
+/* apply_channel_shift: the same value on all channels, clipped to the picture's own range */
+static IrNode *channel_shift(Build *b, IrNode *x, double range)
+{
+	IrNode *hi = node_reduce(b, OP_reduce_max, x, 14, true);
+	IrNode *lo = node1(b, OP_neg, node_reduce(b, OP_reduce_max, node1(b, OP_neg, x), 14, true));
+	IrNode *y = node2(b, OP_add, x, draw(b, -range, range));
+	return node2(b, OP_min, node2(b, OP_max, y, lo), hi);
+}
+
+/* apply_brightness_shift: through PIL, which keeps whole values of 0 … 255 before and after */
+static IrNode *brightness(Build *b, IrNode *x, const Val *range)
+{
+	IrNode *y = node2(b, OP_mul, node1(b, OP_floor, x), draw(b, range->item[0].x, range->item[1].x));
+	return node1(b, OP_floor, node_clip(b, y, 0, 255));
+}
+
+static IrNode *generator(Build *b, const Val *a)
+{
+	IrAttr draws = generator_draws(b->m, a);
+	IrNode *x = moves(&draws) ? warp(b, draws, val_string(a, "fill_mode"), val_number(a, "cval")) : node_cast(b, b->x, DT_F32);
+	double shift_range = val_number(a, "channel_shift_range");
+	if (shift_range != 0)
+		x = channel_shift(b, x, shift_range);
+	return val_is_set(a, "brightness_range") ? brightness(b, x, val(a, "brightness_range")) : x;
+}
+
+/* ---- augment: list of Keras layers ---- */
+
+/* Flips, a rotation and a translation behind it are one affine map. */
+static bool is_geometric(const Val *v)
+{
+	return schema_alias_is("RandomFlip|RandomRotation|RandomTranslation", v->section->name);
+}
+
+static IrNode *geometric(Build *b, const Val *list)
+{
+	IrAttr draws = {.affine = {.zoom_lo = 1, .zoom_hi = 1}};
+	const Val *fill = NULL;
+	for (int i = 0; i < list->n; i++) {
+		const Val *v = &list->item[i];
+		const char *name = v->section->name;
+		if (strcmp(name, "RandomFlip") == 0) {
+			const char *mode = val_string(v, "mode");
+			draws.affine.flip_h |= strstr(mode, "horizontal") != NULL;
+			draws.affine.flip_v |= strstr(mode, "vertical") != NULL;
+			continue;
+		}
+		if (strcmp(name, "RandomRotation") == 0)
+			draws.affine.rotation = val_number(v, "factor") * 360;
+		else if (strcmp(name, "RandomTranslation") == 0)
+			draws.affine.height_shift = val_number(v, "height_factor"), draws.affine.width_shift = val_number(v, "width_factor");
+		else
+			continue;
+		fill = v;
+	}
+	if (!moves(&draws))
+		return node_cast(b, b->x, DT_F32);
+	return fill ? warp(b, draws, val_string(fill, "fill_mode"), val_number(fill, "fill_value")) : warp(b, draws, "nearest", 0);
+}
+
+static IrNode *layers(Build *b, const Val *list)
+{
+	IrNode *x = geometric(b, list);
+	for (int i = 0; i < list->n; i++) {
+		const Val *v = &list->item[i];
+		if (is_geometric(v))
+			continue;
+		double f = val_number(v, "factor");
+		if (strcmp(v->section->name, "RandomContrast") == 0) {
+			IrNode *mean = picture_mean(b, x, 6); /* of each channel */
+			x = node2(b, OP_add, node2(b, OP_mul, node2(b, OP_sub, x, mean), draw(b, 1 - f, 1 + f)), mean);
+		} else {
+			x = node2(b, OP_add, x, draw(b, -f * 255, f * 255));
+		}
+		x = node_clip(b, x, 0, 255);
+	}
+	return x;
+}
+
+IrNode *pictures_emit(Build *b)
+{
+	Model *m = b->m;
+	if (!m->pictures)
+		return b->x;
+	const Val *preprocess = val(m->data, "preprocess"), *augment = val(m->data, "augment");
+	IrNode *x;
+	b->loc = augment->given && b->training ? augment->loc : m->input_loc;
+	if (b->training && augment->kind == VAL_OBJECT)
+		x = generator(b, augment);
+	else if (b->training && augment->kind == VAL_LIST)
+		x = layers(b, augment);
+	else
+		x = node_cast(b, b->x, DT_F32);
+	b->loc = preprocess->given ? preprocess->loc : m->input_loc;
+	const Standard *s = standard(preprocess);
+	x = s ? apply_standard(b, x, s) : apply_fields(b, x, preprocess, augment);
+	return augment->kind == VAL_OBJECT ? apply_samplewise(b, x, augment) : x;
+}
+
+/* ---- checks ---- */
+
+static bool check_channels(Model *m, const Val *preprocess, const char *field)
+{
+	const Val *v = val(preprocess, field);
+	int32_t channels_ = m->input.dim[3];
+	if (v->kind != VAL_LIST || v->n == 1 || v->n == channels_)
+		return true;
+	return diag_error(m->diag, v->loc, "preprocess.%s has %d values for %d channels", field, v->n, channels_);
+}
+
+static bool check_preprocess(Model *m, const Val *p, const Val *augment)
+{
+	bool ok = true;
+	const Standard *s = standard(p);
+	if (s && (s->bgr || s->centred) && m->input.dim[3] != 3)
+		ok = diag_error(m->diag, p->loc, "preprocess: %s is for pictures of 3 channels, not %d", p->s, m->input.dim[3]);
+	if (p->kind == VAL_OBJECT) {
+		ok = check_channels(m, p, "mean") && ok;
+		ok = check_channels(m, p, "std") && ok;
+	}
+	if (augment->kind != VAL_OBJECT || !val_is_set(augment, "rescale"))
+		return ok;
+	if (s || (p->kind == VAL_OBJECT && val_is_set(p, "rescale")))
+		ok = diag_error(m->diag, val(augment, "rescale")->loc, "augment.rescale and data.preprocess are both given; use one of them");
+	return ok;
+}
+
+static bool check_generator(Model *m, const Val *a)
+{
+	bool ok = true;
+	const Val *b = val(a, "brightness_range"), *z = val(a, "zoom_range");
+	if (b->kind == VAL_LIST && (b->n != 2 || b->item[0].x > b->item[1].x))
+		ok = diag_error(m->diag, b->loc, "brightness_range is [smallest, largest]");
+	if (z->n > 2 || (z->n == 2 && (z->item[0].x > z->item[1].x || z->item[0].x <= 0)) || (z->n == 1 && z->item[0].x >= 1))
+		ok = diag_error(m->diag, z->loc, "zoom_range is a number less than 1, or [smallest, largest], greater than 0");
+	return ok;
+}
+
+static bool check_layers(Model *m, const Val *list)
+{
+	bool ok = true, turned = false, moved = false, other = false;
+	const char *fill = NULL;
+	for (int i = 0; i < list->n; i++) {
+		const Val *v = &list->item[i];
+		bool geometry = is_geometric(v), rotation = strcmp(v->section->name, "RandomRotation") == 0;
+		bool translation = strcmp(v->section->name, "RandomTranslation") == 0;
+		if (geometry && other)
+			ok = diag_error(m->diag, v->loc, "%s behind a change of colour is not supported yet", v->section->name);
+		if ((rotation && (turned || moved)) || (translation && moved))
+			ok = diag_error(m->diag, v->loc, "%s here is not supported yet: one rotation, then one translation", v->section->name);
+		if (rotation || translation) {
+			const char *mode = val_string(v, "fill_mode");
+			if (fill && strcmp(fill, mode) != 0)
+				ok = diag_error(m->diag, v->loc, "two fill modes in one list are not supported yet");
+			fill = mode;
+		}
+		turned = turned || rotation;
+		moved = moved || translation;
+		other = other || !geometry;
+	}
+	return ok;
+}
+
+bool pictures_check(Model *m)
+{
+	if (!m->data)
+		return true;
+	const Val *p = val(m->data, "preprocess"), *a = val(m->data, "augment");
+	bool ok = true;
+	if (!m->pictures) {
+		if (p->given)
+			ok = diag_error(m->diag, p->key, "preprocess is for pictures; arrays are the model's own input");
+		if (a->given)
+			ok = diag_error(m->diag, a->key, "augment is for pictures; arrays are the model's own input");
+		return ok;
+	}
+	ok = check_preprocess(m, p, a);
+	if (a->kind == VAL_OBJECT)
+		ok = check_generator(m, a) && ok;
+	if (a->kind == VAL_LIST)
+		ok = check_layers(m, a) && ok;
+	return ok;
+}
