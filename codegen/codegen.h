@@ -23,6 +23,9 @@ typedef struct CgOptions {
 	int nlayers;
 } CgOptions;
 
+/* SHA-256 of the graph, and of kernels, schedules and trees for the target; after the last pass. */
+void cg_identity(const IrModule *m, const Target *t, unsigned char model[32], unsigned char schedule[32]);
+
 CgModule *cg_build(const IrModule *m, const CgOptions *o, Diag *d); /* after the last pass; NULL: reported */
 void cg_free(CgModule *c);
 

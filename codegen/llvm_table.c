@@ -4,9 +4,7 @@
  * little-endian like all hosts, so the layout is the same there. Takes the finished module and the phases that program.c
  * emitted; gives a read-only table and nothing that runs.
  */
-#include <stdlib.h>
 #include <string.h>
-#include "codegen/digest.h"
 #include "codegen/llvm_build.h"
 
 _Static_assert(sizeof(void *) == 8, "tables are made for 64-bit targets");
@@ -367,46 +365,6 @@ static LLVMValueRef powers(LlvmBuild *b, const KProgram *p)
 	return array(b, "power", v, (size_t)p->npowers);
 }
 
-/* ---- identity ---- */
-static void model_hash(const IrModule *m, unsigned char out[32])
-{
-	char *graph = NULL;
-	size_t n = 0;
-	Digest d;
-	FILE *f = open_memstream(&graph, &n);
-	if (!f)
-		ICE("no memory for the text of the graph");
-	ir_print(m, f);
-	fclose(f);
-	digest_begin(&d);
-	digest_add(&d, graph, n);
-	digest_end(&d, out);
-	free(graph);
-}
-
-static void hash_items(Digest *d, const KItem *item, int n)
-{
-	for (int i = 0; i < n; i++) {
-		int32_t word[] = {(int32_t)item[i].kind, item[i].kernel, item[i].axis, item[i].size, item[i].nbody};
-		digest_add(d, word, sizeof(word));
-		hash_items(d, item[i].body, item[i].nbody);
-	}
-}
-
-static void schedule_key(const KProgram *p, const CgOptions *o, Arena *a, unsigned char out[32])
-{
-	Digest d;
-	digest_begin(&d);
-	digest_text(&d, o->target->name);
-	for (int i = 0; i < p->nentries; i++) {
-		const KEntry *e = &p->entry[i];
-		for (int k = 0; k < e->nkernels; k++)
-			digest_text(&d, k_key(p, e->kernel[k], a));
-		hash_items(&d, e->item, e->nitems);
-	}
-	digest_end(&d, out);
-}
-
 /* ---- the model ---- */
 void llvm_table(CgModule *c, const IrModule *m, const CgEntry *entry_code, const CgOptions *o)
 {
@@ -415,8 +373,7 @@ void llvm_table(CgModule *c, const IrModule *m, const CgEntry *entry_code, const
 	uint32_t ntensors, nmetrics;
 	unsigned char hash[32], key[32];
 	LLVMValueRef all_tensors = tensors(b, m, &ntensors), all_metrics = metrics(b, m, &nmetrics);
-	model_hash(m, hash);
-	schedule_key(p, o, b->arena, key);
+	cg_identity(m, o->target, hash, key);
 	Record *r = RECORD(b);
 	PUT_INT(r, RtModel, abi, RT_ABI);
 	PUT_INT(r, RtModel, size, sizeof(RtModel));

@@ -1,0 +1,406 @@
+/* bench.c -- `cnnc bench MODEL`: the generated code timed in this process, beside what the machine can do at most
+ *
+ * The model is compiled by the JIT from the same module as an object would be. Times are of whole entries on made-up data that
+ * lies in memory; phases are timed by the runtime. The two limits, fused multiply-adds from registers and copying of memory,
+ * are measured in the same run with the same threads, since clocks drift.
+ */
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include "bench.h"
+#include "codegen/emit.h"
+#include "report.h"
+#include "runtime/call.h"
+#include "runtime/init.h"
+
+enum { MAX_TIMES = 1000, MIN_TIMES = 5, SLICE_MS = 1200, MAX_FMA_SUMS = 12 };
+
+typedef struct Times { double median, min; } Times;
+
+typedef struct Bench {
+	const Pipeline *p;
+	const RtModel *model;
+	RtPool *pool;
+	RtInstance in;
+	Arena *arena;
+	int threads;
+	double fma_gflops, copy_gbs, compile_ms;
+	Times train, batch, one;
+	double *phase_ms;        /* of the entry that the table shows: mean of a call */
+	const KEntry *shown;
+} Bench;
+
+/* ---- the machine's limits ---- */
+typedef void FmaLoop(const float *ab, float *out, int64_t trips);
+typedef struct FmaJob { FmaLoop *loop; float ab[2 * K_LANES]; float *out; int64_t trips; } FmaJob;
+
+static int fma_sums(const Target *t)
+{
+	int values = t->vec_regs * t->vec_bytes / (int)(K_LANES * sizeof(float)) - 3;
+	return values < 2 ? 2 : values > MAX_FMA_SUMS ? MAX_FMA_SUMS : values;
+}
+
+/* sums[i] = sums[i] * a + b, all in registers */
+static void emit_fma_loop(KEmit *e, int nsums)
+{
+	EVal sum[MAX_FMA_SUMS], zero = e->i64(e, 0);
+	e->begin(e, "fma", 2, 1, false);
+	EVal a = e->load_vec(e, DT_F32, e->ptr_arg(e, 0), zero, 0, K_LANES);
+	EVal b = e->load_vec(e, DT_F32, e->ptr_arg(e, 0), zero, K_LANES, K_LANES);
+	for (int i = 0; i < nsums; i++)
+		sum[i] = e->konst(e, DT_F32, i, K_LANES);
+	e->loop_begin(e, zero, e->int_arg(e, 0), 1, false, nsums, sum);
+	for (int i = 0; i < nsums; i++)
+		sum[i] = e->ewise(e, EW_fma, DT_F32, sum[i], a, b);
+	e->loop_end(e, nsums, sum);
+	for (int i = 0; i < nsums; i++)
+		e->store_vec(e, DT_F32, sum[i], e->ptr_arg(e, 1), zero, i * K_LANES, K_LANES);
+	e->end(e);
+}
+
+static void run_fma(void *arg, uint32_t part, void *scratch)
+{
+	const FmaJob *job = arg;
+	(void)scratch;
+	job->loop(job->ab, job->out + (size_t)part * MAX_FMA_SUMS * K_LANES, job->trips);
+}
+
+static bool measure_fma(Bench *b, Diag *d)
+{
+	int nsums = fma_sums(&b->p->target);
+	CgModule *c = cg_new("fma", &b->p->code, d);
+	if (!c)
+		return false;
+	emit_fma_loop(cg_emitter(c), nsums);
+	CgJit *j = cg_jit(c, d);
+	if (!j)
+		return false;
+	FmaJob job = {.trips = 1000000};
+	*(void **)&job.loop = cg_jit_symbol(j, "fma");
+	job.out = NEWN(b->arena, float, b->threads * MAX_FMA_SUMS * K_LANES);
+	for (int i = 0; i < 2 * K_LANES; i++)
+		job.ab[i] = i < K_LANES ? 0.5f : 1.0f;
+	double flops = 2.0 * K_LANES * nsums * (double)job.trips * b->threads;
+	for (int i = 0; i < 12; i++) {
+		double start = now_ms();
+		rt_pool_for(b->pool, (uint32_t)b->threads, run_fma, &job);
+		double gflops = flops / (now_ms() - start) * 1e-6;
+		b->fma_gflops = gflops > b->fma_gflops ? gflops : b->fma_gflops;
+	}
+	cg_jit_free(j);
+	return true;
+}
+
+static void measure_copy(Bench *b)
+{
+	enum { BYTES = 64 << 20 };
+	unsigned char *from = malloc(BYTES), *to = malloc(BYTES);
+	for (int i = 0; from && to && i < 6; i++) {
+		memset(from, i, BYTES);
+		double start = now_ms();
+		memcpy(to, from, BYTES);
+		double gbs = 2.0 * BYTES / (now_ms() - start) * 1e-6;
+		b->copy_gbs = to[i] == i && gbs > b->copy_gbs ? gbs : b->copy_gbs;
+	}
+	free(from);
+	free(to);
+}
+
+static const char *cpu_name(Arena *a)
+{
+	char line[256];
+	const char *name = "unknown";
+	FILE *f = fopen("/proc/cpuinfo", "r");
+	while (f && fgets(line, sizeof(line), f)) {
+		const char *colon = strchr(line, ':');
+		if (strncmp(line, "model name", 10) == 0 && colon) {
+			name = arena_strndup(a, colon + 2, strcspn(colon + 2, "\n"));
+			break;
+		}
+	}
+	if (f)
+		fclose(f);
+	return name;
+}
+
+/* ---- data ---- */
+static uint32_t next_random(uint32_t *state)
+{
+	*state = *state * 1664525u + 1013904223u;
+	return *state >> 8;
+}
+
+static void fill_labels(const RtPort *port, int classes, unsigned char *data, int64_t n)
+{
+	int64_t row = (int64_t)port->row_bytes / rt_dtype_bytes(port->dtype);
+	for (int64_t i = 0; i < n * row; i++) {
+		int64_t sample = i / row, column = i % row;
+		if (port->dtype == RT_F32)
+			((float *)(void *)data)[i] = row > 1 ? sample % row == column : (float)(sample & 1);
+		else if (port->dtype == RT_I32)
+			((int32_t *)(void *)data)[i] = (int32_t)(sample % classes);
+	}
+}
+
+static void fill_values(const RtPort *port, unsigned char *data, int64_t n)
+{
+	uint32_t state = 1;
+	int64_t count = n * (int64_t)port->row_bytes / rt_dtype_bytes(port->dtype);
+	for (int64_t i = 0; i < count; i++) {
+		if (port->dtype == RT_F32)
+			((float *)(void *)data)[i] = (float)next_random(&state) * 0x1p-24f;
+		else if (port->dtype == RT_U8)
+			data[i] = (unsigned char)next_random(&state);
+		else if (rt_dtype_bytes(port->dtype) == 4)
+			((uint32_t *)(void *)data)[i] = (uint32_t)i;
+	}
+}
+
+static void make_ports(Bench *b, const RtEntry *e, unsigned char **port)
+{
+	const RtPort *prob = e->nout ? &e->out[0] : NULL;
+	const RtEntry *predict = rt_entry(b->model, "predict");
+	if (predict && predict->nout)
+		prob = &predict->out[0];
+	int classes = prob && prob->rank > 1 && prob->dim[prob->rank - 1] > 1 ? (int)prob->dim[prob->rank - 1] : 2;
+	for (uint32_t i = 0; i < e->nin; i++) {
+		int64_t n = (int64_t)b->model->max_n;
+		port[i] = arena_alloc(b->arena, (size_t)n + 1, e->in[i].row_bytes);
+		if (strcmp(e->in[i].name, "y") == 0)
+			fill_labels(&e->in[i], classes, port[i], n);
+		else
+			fill_values(&e->in[i], port[i], n);
+	}
+}
+
+/* ---- entries ---- */
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+	return (x > y) - (x < y);
+}
+
+static Times time_entry(Bench *b, const RtEntry *e, int64_t n, double *phase_ms)
+{
+	double ms[MAX_TIMES], *phase_ns = NEWN(b->arena, double, e->nphases + 1);
+	unsigned char *port[RT_MAX_PORTS];
+	int count = 0;
+	uint32_t step = 1;
+	make_ports(b, e, port);
+	for (int i = 0; i < 2; i++) {
+		rt_scalars_set(&b->in.scalars, b->model, (uint32_t)n, step++);
+		rt_instance_run(&b->in, e, port, NULL);
+	}
+	b->in.phase_ns = phase_ms ? phase_ns : NULL;
+	for (double begin = now_ms(); count < MAX_TIMES && (count < MIN_TIMES || now_ms() - begin < SLICE_MS); count++) {
+		double start = now_ms();
+		rt_scalars_set(&b->in.scalars, b->model, (uint32_t)n, step++);
+		rt_instance_run(&b->in, e, port, NULL);
+		ms[count] = now_ms() - start;
+	}
+	b->in.phase_ns = NULL;
+	for (uint32_t i = 0; phase_ms && i < e->nphases; i++)
+		phase_ms[i] = phase_ns[i] / count * 1e-6;
+	qsort(ms, (size_t)count, sizeof(*ms), by_value);
+	return (Times){.median = ms[count / 2], .min = ms[0]};
+}
+
+static const KEntry *kernel_entry(const Bench *b, const char *name)
+{
+	const KProgram *p = b->p->fe.module->program;
+	for (int i = 0; i < p->nentries; i++) {
+		if (strcmp(p->entry[i].name, name) == 0)
+			return &p->entry[i];
+	}
+	return NULL;
+}
+
+static Times time_named(Bench *b, const char *name, int64_t n, bool show)
+{
+	const RtEntry *e = rt_entry(b->model, name);
+	if (!e)
+		return (Times){0};
+	if (!show)
+		return time_entry(b, e, n, NULL);
+	b->phase_ms = NEWN(b->arena, double, e->nphases + 1);
+	b->shown = kernel_entry(b, name);
+	return time_entry(b, e, n, b->phase_ms);
+}
+
+/* ---- work ---- */
+static double kernel_flops(const Kernel *k, int64_t n)
+{
+	for (int i = 0; i < k->naxes; i++) {
+		if (k->axis[i].ext == EXT_N)
+			return (double)k->flops * (double)n;
+	}
+	return (double)k->flops;
+}
+
+static double item_flops(const KEntry *e, const KItem *item, int64_t n)
+{
+	if (item->kind == I_RUN)
+		return kernel_flops(e->kernel[item->kernel], n);
+	double sum = 0;
+	for (int i = 0; i < item->nbody; i++)
+		sum += item_flops(e, &item->body[i], n);
+	return sum;
+}
+
+static double entry_flops(const Bench *b, const char *name, int64_t n)
+{
+	const KEntry *e = kernel_entry(b, name);
+	double sum = 0;
+	for (int i = 0; e && i < e->nitems; i++)
+		sum += item_flops(e, &e->item[i], n);
+	return sum;
+}
+
+static void mark_buffers(const KEntry *e, const KItem *item, bool *used)
+{
+	if (item->kind == I_RUN) {
+		const Kernel *k = e->kernel[item->kernel];
+		for (int i = 0; i < k->nopnds; i++)
+			used[k->opnd[i].buf] = true;
+	}
+	for (int i = 0; i < item->nbody; i++)
+		mark_buffers(e, &item->body[i], used);
+}
+
+/* Bytes of all buffers that an item reads or writes */
+static double item_bytes(const Bench *b, const KEntry *e, const KItem *item)
+{
+	const KProgram *p = b->p->fe.module->program;
+	bool *used = NEWN(b->arena, bool, p->nbuffers + 1);
+	double sum = 0;
+	mark_buffers(e, item, used);
+	for (int i = 0; i < p->nbuffers; i++) {
+		if (used[i])
+			sum += (double)ir_elems(&p->buffer[i].type, (int64_t)b->model->max_n) * dtype_size(p->buffer[i].type.dtype);
+	}
+	return sum;
+}
+
+/* ---- results ---- */
+static json_t *times_json(const Bench *b, Times t, const char *entry, int64_t n)
+{
+	if (t.min <= 0)
+		return json_null();
+	return json_pack("{s:f, s:f, s:f}", "median_ms", t.median, "min_ms", t.min, "gflops",
+	                 entry_flops(b, entry, n) / t.median * 1e-6);
+}
+
+static const char *phase_name(const Bench *b, int i)
+{
+	const RtEntry *e = rt_entry(b->model, b->shown->name);
+	return e->phase[i].name;
+}
+
+static int phases(const Bench *b)
+{
+	return b->shown ? (int)rt_entry(b->model, b->shown->name)->nphases : 0;
+}
+
+static json_t *kernels_json(const Bench *b)
+{
+	json_t *out = json_array();
+	for (int i = 0; i < phases(b) && i < b->shown->nitems; i++) {
+		const KItem *item = &b->shown->item[i];
+		double ms = b->phase_ms[i], gflops = ms > 0 ? item_flops(b->shown, item, (int64_t)b->model->max_n) / ms * 1e-6 : 0;
+		json_array_append_new(out, json_pack("{s:s, s:f, s:f, s:f, s:f}", "name", phase_name(b, i), "ms", ms, "gflops",
+		                                     gflops, "peak_share", gflops / b->fma_gflops, "bytes",
+		                                     item_bytes(b, b->shown, item)));
+	}
+	return out;
+}
+
+static void print_json(const Bench *b)
+{
+	Memory m = report_memory(b->p->fe.module);
+	int64_t n = (int64_t)b->model->max_n;
+	json_t *machine = json_pack("{s:s, s:s, s:i, s:f, s:f}", "cpu", cpu_name(b->arena), "target", b->p->target.name, "cpus",
+	                            rt_cpu_count(), "fma_gflops", b->fma_gflops, "copy_gbs", b->copy_gbs);
+	json_t *memory = json_pack("{s:I, s:I}", "train_bytes", (json_int_t)m.train, "predict_bytes", (json_int_t)m.predict);
+	json_t *all = json_pack("{s:s, s:o, s:i, s:I, s:o, s:o, s:o, s:o, s:f, s:o}", "model", b->model->name, "machine", machine,
+	                        "threads", b->threads, "batch", (json_int_t)n, "train_step",
+	                        times_json(b, b->train, "train_step", n), "predict_batch", times_json(b, b->batch, "predict", n),
+	                        "predict_1", times_json(b, b->one, "predict", 1), "memory", memory, "compile_ms", b->compile_ms,
+	                        "kernels", kernels_json(b));
+	json_dumpf(all, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+	putchar('\n');
+	json_decref(all);
+}
+
+static void print_times(const Bench *b, const char *what, Times t, const char *entry, int64_t n)
+{
+	if (t.min > 0)
+		printf("%-14s %9.3f ms median, %9.3f ms min, %7.1f GFLOP/s\n", what, t.median, t.min,
+		       entry_flops(b, entry, n) / t.median * 1e-6);
+}
+
+static void print_text(const Bench *b)
+{
+	Memory m = report_memory(b->p->fe.module);
+	int64_t n = (int64_t)b->model->max_n;
+	printf("%s: %s, %s, %d thread%s; %.0f GFLOP/s from registers, copies %.1f GB/s\n", b->model->name, cpu_name(b->arena),
+	       b->p->target.name, b->threads, b->threads == 1 ? "" : "s", b->fma_gflops, b->copy_gbs);
+	printf("compiled in    %9.0f ms\n", b->compile_ms);
+	print_times(b, arena_printf(b->arena, "train step %lld", (long long)n), b->train, "train_step", n);
+	print_times(b, arena_printf(b->arena, "predict %lld", (long long)n), b->batch, "predict", n);
+	print_times(b, "predict 1", b->one, "predict", 1);
+	printf("memory         %s bytes to train, %s to predict\n", text_count(b->arena, m.train), text_count(b->arena, m.predict));
+	if (b->shown)
+		printf("phases of %s:\n", b->shown->name);
+	for (int i = 0; i < phases(b) && i < b->shown->nitems; i++) {
+		const KItem *item = &b->shown->item[i];
+		double ms = b->phase_ms[i], gflops = ms > 0 ? item_flops(b->shown, item, n) / ms * 1e-6 : 0;
+		printf("  %-44s %9.3f ms %8.1f GFLOP/s %4.0f %%  %s\n", phase_name(b, i), ms, gflops, 100 * gflops / b->fma_gflops,
+		       text_bytes(b->arena, (int64_t)item_bytes(b, b->shown, item)));
+	}
+}
+
+/* ---- the command ---- */
+static bool open_all(Bench *b, const Options *o, const CgJit *jit, Diag *d)
+{
+	static const char *const entries[] = {"predict", "evaluate", "train_step"};
+	b->model = cg_jit_model(jit);
+	if (rt_pool_new(o->threads, 0, &b->pool) != RT_OK || rt_instance_open(&b->in, b->model, b->pool, entries, 3) != RT_OK)
+		return diag_error(d, (Loc){0}, "%s", rt_message());
+	b->threads = rt_pool_threads(b->pool);
+	b->in.scalars.seed = 1;
+	b->in.scalars.lr = 1e-4f;
+	rt_init_tensors(&b->in, 1);
+	return true;
+}
+
+static bool measure(Bench *b, Diag *d)
+{
+	int64_t n = (int64_t)b->model->max_n;
+	if (!measure_fma(b, d))
+		return false;
+	measure_copy(b);
+	bool trains = rt_entry(b->model, "train_step") != NULL;
+	b->train = time_named(b, "train_step", n, trains);
+	b->batch = time_named(b, "predict", n, !trains);
+	b->one = time_named(b, "predict", 1, false);
+	return true;
+}
+
+int bench(Pipeline *p, const Options *o, double compile_start_ms, Diag *d)
+{
+	Bench b = {.p = p, .arena = arena_new()};
+	CgModule *c = pipeline_code(p, d);
+	CgJit *jit = c ? cg_jit(c, d) : NULL;
+	b.compile_ms = now_ms() - compile_start_ms;
+	bool ok = jit && open_all(&b, o, jit, d) && measure(&b, d);
+	if (ok && o->json)
+		print_json(&b);
+	else if (ok)
+		print_text(&b);
+	if (b.in.model)
+		rt_instance_close(&b.in);
+	rt_pool_free(b.pool);
+	cg_jit_free(jit);
+	arena_free(b.arena);
+	return ok ? 0 : 2;
+}

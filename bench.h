@@ -1,0 +1,12 @@
+/* bench.h -- `cnnc bench`: times of the generated code in this process */
+#ifndef CNNC_BENCH_H
+#define CNNC_BENCH_H
+
+#include "options.h"
+#include "pipeline.h"
+
+/* Compiles, runs and prints to stdout; compile_start_ms: when reading the model began. Exit code; errors are in d. */
+int bench(Pipeline *p, const Options *o, double compile_start_ms, Diag *d);
+double now_ms(void);
+
+#endif

@@ -1,0 +1,240 @@
+/* cnnc.c -- the compiler's command: model.yaml to two programs
+ *
+ * Reads like the pipeline: frontend and passes (pipeline.c), code, object, link. Results go to stdout, diagnostics to stderr;
+ * exit codes are those of docs/contract: 0 ok, 1 internal error, 2 usage or model file, 3 out of memory, 4 disk or I/O.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include "bench.h"
+#include "options.h"
+#include "pipeline.h"
+#include "report.h"
+
+enum { EXIT_OK = 0, EXIT_USAGE = 2, EXIT_IO = 4 };
+
+double now_ms(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
+}
+
+static int finish(Diag *d, int code)
+{
+	if (diag_errors(d) && code == EXIT_OK)
+		code = EXIT_USAGE;
+	diag_print(d, stderr);
+	if (fflush(stdout) != 0 && code == EXIT_OK) {
+		fprintf(stderr, "cnnc: cannot write to stdout: %s\n", strerror(errno));
+		code = EXIT_IO;
+	}
+	return code;
+}
+
+/* ---- outputs ---- */
+static bool to_stdout(const Options *o)
+{
+	return o->output && strcmp(o->output, "-") == 0;
+}
+
+static bool folder_exists(const char *file, Arena *a, Diag *d)
+{
+	struct stat st;
+	const char *slash = strrchr(file, '/');
+	const char *folder = slash ? arena_strndup(a, file, slash == file ? 1 : (size_t)(slash - file)) : ".";
+	if (stat(folder, &st) != 0)
+		return diag_error(d, (Loc){0}, "the folder %s of the output does not exist", folder);
+	return S_ISDIR(st.st_mode) || diag_error(d, (Loc){0}, "%s is not a folder", folder);
+}
+
+/* NAME with the suffix of a kind, unless it has it. */
+static const char *file_of_kind(const char *name, const char *suffix, Arena *a)
+{
+	size_t n = strlen(name), m = strlen(suffix);
+	if (strcmp(name, "-") == 0 || (n > m && strcmp(name + n - m, suffix) == 0))
+		return name;
+	return arena_printf(a, "%s%s", name, suffix);
+}
+
+static bool write_ir(const IrModule *m, bool kernels, const char *path, Diag *d)
+{
+	FILE *f = strcmp(path, "-") == 0 ? stdout : fopen(path, "w");
+	if (!f)
+		return diag_error(d, (Loc){0}, "cannot write %s: %s", path, strerror(errno));
+	if (kernels)
+		k_print_program(m->program, f);
+	else
+		ir_print(m, f);
+	bool ok = (f == stdout ? fflush(f) : fclose(f)) == 0;
+	return ok || diag_error(d, (Loc){0}, "cannot write %s: %s", path, strerror(errno));
+}
+
+static int emit(const Pipeline *p, const Options *o, const char *name, Diag *d)
+{
+	static const struct { EmitKind kind; CgKind code; const char *suffix; } kinds[] = {
+		{EMIT_LLVM, CG_LLVM, ".ll"}, {EMIT_ASM, CG_ASM, ".s"}, {EMIT_OBJ, CG_OBJ, ".o"},
+	};
+	bool ok = true;
+	if (o->emit & EMIT_GRAPH)
+		ok = write_ir(p->fe.module, false, file_of_kind(name, ".ir", p->arena), d);
+	if (o->emit & EMIT_KERNELS)
+		ok = ok && write_ir(p->fe.module, true, file_of_kind(name, ".kernels", p->arena), d);
+	if (!ok || !(o->emit & (EMIT_LLVM | EMIT_ASM | EMIT_OBJ)))
+		return ok ? EXIT_OK : EXIT_IO;
+	CgModule *c = pipeline_code(p, d);
+	if (!c)
+		return EXIT_USAGE;
+	for (size_t i = 0; ok && i < COUNT(kinds); i++) {
+		if (o->emit & kinds[i].kind)
+			ok = cg_emit(c, kinds[i].code, file_of_kind(name, kinds[i].suffix, p->arena), d);
+	}
+	cg_free(c);
+	return ok ? EXIT_OK : EXIT_IO;
+}
+
+/* ---- programs ---- */
+static int64_t file_size(const char *path)
+{
+	struct stat st;
+	return stat(path, &st) == 0 ? st.st_size : 0;
+}
+
+static bool link_program(const char *object, const char *output, bool trainer, const Options *o, Arena *a, Diag *d)
+{
+	const char *libdir = cg_libdir(a, d);
+	CgLink l = {.linker = o->linker, .libdir = libdir, .object = object, .output = output, .trainer = trainer, .strip = true};
+	return libdir && cg_link(&l, d);
+}
+
+static int link_programs(const Pipeline *p, const Options *o, const char *object, const char *name, double start, Diag *d)
+{
+	Arena *a = p->arena;
+	const char *trainer = arena_printf(a, "%s-train", name);
+	if (!link_program(object, name, false, o, a, d) || (p->fe.trains && !link_program(object, trainer, true, o, a, d)))
+		return EXIT_USAGE;
+	printf("wrote %s (%s)", name, text_bytes(a, file_size(name)));
+	if (p->fe.trains)
+		printf("  %s (%s)", trainer, text_bytes(a, file_size(trainer)));
+	printf("  in %s\n", text_time(a, now_ms() - start));
+	return EXIT_OK;
+}
+
+static int programs(const Pipeline *p, const Options *o, const char *name, double start, Diag *d)
+{
+	const char *tmp = getenv("TMPDIR");
+	char *object = arena_printf(p->arena, "%s/cnnc-XXXXXX.o", tmp && *tmp ? tmp : "/tmp");
+	CgModule *c = pipeline_code(p, d);
+	if (!c)
+		return EXIT_USAGE;
+	int fd = mkstemps(object, 2), code = EXIT_IO;
+	if (fd < 0) {
+		diag_error(d, (Loc){0}, "cannot make a temporary file %s: %s", object, strerror(errno));
+	} else {
+		close(fd);
+		if (cg_emit(c, CG_OBJ, object, d))
+			code = link_programs(p, o, object, name, start, d);
+		unlink(object);
+	}
+	cg_free(c);
+	return code;
+}
+
+/* ---- commands ---- */
+static int compile(const Pipeline *p, const Options *o, double start, Diag *d)
+{
+	const char *name = o->output ? o->output : p->fe.module->name;
+	bool quiet = to_stdout(o) || o->dump || o->time_passes;
+	if (!to_stdout(o) && !folder_exists(name, p->arena, d))
+		return EXIT_USAGE;
+	if (o->emit)
+		return emit(p, o, name, d);
+	if (to_stdout(o))
+		diag_error(d, (Loc){0}, "-o - needs --emit: a program is not written to stdout");
+	else if (o->triple)
+		diag_error(d, (Loc){0}, "--triple needs --emit: programs are linked for this system only");
+	else if (strstr(p->fe.target ? p->fe.target : "", "cuda"))
+		diag_error(d, (Loc){0}, "build.target: %s is not supported yet", p->fe.target);
+	if (diag_errors(d))
+		return EXIT_USAGE;
+	report_summary(p, o->model, quiet ? stderr : stdout);
+	return programs(p, o, name, start, d);
+}
+
+static int check(const Pipeline *p, const Options *o)
+{
+	if (o->json)
+		return report_json(p, stdout) ? EXIT_OK : EXIT_IO;
+	report_layers(p, stdout);
+	report_summary(p, o->model, stdout);
+	return EXIT_OK;
+}
+
+static int run(const Options *o)
+{
+	double start = now_ms();
+	Diag *d = diag_new();
+	Pipeline p;
+	PipelineIn in = {.path = o->model, .define = o->define, .ndefines = o->ndefines, .cpu = o->cpu, .triple = o->triple,
+	                 .dump = o->dump ? o->dump : o->stop_after, .stop_after = o->stop_after,
+	                 .time_passes = o->time_passes, .out = stdout};
+	int code = EXIT_USAGE;
+	if (pipeline_open(&p, &in, d)) {
+		if (p.stopped)
+			code = EXIT_OK;
+		else if (o->command == CMD_CHECK)
+			code = check(&p, o);
+		else if (o->command == CMD_BENCH)
+			code = bench(&p, o, start, d);
+		else
+			code = compile(&p, o, start, d);
+	}
+	code = finish(d, code);
+	pipeline_close(&p);
+	diag_free(d);
+	return code;
+}
+
+static int help(const char *topic)
+{
+	if (topic)
+		return fe_help(topic, stdout) ? EXIT_OK : EXIT_USAGE;
+	options_usage(stdout);
+	fe_help(NULL, stdout);
+	return EXIT_OK;
+}
+
+int main(int argc, char **argv)
+{
+	const char **define = calloc((size_t)argc + 1, sizeof(*define));
+	Options o = {.define = define};
+	int code = EXIT_OK;
+	if (!define || !options_parse(&o, argc, argv, stderr)) {
+		free(define);
+		return EXIT_USAGE;
+	}
+	switch (o.command) {
+	case CMD_VERSION:
+		puts("cnnc " CNNC_VERSION);
+		break;
+	case CMD_USAGE:
+		options_usage(stdout);
+		break;
+	case CMD_LIST_PASSES:
+		passes_list(stdout);
+		break;
+	case CMD_SCHEMA:
+		fe_schema_json(stdout);
+		break;
+	case CMD_HELP:
+		code = help(o.topic);
+		break;
+	default:
+		code = run(&o);
+	}
+	free(define);
+	return fflush(stdout) == 0 ? code : EXIT_IO;
+}

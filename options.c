@@ -1,0 +1,260 @@
+/* options.c -- the command line of cnnc: one table of options, one sentence for each mistake */
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include "ir/diag.h"
+#include "options.h"
+#include "passes/passes.h"
+
+typedef enum Kind { FLAG, TEXT, DEFINE, NUMBER, EMIT, TARGET, PASSES, ACTION, LATER } Kind;
+
+typedef struct Option {
+	const char *name, *value, *doc; /* value: how it is shown; NULL: takes none */
+	Kind kind;
+	size_t at;                      /* of the member; ACTION: the command */
+} Option;
+
+static const Option options[] = {
+	{"-o", "NAME", "write NAME and NAME-train; `-` with --emit is stdout", TEXT, offsetof(Options, output)},
+	{"-D", "KEY=VALUE", "set a field of the model file, as train.epochs=5", DEFINE, 0},
+	{"--emit", "KIND[,KIND]", "write graph, kernels, llvm, asm or obj instead of programs", EMIT, 0},
+	{"--cpu", "CPU", "native (default), x86-64-v2, x86-64-v3, x86-64-v4, or a name LLVM knows", TEXT, offsetof(Options, cpu)},
+	{"--triple", "TRIPLE", "system to compile for, with --emit; default: this one", TEXT, offsetof(Options, triple)},
+	{"--target", "TARGET", "cpu", TARGET, 0},
+	{"--linker", "PROGRAM", "links the programs; default cc", TEXT, offsetof(Options, linker)},
+	{"--threads", "N", "bench: threads; default: the CPUs of this process", NUMBER, offsetof(Options, threads)},
+	{"--json", NULL, "check, bench: print one JSON object", FLAG, offsetof(Options, json)},
+	{"--dump", "PASS[,PASS]", "print the program after these passes", PASSES, offsetof(Options, dump)},
+	{"--stop-after", "PASS", "print the program after this pass, and stop", PASSES, offsetof(Options, stop_after)},
+	{"--time-passes", NULL, "print the time of each pass", FLAG, offsetof(Options, time_passes)},
+	{"--list-passes", NULL, "print the passes in run order", ACTION, CMD_LIST_PASSES},
+	{"--version", NULL, "print the version", ACTION, CMD_VERSION},
+	{"--help", NULL, "print this text", ACTION, CMD_USAGE},
+	{"-h", NULL, NULL, ACTION, CMD_USAGE},
+	{"--tune", "SECONDS", NULL, LATER, 0},
+	{"--schedule", "FILE", NULL, LATER, 0},
+	{"--cuda-arch", "ARCH", NULL, LATER, 0},
+};
+
+static const struct { const char *name; Command command; } commands[] = {
+	{"compile", CMD_COMPILE}, {"check", CMD_CHECK}, {"bench", CMD_BENCH}, {"help", CMD_HELP}, {"schema", CMD_SCHEMA},
+};
+
+void options_usage(FILE *f)
+{
+	fputs("usage: cnnc [compile] MODEL.yaml -o NAME [OPTION…]   write the predictor NAME and the trainer NAME-train\n"
+	      "       cnnc check MODEL.yaml [--json]               check it; print layers and memory\n"
+	      "       cnnc bench MODEL.yaml [--threads N] [--json] time the generated code\n"
+	      "       cnnc help [LAYER|FIELD]                      what can stand in a model file\n"
+	      "       cnnc schema                                  JSON Schema of model files\n\n"
+	      "options:\n", f);
+	for (size_t i = 0; i < COUNT(options); i++) {
+		const Option *o = &options[i];
+		bool word = o->name[1] == '-';
+		if (o->doc)
+			fprintf(f, "  %s%s%-*s %s\n", o->name, o->value ? (word ? "=" : " ") : "",
+			        26 - (int)strlen(o->name) - (o->value != NULL), o->value ? o->value : "", o->doc);
+	}
+}
+
+/* ---- mistakes ---- */
+static bool refuse(FILE *err, const char *fmt, ...) CNNC_PRINTF(2, 3);
+
+static bool refuse(FILE *err, const char *fmt, ...)
+{
+	va_list args;
+	fputs("cnnc: ", err);
+	va_start(args, fmt);
+	vfprintf(err, fmt, args);
+	va_end(args);
+	fputs("; `cnnc --help` lists the options\n", err);
+	return false;
+}
+
+static bool refuse_near(FILE *err, const char *what, const char *word, const char *const *names, size_t n)
+{
+	const char *near = diag_nearest(word, names, n);
+	if (near)
+		return refuse(err, "unknown %s '%s', did you mean '%s'?", what, word, near);
+	return refuse(err, "unknown %s '%s'", what, word);
+}
+
+/* ---- values ---- */
+static bool set_emit(Options *o, const char *list, FILE *err)
+{
+	static const char *const name[] = {"graph", "kernels", "llvm", "asm", "obj", "lib", "header", "cuda", "ptx", "dot"};
+	enum { BUILT = 5 };
+	while (*list) {
+		char word[32];
+		size_t n = strcspn(list, ","), i = 0;
+		snprintf(word, sizeof(word), "%.*s", (int)n, list);
+		while (i < COUNT(name) && strcmp(name[i], word) != 0)
+			i++;
+		if (i == COUNT(name))
+			return refuse_near(err, "kind of --emit:", word, name, BUILT);
+		if (i >= BUILT)
+			return refuse(err, "--emit=%s is not supported yet", word);
+		o->emit |= 1u << i;
+		list += n + (list[n] == ',');
+	}
+	return o->emit != 0 || refuse(err, "--emit needs a kind");
+}
+
+static bool check_passes(const char *list, FILE *err)
+{
+	while (*list) {
+		char word[64];
+		size_t n = strcspn(list, ",");
+		snprintf(word, sizeof(word), "%.*s", (int)n, list);
+		if (!passes_known(word))
+			return refuse(err, "unknown pass '%s' (`cnnc --list-passes` lists them)", word);
+		list += n + (list[n] == ',');
+	}
+	return true;
+}
+
+static bool set_number(int *out, const char *name, const char *value, FILE *err)
+{
+	char *end;
+	long v = strtol(value, &end, 10);
+	if (end == value || *end || v < 1 || v > 1024)
+		return refuse(err, "%s needs a number from 1 to 1024, not '%s'", name, value);
+	*out = (int)v;
+	return true;
+}
+
+static bool set_target(const char *value, FILE *err)
+{
+	if (strcmp(value, "cpu") == 0)
+		return true;
+	if (strstr(value, "cuda"))
+		return refuse(err, "--target=%s is not supported yet", value);
+	return refuse(err, "unknown target '%s'", value);
+}
+
+static bool set(Options *o, const Option *opt, const char *value, FILE *err)
+{
+	void *member = (char *)o + opt->at;
+	switch (opt->kind) {
+	case FLAG:
+		*(bool *)member = true;
+		return true;
+	case ACTION:
+		o->command = (Command)opt->at;
+		return true;
+	case TEXT:
+		*(const char **)member = value;
+		return *value || refuse(err, "%s needs a value", opt->name);
+	case PASSES:
+		*(const char **)member = value;
+		return check_passes(value, err);
+	case DEFINE:
+		o->define[o->ndefines++] = value;
+		return strchr(value, '=') || refuse(err, "-D needs KEY=VALUE, not '%s'", value);
+	case NUMBER:
+		return set_number(member, opt->name, value, err);
+	case EMIT:
+		return set_emit(o, value, err);
+	case TARGET:
+		return set_target(value, err);
+	case LATER:
+		return refuse(err, "%s is not supported yet", opt->name);
+	}
+	return false;
+}
+
+/* ---- words ---- */
+static const Option *find(const char *word, const char **value)
+{
+	for (size_t i = 0; i < COUNT(options); i++) {
+		size_t n = strlen(options[i].name);
+		bool word_option = options[i].name[1] == '-';
+		*value = NULL;
+		if (strncmp(word, options[i].name, n) != 0)
+			continue;
+		if (!word[n])
+			return &options[i];
+		*value = word_option ? word + n + 1 : word + n; /* --cpu=native, -DKEY=VALUE */
+		if (word_option ? word[n] == '=' : options[i].value != NULL)
+			return &options[i];
+	}
+	return NULL;
+}
+
+static bool unknown(const char *word, FILE *err)
+{
+	const char *name[COUNT(options)];
+	char bare[64];
+	for (size_t i = 0; i < COUNT(options); i++)
+		name[i] = options[i].name;
+	snprintf(bare, sizeof(bare), "%.*s", (int)strcspn(word, "="), word);
+	return refuse_near(err, "option", bare, name, COUNT(options));
+}
+
+static bool option(Options *o, int argc, char **argv, int *i, FILE *err)
+{
+	const char *value, *word = argv[*i];
+	const Option *opt = find(word, &value);
+	if (!opt)
+		return unknown(word, err);
+	if (!opt->value && value)
+		return refuse(err, "%s takes no value", opt->name);
+	bool optional = opt->kind == LATER;
+	if (opt->value && !value && !optional) {
+		if (*i + 1 >= argc)
+			return refuse(err, "%s needs %s", opt->name, opt->value);
+		value = argv[++*i];
+	}
+	return set(o, opt, value, err);
+}
+
+static bool positional(Options *o, const char *word, FILE *err)
+{
+	const char *name[COUNT(commands)];
+	if (o->command == CMD_HELP && !o->topic) {
+		o->topic = word;
+		return true;
+	}
+	if (o->command == CMD_BENCH && strncmp(word, "threads=", 8) == 0)
+		return set_number(&o->threads, "threads", word + 8, err);
+	if (!o->model && o->command <= CMD_BENCH) {
+		o->model = word;
+		return true;
+	}
+	for (size_t i = 0; i < COUNT(commands); i++)
+		name[i] = commands[i].name;
+	const char *near = o->model ? diag_nearest(o->model, name, COUNT(commands)) : NULL;
+	if (near)
+		return refuse(err, "unknown command '%s', did you mean '%s'?", o->model, near);
+	return refuse(err, "unexpected argument '%s'", word);
+}
+
+static int command_word(Options *o, int argc, char **argv)
+{
+	for (size_t i = 0; argc > 1 && i < COUNT(commands); i++) {
+		if (strcmp(argv[1], commands[i].name) == 0) {
+			o->command = commands[i].command;
+			return 2;
+		}
+	}
+	return 1;
+}
+
+bool options_parse(Options *o, int argc, char **argv, FILE *err)
+{
+	if (argc > 1 && strcmp(argv[1], "import") == 0)
+		return refuse(err, "import is not supported yet");
+	bool words_only = false;
+	for (int i = command_word(o, argc, argv); i < argc; i++) {
+		bool dashed = !words_only && argv[i][0] == '-' && argv[i][1];
+		if (dashed && strcmp(argv[i], "--") == 0)
+			words_only = true;
+		else if (!(dashed ? option(o, argc, argv, &i, err) : positional(o, argv[i], err)))
+			return false;
+	}
+	if (o->command <= CMD_BENCH && !o->model)
+		return refuse(err, "a model file is needed");
+	if (o->cpu && strcmp(o->cpu, "portable") == 0)
+		return refuse(err, "--cpu=portable is not supported yet");
+	return true;
+}

@@ -1,0 +1,27 @@
+/* options.h -- the command line of cnnc, parsed */
+#ifndef CNNC_OPTIONS_H
+#define CNNC_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+typedef enum Command { CMD_COMPILE, CMD_CHECK, CMD_BENCH, CMD_HELP, CMD_SCHEMA, CMD_VERSION, CMD_USAGE, CMD_LIST_PASSES } Command;
+
+typedef enum EmitKind { EMIT_GRAPH = 1, EMIT_KERNELS = 2, EMIT_LLVM = 4, EMIT_ASM = 8, EMIT_OBJ = 16 } EmitKind;
+
+typedef struct Options {
+	Command command;
+	const char *model, *output, *topic;
+	const char **define;
+	int ndefines;
+	unsigned emit;          /* EmitKind bits; 0: programs */
+	const char *cpu, *triple, *linker, *dump, *stop_after;
+	bool json, time_passes;
+	int threads;            /* 0: as many as there are */
+} Options;
+
+/* Fills o; define must have room for argc strings. False: one sentence went to err, exit with 2. */
+bool options_parse(Options *o, int argc, char **argv, FILE *err);
+void options_usage(FILE *f);
+
+#endif

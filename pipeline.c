@@ -1,0 +1,100 @@
+/* pipeline.c -- model file to code: frontend, target, passes, code generation, one call each */
+#include <errno.h>
+#include <string.h>
+#include "pipeline.h"
+
+static bool ends_with(const char *s, const char *end)
+{
+	size_t n = strlen(s), m = strlen(end);
+	return n >= m && strcmp(s + n - m, end) == 0;
+}
+
+/* ---- graphs as text ---- */
+enum { MAX_GRAPH_BYTES = 64 << 20 };
+
+static char *read_file(const char *path, size_t *n, Arena *a, Diag *d)
+{
+	FILE *f = fopen(path, "rb");
+	size_t room = 1 << 16, got;
+	char *text = NEWN(a, char, room);
+	*n = 0;
+	while (f && *n < MAX_GRAPH_BYTES && (got = fread(text + *n, 1, room - *n, f)) > 0) {
+		*n += got;
+		if (*n == room) {
+			text = arena_grow(a, text, room, room * 2, 1);
+			room *= 2;
+		}
+	}
+	bool ok = f && !ferror(f) && *n < MAX_GRAPH_BYTES;
+	if (!ok)
+		diag_error(d, (Loc){0}, "cannot read %s: %s", path, f && *n >= MAX_GRAPH_BYTES ? "too large" : strerror(errno));
+	if (f)
+		fclose(f);
+	return ok ? text : NULL;
+}
+
+static bool load_graph(Pipeline *p, const PipelineIn *in, Diag *d)
+{
+	size_t n;
+	const char *text = read_file(in->path, &n, p->arena, d);
+	if (!text)
+		return false;
+	diag_source(d, in->path, text, n);
+	p->fe.module = ir_parse(in->path, text, n, d);
+	return p->fe.module != NULL;
+}
+
+/* ---- the steps ---- */
+static bool load(Pipeline *p, const PipelineIn *in, Diag *d)
+{
+	if (in->text)
+		return fe_load_text(in->path, in->text, strlen(in->text), in->define, in->ndefines, d, &p->fe);
+	if (ends_with(in->path, ".ir"))
+		return load_graph(p, in, d);
+	if (ends_with(in->path, ".onnx"))
+		return diag_error(d, (Loc){0}, "%s: ONNX models are not supported yet", in->path);
+	return fe_load(in->path, in->define, in->ndefines, d, &p->fe);
+}
+
+static void describe_layers(Pipeline *p)
+{
+	CgLayer *layer = NEWN(p->arena, CgLayer, p->fe.nlayers + 1);
+	for (int i = 0; i < p->fe.nlayers; i++) {
+		const FeLayer *l = &p->fe.layer[i];
+		layer[i] = (CgLayer){l->name, l->kind, ir_shape_text(p->arena, &l->type), l->params, l->flops};
+	}
+	p->code.layer = layer;
+	p->code.nlayers = p->fe.nlayers;
+}
+
+bool pipeline_open(Pipeline *p, const PipelineIn *in, Diag *d)
+{
+	*p = (Pipeline){.arena = arena_new()};
+	if (!load(p, in, d))
+		return false;
+	p->code.cpu = in->cpu ? in->cpu : p->fe.cpu;
+	p->code.triple = in->triple ? in->triple : p->fe.triple;
+	p->code.target = &p->target;
+	if (!cg_target(p->code.cpu, p->code.triple, d, p->arena, &p->target))
+		return false;
+	describe_layers(p);
+	PassCx cx = {.diag = d, .scratch = arena_new(), .target = p->target, .dump = in->dump, .stop_after = in->stop_after,
+	             .time_passes = in->time_passes, .out = in->out ? in->out : stderr};
+	bool ok = passes_run(p->fe.module, &cx, &p->stopped);
+	arena_free(cx.scratch);
+	return ok;
+}
+
+CgModule *pipeline_code(const Pipeline *p, Diag *d)
+{
+	return cg_build(p->fe.module, &p->code, d);
+}
+
+void pipeline_close(Pipeline *p)
+{
+	if (p->fe.module)
+		ir_module_free(p->fe.module);
+	if (p->arena)
+		arena_free(p->arena);
+	*p = (Pipeline){0};
+}

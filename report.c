@@ -1,0 +1,207 @@
+/* report.c -- what cnnc prints about a compiled model: summary, layers, memory, JSON
+ *
+ * Takes a pipeline whose passes have run. All byte counts are those that the produced programs will ask for.
+ */
+#include <jansson.h>
+#include <string.h>
+#include "report.h"
+
+/* ---- numbers as text ---- */
+const char *text_count(Arena *a, int64_t n)
+{
+	const char *digits = arena_printf(a, "%lld", (long long)n);
+	size_t len = strlen(digits), k = 0;
+	char *out = NEWN(a, char, len * 2 + 1);
+	for (size_t i = 0; i < len; i++) {
+		if (i && digits[i - 1] != '-' && (len - i) % 3 == 0)
+			out[k++] = ',';
+		out[k++] = digits[i];
+	}
+	return out;
+}
+
+static const char *scaled(Arena *a, double v, const char *unit)
+{
+	static const char *const prefix[] = {"", "k", "M", "G", "T", "P"};
+	size_t i = 0;
+	while (v >= 999.5 && i + 1 < COUNT(prefix)) {
+		v /= 1000;
+		i++;
+	}
+	return arena_printf(a, i ? "%.1f %s%s" : "%.0f %s%s", v, prefix[i], unit);
+}
+
+const char *text_bytes(Arena *a, int64_t n)
+{
+	return scaled(a, (double)n, "B");
+}
+
+const char *text_flops(Arena *a, double n)
+{
+	return scaled(a, n, "FLOP");
+}
+
+const char *text_time(Arena *a, double ms)
+{
+	return ms < 1000 ? arena_printf(a, "%.0f ms", ms) : arena_printf(a, "%.2f s", ms / 1000);
+}
+
+/* ---- memory ---- */
+static int64_t slab_of(const KProgram *p, const char *name)
+{
+	for (int i = 0; i < p->nentries; i++) {
+		if (strcmp(p->entry[i].name, name) == 0)
+			return p->entry[i].slab_bytes;
+	}
+	return -1;
+}
+
+Memory report_memory(const IrModule *m)
+{
+	const KProgram *p = m->program;
+	Memory out = {0};
+	IR_EACH_STATE(m, s) {
+		if (s->kind != STATE_MOMENT)
+			out.weights += ir_elems(&s->type, 1) * dtype_size(s->type.dtype);
+	}
+	int64_t step = slab_of(p, "train_step"), evaluate = slab_of(p, "evaluate"), predict = slab_of(p, "predict");
+	out.predict = out.weights + (predict > 0 ? predict : 0);
+	if (step >= 0)
+		out.train = p->param_bytes + (evaluate > step ? evaluate : step);
+	return out;
+}
+
+/* ---- text ---- */
+static const char *sample_word(const IrModule *m)
+{
+	for (const IrEntry *e = m->entry; e; e = e->next) {
+		if (strcmp(e->name, "predict") == 0 && e->nport > 0 && e->port[0].type.dtype == DT_U8)
+			return "image";
+	}
+	return "sample";
+}
+
+void report_summary(const Pipeline *p, const char *path, FILE *f)
+{
+	const IrModule *m = p->fe.module;
+	Memory mem = report_memory(m);
+	Arena *a = arena_new();
+	fprintf(f, "%s: %d layer%s, %s parameters, %s forward per %s\n", path, p->fe.nlayers, p->fe.nlayers == 1 ? "" : "s",
+	        text_count(a, p->fe.params), text_flops(a, (double)p->fe.flops), sample_word(m));
+	fprintf(f, "plan: %s weights; ", text_bytes(a, mem.weights));
+	if (mem.train)
+		fprintf(f, "training at batch %d needs %s bytes, ", m->max_n, text_count(a, mem.train));
+	fprintf(f, "predicting %s\n", text_count(a, mem.predict));
+	arena_free(a);
+}
+
+void report_layers(const Pipeline *p, FILE *f)
+{
+	Arena *a = arena_new();
+	int name = 0, kind = 0, shape = 0;
+	for (int i = 0; i < p->code.nlayers; i++) {
+		const CgLayer *l = &p->code.layer[i];
+		int n[3] = {(int)strlen(l->name), (int)strlen(l->kind), (int)strlen(l->shape)};
+		name = n[0] > name ? n[0] : name;
+		kind = n[1] > kind ? n[1] : kind;
+		shape = n[2] > shape ? n[2] : shape;
+	}
+	for (int i = 0; i < p->code.nlayers; i++) {
+		const CgLayer *l = &p->code.layer[i];
+		fprintf(f, "  %-*s  %-*s  %-*s  %12s", name, l->name, kind, l->kind, shape, l->shape, text_count(a, l->params));
+		fprintf(f, l->flops ? "  %s\n" : "\n", text_flops(a, (double)l->flops));
+	}
+	arena_free(a);
+}
+
+/* ---- JSON ---- */
+static json_t *hex(const unsigned char *bytes, size_t n)
+{
+	char text[2 * 32 + 1] = "";
+	for (size_t i = 0; i < n && i < 32; i++)
+		snprintf(text + 2 * i, 3, "%02x", bytes[i]);
+	return json_string(text);
+}
+
+static json_t *shape_json(const IrType *t)
+{
+	json_t *shape = json_array();
+	for (int i = 0; i < t->rank; i++)
+		json_array_append_new(shape, t->dim[i] == IR_N ? json_null() : json_integer(t->dim[i]));
+	return shape;
+}
+
+static json_t *port_json(const char *name, const IrType *t)
+{
+	return json_pack("{s:s, s:s, s:o}", "name", name, "dtype", dtype_name(t->dtype), "shape", shape_json(t));
+}
+
+static json_t *layers_json(const Pipeline *p)
+{
+	json_t *out = json_array();
+	for (int i = 0; i < p->fe.nlayers; i++) {
+		const FeLayer *l = &p->fe.layer[i];
+		json_array_append_new(out, json_pack("{s:s, s:s, s:o, s:I, s:I, s:i}", "name", l->name, "kind", l->kind, "shape",
+		                                     shape_json(&l->type), "parameters", (json_int_t)l->params, "flops",
+		                                     (json_int_t)l->flops, "line", l->loc.line));
+	}
+	return out;
+}
+
+static json_t *entry_json(const KEntry *e)
+{
+	json_t *in = json_array(), *out = json_array(), *metrics = json_array();
+	for (int i = 0; i < e->graph->nport; i++)
+		json_array_append_new(in, port_json(e->graph->port[i].name, &e->graph->port[i].type));
+	for (int i = 0; i < e->graph->nroot; i++) {
+		const IrRoot *r = &e->graph->root[i];
+		if (r->kind == ROOT_OUTPUT)
+			json_array_append_new(out, port_json(r->name, &r->value->type));
+		else if (r->kind == ROOT_METRIC)
+			json_array_append_new(metrics, json_string(r->name));
+	}
+	return json_pack("{s:s, s:o, s:o, s:o, s:i, s:i, s:I}", "name", e->name, "inputs", in, "outputs", out, "metrics", metrics,
+	                 "kernels", e->nkernels, "phases", e->nitems, "slab_bytes", (json_int_t)e->slab_bytes);
+}
+
+static json_t *tensors_json(const IrModule *m)
+{
+	static const char *const kind[] = {"parameter", "moment", "statistic"};
+	json_t *out = json_array();
+	IR_EACH_STATE(m, s) {
+		json_array_append_new(out, json_pack("{s:s, s:s, s:s, s:o, s:b}", "name", s->name, "kind", kind[s->kind], "dtype",
+		                                     dtype_name(s->type.dtype), "shape", shape_json(&s->type), "trainable",
+		                                     s->trainable));
+	}
+	return out;
+}
+
+static json_t *classes_json(const IrModule *m)
+{
+	json_t *out = json_array();
+	for (int i = 0; i < m->nlabels; i++)
+		json_array_append_new(out, json_string(m->labels[i]));
+	return out;
+}
+
+bool report_json(const Pipeline *p, FILE *f)
+{
+	const IrModule *m = p->fe.module;
+	Memory mem = report_memory(m);
+	unsigned char model[32], schedule[32];
+	json_t *entries = json_array();
+	cg_identity(m, &p->target, model, schedule);
+	for (int i = 0; i < m->program->nentries; i++)
+		json_array_append_new(entries, entry_json(&m->program->entry[i]));
+	json_t *bytes = json_pack("{s:I, s:I, s:I, s:I}", "weights", (json_int_t)mem.weights, "parameter_slab",
+	                          (json_int_t)m->program->param_bytes, "train", (json_int_t)mem.train, "predict",
+	                          (json_int_t)mem.predict);
+	json_t *all = json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name", m->name, "target",
+	                        p->target.name, "max_batch", (int)m->max_n, "parameters", (json_int_t)p->fe.params, "trainable",
+	                        (json_int_t)p->fe.trainable, "flops", (json_int_t)p->fe.flops, "layers", layers_json(p), "tensors",
+	                        tensors_json(m), "entries", entries, "classes", classes_json(m), "bytes", bytes, "model_hash",
+	                        hex(model, 32), "schedule_key", hex(schedule, 32));
+	bool ok = all && json_dumpf(all, f, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) == 0 && fputc('\n', f) != EOF;
+	json_decref(all);
+	return ok;
+}
