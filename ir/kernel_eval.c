@@ -388,18 +388,31 @@ void k_eval(const KProgram *p, const Kernel *k, const KMemory *mem)
 }
 
 /* ---- entries ---- */
-/* Kernels may add to partial buffers and metric sums. */
-static void zero_sums(const KProgram *p, const KMemory *mem)
+static void zero(const KProgram *p, const KMemory *mem, int buf)
 {
-	for (int i = 0; i < p->nbuffers; i++) {
-		const KBuffer *b = &p->buffer[i];
-		if ((b->cls != B_PARTIAL && b->cls != B_METRIC) || !mem->buffer[i])
-			continue;
-		int64_t elems = b->cls == B_PARTIAL ? parts_of(mem->n, b->part_rows) : 1;
-		for (int d = b->cls == B_PARTIAL; d < b->type.rank; d++)
-			elems *= b->type.dim[d];
-		memset(mem->buffer[i], 0, (size_t)elems * sizeof(double));
+	const KBuffer *b = &p->buffer[buf];
+	const bool parts = b->cls == B_PARTIAL;
+	int64_t elems = parts ? parts_of(mem->n, b->part_rows) : 1;
+	for (int d = parts; d < b->type.rank; d++)
+		elems *= b->type.dim[d];
+	memset(mem->buffer[buf], 0, (size_t)elems * sizeof(double));
+}
+
+/* What a kernel adds to starts at zero when the phase starts that it belongs to. */
+static void zero_sums(const KProgram *p, const Kernel *k, const KMemory *mem)
+{
+	for (int i = 0; i < k->nopnds; i++) {
+		if (k->opnd[i].mode == M_ADD)
+			zero(p, mem, k->opnd[i].buf);
 	}
+}
+
+static void zero_item(const KProgram *p, const KEntry *e, const KItem *item, const KMemory *mem)
+{
+	if (item->kind == I_RUN)
+		zero_sums(p, e->kernel[item->kernel], mem);
+	for (int i = 0; i < item->nbody; i++)
+		zero_item(p, e, &item->body[i], mem);
 }
 
 typedef struct Range { int64_t lo, hi; } Range;
@@ -435,12 +448,12 @@ static void run_items(const KProgram *p, const KEntry *e, const KItem *item, int
 
 void k_eval_entry(const KProgram *p, const KEntry *e, const KMemory *mem, bool round_f32)
 {
-	zero_sums(p, mem);
-	if (e->nitems > 0) {
-		run_items(p, e, e->item, e->nitems, mem, round_f32, (Range){ 0, mem->n });
-		return;
+	for (int i = 0; i < e->nitems; i++) {
+		zero_item(p, e, &e->item[i], mem);
+		run_items(p, e, &e->item[i], 1, mem, round_f32, (Range){ 0, mem->n });
 	}
-	for (int i = 0; i < e->nkernels; i++) {
+	for (int i = 0; e->nitems == 0 && i < e->nkernels; i++) {
+		zero_sums(p, e->kernel[i], mem);
 		Run r = { .p = p, .k = e->kernel[i], .mem = mem, .round_f32 = round_f32, .n = mem->n };
 		run_kernel(&r);
 	}

@@ -34,7 +34,7 @@ typedef struct Group {
 	IrType shape;       /* dimensions of every root */
 	GroupRoot *root;
 	Split split[IR_MAX_RANK];
-	int axes, nodes;
+	int axes, nodes, loose;
 	bool contraction, reduces;
 	IrNode *main;       /* gives name and place */
 	struct Group **dep; /* groups that must run before */

@@ -9,7 +9,11 @@
 #include "passes/fuse.h"
 #include "passes/lower.h"
 
-enum { MAX_NODES = 256 /* of a group: keeps functions small */, AXES_LEFT = K_MAX_AXES };
+enum {
+	MAX_NODES = 256, /* of a group: keeps functions small */
+	MAX_LOOSE = 32,  /* of those that are computed several times: what they add up to stays polynomial, but grows */
+	AXES_LEFT = K_MAX_AXES
+};
 
 static const Frame root_frame = { .kind = F_ROOT }, loose_frame = { .kind = F_LOOSE }, far_frame = { .kind = F_FAR },
                    warp_frame = { .kind = F_WARP };
@@ -202,6 +206,7 @@ static Group *merge(Group *a, Group *b)
 	*end = b->root;
 	a->axes += b->axes - a->shape.rank;
 	a->nodes += b->nodes;
+	a->loose += b->loose;
 	a->contraction |= b->contraction;
 	a->reduces |= b->reduces;
 	a->main = a->main ? a->main : b->main;
@@ -291,7 +296,8 @@ static bool heavy_joins(const IrNode *n, const Group *g, const Frame *at)
 static bool joins(const IrNode *n, const Group *g, const Frame *at)
 {
 	Split split[IR_MAX_RANK] = { { 0 } };
-	if (at->kind == F_FAR || g->nodes >= MAX_NODES || !class_allows(n, g->cls))
+	if (at->kind == F_FAR || (at->kind == F_LOOSE && g->loose >= MAX_LOOSE) || g->nodes >= MAX_NODES ||
+	    !class_allows(n, g->cls))
 		return false;
 	if (ir_has(n, EWISE))
 		return true;
@@ -309,7 +315,7 @@ static bool joins(const IrNode *n, const Group *g, const Frame *at)
 	return (in_place || channels_only) && splits_agree(split, g->split);
 }
 
-static void join(const IrNode *n, Group *g)
+static void join(const IrNode *n, Group *g, const Frame *at)
 {
 	Split split[IR_MAX_RANK] = { { 0 } };
 	splits_of(n, split);
@@ -320,6 +326,7 @@ static void join(const IrNode *n, Group *g)
 	}
 	g->axes += axes_of(n);
 	g->nodes++;
+	g->loose += at->kind == F_LOOSE;
 	g->contraction |= ir_has(n, CONTRACTS);
 	g->reduces |= ir_has(n, REDUCES) || ir_has(n, ROWWISE) || n->op == OP_maxpool_dx || n->op == OP_avgpool_dx;
 	if (!g->main || (!ir_has(n, EWISE) && ir_has(g->main, EWISE)) || ir_has(n, CONTRACTS))
@@ -362,7 +369,7 @@ static bool inline_into_readers(Fuse *f, const IrNode *n)
 	}
 	if (!joins(n, g, frame))
 		return false;
-	join(n, g);
+	join(n, g, frame);
 	place(f, n, g, frame);
 	return true;
 }
@@ -394,7 +401,7 @@ static void store(Fuse *f, IrNode *n)
 	}
 	info->own = g;
 	info->buf = buf;
-	join(n, g);
+	join(n, g, &root_frame);
 	place(f, n, g, &root_frame);
 }
 

@@ -33,14 +33,34 @@ static int state_number(const IrModule *m, const IrState *of)
 	return -1;
 }
 
+static bool in_slab(const KBuffer *b)
+{
+	return b->cls == B_SLAB || b->cls == B_PARTIAL;
+}
+
+static bool touches(const KEntry *e, int buf)
+{
+	for (int i = 0; i < e->nkernels; i++) {
+		for (int o = 0; o < e->kernel[i]->nopnds; o++) {
+			if (e->kernel[i]->opnd[o].buf == buf)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* After plan, buffers overlap as they will in the slab: one double for each of its bytes. */
 static double **memory(Arena *a, const IrModule *m, const KEntry *e, const Values *v, int64_t n)
 {
 	const KProgram *p = m->program;
-	double **buffer = NEWN(a, double *, p->nbuffers + 1);
+	double **buffer = NEWN(a, double *, p->nbuffers + 1), *slab = NEWN(a, double, e->slab_bytes + 1);
 	for (int i = 0; i < p->nbuffers; i++) {
 		const KBuffer *b = &p->buffer[i];
 		const int64_t elems = buffer_elems(b, n);
-		buffer[i] = NEWN(a, double, elems);
+		const bool planned = e->slab_bytes > 0 && in_slab(b);
+		if (planned && !touches(e, i))
+			continue;
+		buffer[i] = planned ? slab + b->offset : NEWN(a, double, elems);
 		for (int64_t k = 0; k < elems; k++)
 			buffer[i][k] = NAN;
 		const double *from = b->cls == B_STATE ? v->state[state_number(m, b->state)] : NULL;
