@@ -207,28 +207,99 @@ static void step_max(Walk *w, const Group *g, int i, EVal *acc, const WalkCombo 
 	acc[0] = e->ewise(e, EW_select, t, win, v, acc[0]);
 }
 
-/* Every combination of the tile, removed axes outermost among equals as the schedule has them. */
+/* One multiply-add of the tile: a combination of copies and the accumulator that it goes to. */
+typedef struct Point { WalkCombo combo; int acc, away; int64_t splat; } Point;
+
+/* The factor of a product that all lanes share, -1: none, or both. */
+static int splat_factor(const Walk *w, const KStage *s)
+{
+	const KExpr *x = &w->k->expr[s->value];
+	if (s->red != RED_sum || x->op != K_EWISE || x->row != EW_mul || w->vector < 0)
+		return -1;
+	bool first = walk_is_vector(w, x->arg[0]), second = walk_is_vector(w, x->arg[1]);
+	int one = first ? x->arg[1] : x->arg[0];
+	return first != second && w->k->expr[one].op == K_LOAD ? one : -1;
+}
+
+/* Removed axes that move the splat in a dimension that copies of a result axis move too: their splats coincide. */
+static KSet reused_axes(const Walk *w, const Group *g, int splat)
+{
+	const KExpr *l = &w->k->expr[splat];
+	KSet reused = 0;
+	for (int d = 0; d < w->k->opnd[l->operand].type.rank; d++) {
+		KSet over = 0, away = 0;
+		for (int a = 0; a < w->k->naxes; a++) {
+			if (!l->at[d].coef[a] || w->axis[a].copies <= 1)
+				continue;
+			over |= g->over & walk_bit(a);
+			away |= g->away & walk_bit(a);
+		}
+		reused |= over ? away : 0;
+	}
+	return reused;
+}
+
+static int64_t splat_offset(const Walk *w, int splat, const WalkCombo *c)
+{
+	const KExpr *l = &w->k->expr[splat];
+	const KOperand *o = &w->k->opnd[l->operand];
+	int64_t off = 0;
+	for (int d = 0; d < o->type.rank; d++) {
+		for (int a = 0; a < w->k->naxes; a++)
+			off += (int64_t)l->at[d].coef[a] * c->copy[a] * w->axis[a].step * walk_stride(o, d);
+	}
+	return off;
+}
+
+static bool after(const Point *a, const Point *b)
+{
+	return a->away != b->away ? a->away > b->away : a->splat > b->splat;
+}
+
+/* Points of stage i in the order of emission: copies of removed axes in schedule order, but those that reuse splats (the
+ * columns of a kernel) together, by the address of the splat, so that a splat lives only while its products are formed. */
+static int list_points(const Walk *w, const Group *g, int i, Point *out)
+{
+	int splat = splat_factor(w, stage_of(w, g, i)), n = 0, step = 0, acc;
+	KSet reused = splat >= 0 ? reused_axes(w, g, splat) : 0;
+	WalkCombo outer, inner, p;
+	walk_combo_first(&outer);
+	do {
+		inner = outer;
+		do {
+			p = inner;
+			acc = 0;
+			do {
+				Point x = {.combo = p, .acc = acc++, .away = step};
+				x.splat = reused ? splat_offset(w, splat, &p) : n;
+				int at = n++;
+				for (; at > 0 && after(&out[at - 1], &x); at--)
+					out[at] = out[at - 1];
+				out[at] = x;
+			} while (walk_combo_next(w, g->over, &p));
+		} while (walk_combo_next(w, reused, &inner));
+		step++;
+	} while (walk_combo_next(w, g->away & ~reused, &outer));
+	return n;
+}
+
 static void group_body(Walk *w, WalkCarry *c, void *arg)
 {
 	const Group *g = arg;
-	int combos = walk_combos(w, g->over);
+	int combos = walk_combos(w, g->over), room = combos * walk_combos(w, g->away), at = 0;
+	Point *point = NEWN(w->arena, Point, room);
 	for (int i = 0; i < g->n; i++)
 		walk_ready(w, stage_of(w, g, i)->value);
-	WalkCombo away;
-	walk_combo_first(&away);
-	do {
-		int at = 0;
-		for (int i = 0; i < g->n; i++) {
-			WalkCombo p = away;
-			for (int j = 0; j < combos; j++, at += g->parts[i]) {
-				if (stage_of(w, g, i)->red == RED_sum)
-					c->v[at] = step_sum(w, g, i, c->v[at], &p);
-				else
-					step_max(w, g, i, &c->v[at], &p);
-				walk_combo_next(w, g->over, &p);
-			}
+	for (int i = 0; i < g->n; at += combos * g->parts[i], i++) {
+		int n = list_points(w, g, i, point);
+		for (int j = 0; j < n; j++) {
+			EVal *acc = &c->v[at + point[j].acc * g->parts[i]];
+			if (stage_of(w, g, i)->red == RED_sum)
+				*acc = step_sum(w, g, i, *acc, &point[j].combo);
+			else
+				step_max(w, g, i, acc, &point[j].combo);
 		}
-	} while (walk_combo_next(w, g->away, &away));
+	}
 }
 
 /* ---- end ---- */

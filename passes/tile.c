@@ -13,8 +13,14 @@
 
 enum { WHOLE_MAX = 8, WHOLE_COPIES = 36, VECTORS_MAX = 4, COPIES_MAX = 16 };
 
+/* What decides the order of a sum – vector axis, unrolled removed axes – is chosen for this target whatever the real one, so
+ * that x86-64-v3 and v4 give the same bits. */
+static const Target REFERENCE = {.name = "reference", .vec_bytes = 64, .vec_regs = 32, .fma = true, .l1_bytes = 32 << 10,
+                                 .l2_bytes = 1 << 20};
+
 typedef struct Search {
 	TileCx cx;
+	const Tile *sums; /* keep its vector axis and its copies of removed axes */
 	Tile best;
 	double cost;
 	int part_axis, part_size;
@@ -27,8 +33,20 @@ static bool in(KSet s, int axis)
 
 /* ---- candidates of a contraction ---- */
 
+static bool sums_alike(const Search *s, const Tile *t)
+{
+	const KStage *st = &s->cx.k->stage[s->cx.stage];
+	for (int a = 0; a < s->cx.k->naxes; a++) {
+		if (in(st->away, a) && t->copies[a] != s->sums->copies[a])
+			return false;
+	}
+	return t->vector == s->sums->vector;
+}
+
 static void consider(Search *s, const Tile *t)
 {
+	if (s->sums && !sums_alike(s, t))
+		return;
 	if (s->part_axis >= 0 && s->part_size % tile_step(t, s->part_axis))
 		return;
 	if (!tile_fits(&s->cx, t))
@@ -244,6 +262,21 @@ static int contraction_stage(const Kernel *k)
 	return -1;
 }
 
+/* The same sums with fewer or more results at a time, as the real target's registers allow. */
+static void retile(Search *s, const Target *target)
+{
+	Tile sums = s->best;
+	s->sums = &sums;
+	s->cx.target = target;
+	s->cost = -1;
+	search_contraction(s);
+	if (s->cost < 0) { /* nothing fits: one result at a time */
+		for (int a = 0; a < s->cx.k->naxes; a++)
+			s->best.copies[a] = in(s->cx.k->stage[s->cx.stage].over, a) ? 1 : sums.copies[a];
+		s->cost = 0;
+	}
+}
+
 static void tile_kernel(Kernel *k, const PassCx *cx, int part_axis, int part_size, int samples)
 {
 	Search s = {.cx = {.k = k, .target = &cx->target, .stage = k->contraction ? contraction_stage(k) : -1}, .cost = -1,
@@ -253,11 +286,14 @@ static void tile_kernel(Kernel *k, const PassCx *cx, int part_axis, int part_siz
 		if (a == part_axis && part_size < s.cx.extent[a])
 			s.cx.extent[a] = part_size;
 	}
+	s.cx.target = &REFERENCE;
 	if (s.cx.stage >= 0)
 		search_contraction(&s);
 	if (s.cost < 0) {
 		s.cx.stage = -1;
 		search_nest(&s);
+	} else if (cx->target.vec_bytes != REFERENCE.vec_bytes || cx->target.vec_regs != REFERENCE.vec_regs) {
+		retile(&s, &cx->target);
 	}
 	write_schedule(&s, &k->sched);
 }

@@ -2,7 +2,8 @@
 #include "passes/tile_cost.h"
 
 /* Throughputs of a current x86-64 or arm64 core, a cycle: vector multiply-adds, loads, operations of any kind. */
-static const double FMA_RATE = 2, LOAD_RATE = 2, ISSUE_RATE = 5, FMA_LATENCY = 4, GATHER_COST = 24, LOOP_COST = 1.5;
+static const double FMA_RATE = 2, LOAD_RATE = 2, ISSUE_RATE = 5, FMA_LATENCY = 4, GATHER_COST = 24, LOOP_COST = 1.5,
+                    LOOP_EXIT = 4, EDGE_CHECK = 6, TIE_LOAD = 0.05;
 
 Lanes lanes_of(const Kernel *k, const KOperand *o, const KIndex *at, int axis)
 {
@@ -77,6 +78,23 @@ static int distinct(const Kernel *k, const KExpr *x, const Tile *t)
 	return n;
 }
 
+/* Is it only known at run time on which side of the edge a copy lies? A dimension moved by a loop of step 1 and by unrolled
+ * copies at once; loops of whole tiles are peeled at the rims, removed axes alone are clipped. */
+static bool edge_in_doubt(const Kernel *k, const KExpr *x, const Tile *t)
+{
+	for (int d = 0; x->edge != EDGE_NEVER && d < k->opnd[x->operand].type.rank; d++) {
+		bool looped = false, unrolled = false;
+		for (int a = 0; a < k->naxes; a++) {
+			bool moves = x->at[d].coef[a] && k->axis[a].extent > 1;
+			looped |= moves && t->copies[a] == 1 && a != t->vector;
+			unrolled |= moves && t->copies[a] > 1;
+		}
+		if (looped && unrolled)
+			return true;
+	}
+	return false;
+}
+
 typedef struct Load { double vectors, scalars, gathers, other; } Load;
 
 /* What one body needs to make expression x at all its copies. */
@@ -87,6 +105,7 @@ static void count_expr(const Kernel *k, int x, const Tile *t, Load *l)
 		int n = distinct(k, e, t);
 		Lanes how = t->vector < 0 ? LANES_NONE : lanes_of(k, &k->opnd[e->operand], e->at, t->vector);
 		*(how == LANES_UNIT ? &l->vectors : how == LANES_NONE ? &l->scalars : &l->gathers) += n;
+		l->other += edge_in_doubt(k, e, t) ? n * EDGE_CHECK : 0;
 	} else if (e->op == K_EWISE || e->op == K_RANDOM) {
 		l->other += product(k, t, e->axes) * (e->op == K_RANDOM ? 60 : e->row == EW_exp || e->row == EW_tanh ? 15 : 1);
 	}
@@ -105,15 +124,35 @@ static Load count_body(const Kernel *k, int stage, const Tile *t)
 	return l;
 }
 
+/* Removed axes whose copies meet splats that copies of a result axis have loaded already: kernel columns. */
+static KSet reused_axes(const Kernel *k, const KStage *s, const Tile *t)
+{
+	const KExpr *x = &k->expr[s->value];
+	KSet reused = 0;
+	for (int i = 0; i < 2; i++) {
+		const KExpr *l = &k->expr[x->arg[i]];
+		if (l->op != K_LOAD || (t->vector >= 0 && (l->axes >> t->vector & 1)))
+			continue;
+		for (int d = 0; d < k->opnd[l->operand].type.rank; d++) {
+			KSet moved = 0;
+			for (int a = 0; a < k->naxes; a++)
+				moved |= l->at[d].coef[a] && t->copies[a] > 1 ? (KSet)1 << a : 0;
+			reused |= moved & s->over ? moved & s->away : 0;
+		}
+	}
+	return reused;
+}
+
 bool tile_fits(const TileCx *cx, const Tile *t)
 {
 	const KStage *s = &cx->k->stage[cx->stage];
 	int sums = product(cx->k, t, s->over), fma = sums * product(cx->k, t, s->away), p = pieces(cx->target);
 	if (sums > TILE_MAX_CARRIED || fma > TILE_MAX_FMA)
 		return false;
-	Tile one = *t; /* vectors of one step of the removed axes stay in registers while the splats pass */
+	Tile one = *t; /* vectors stay in registers while the splats pass: of one step, and of steps that reuse splats */
+	KSet reused = reused_axes(cx->k, s, t);
 	for (int a = 0; a < cx->k->naxes; a++) {
-		if (s->away >> a & 1)
+		if ((s->away & ~reused) >> a & 1)
 			one.copies[a] = 1;
 	}
 	int vectors = (int)count_body(cx->k, cx->stage, &one).vectors;
@@ -137,6 +176,20 @@ static double tiles(const TileCx *cx, const Tile *t, int a, int sums)
 	return extent / step + (share > floor_share ? share : floor_share);
 }
 
+/* Leaving an inner loop costs a mispredicted branch and new addresses, once for each trip of the loops around it. */
+static double exits(const TileCx *cx, const Tile *t, KSet away, int sums)
+{
+	double trips = 1, total = 0;
+	for (int a = 0; a < cx->k->naxes; a++) {
+		double n = (away >> a & 1) ? tiles(cx, t, a, sums) : 1;
+		if (n > 1) {
+			total += trips;
+			trips *= n;
+		}
+	}
+	return total * LOOP_EXIT;
+}
+
 static double max2(double a, double b)
 {
 	return a > b ? a : b;
@@ -150,7 +203,7 @@ double tile_cost(const TileCx *cx, const Tile *t)
 	Load l = count_body(k, cx->stage, t);
 	double loads = l.vectors * p + l.scalars + l.gathers * GATHER_COST, fma = (double)sums * steps * p;
 	double body = max2(max2(fma / FMA_RATE, loads / LOAD_RATE), FMA_LATENCY * steps);
-	body = max2(body, (fma + loads + l.other * p) / ISSUE_RATE) + LOOP_COST;
+	body = max2(body, (fma + loads + l.other * p) / ISSUE_RATE) + LOOP_COST + loads * TIE_LOAD;
 	double inner = 1, outer = 1;
 	for (int a = 0; a < k->naxes; a++) {
 		if (s->away >> a & 1)
@@ -158,7 +211,7 @@ double tile_cost(const TileCx *cx, const Tile *t)
 		else if (s->over >> a & 1)
 			outer *= tiles(cx, t, a, sums);
 	}
-	double ends = sums * p * 1.5 + 10;
+	double ends = sums * p * 1.5 + 10 + exits(cx, t, s->away, sums);
 	if (t->vector >= 0 && (s->away >> t->vector & 1))
 		ends += sums * 10; /* lanes are added at the end of each sum */
 	return outer * (inner * body + ends);

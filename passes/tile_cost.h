@@ -21,7 +21,7 @@ typedef struct TileCx {
 	int stage;                  /* the REDUCE stage to tile, -1: a plain nest */
 } TileCx;
 
-enum { TILE_MAX_FMA = 128, TILE_MAX_CARRIED = 64 };
+enum { TILE_MAX_FMA = 100, TILE_MAX_CARRIED = 64 };
 
 /* How the lanes of `axis` meet a load or store: not at all, by ones, or scattered. */
 typedef enum Lanes { LANES_NONE, LANES_UNIT, LANES_SCATTERED } Lanes;
