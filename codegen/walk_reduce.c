@@ -221,7 +221,8 @@ static int splat_factor(const Walk *w, const KStage *s)
 	return first != second && w->k->expr[one].op == K_LOAD ? one : -1;
 }
 
-/* Removed axes that move the splat in a dimension that copies of a result axis move too: their splats coincide. */
+/* Unrolled removed axes that move the splat in a dimension that a result axis moves too: their splats coincide. (Whether that
+ * one is unrolled does not count: the order of a sum must not depend on the tile.) */
 static KSet reused_axes(const Walk *w, const Group *g, int splat)
 {
 	const KExpr *l = &w->k->expr[splat];
@@ -229,10 +230,10 @@ static KSet reused_axes(const Walk *w, const Group *g, int splat)
 	for (int d = 0; d < w->k->opnd[l->operand].type.rank; d++) {
 		KSet over = 0, away = 0;
 		for (int a = 0; a < w->k->naxes; a++) {
-			if (!l->at[d].coef[a] || w->axis[a].copies <= 1)
+			if (!l->at[d].coef[a])
 				continue;
 			over |= g->over & walk_bit(a);
-			away |= g->away & walk_bit(a);
+			away |= w->axis[a].copies > 1 ? g->away & walk_bit(a) : 0;
 		}
 		reused |= over ? away : 0;
 	}
