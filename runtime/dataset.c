@@ -20,8 +20,9 @@ static size_t dtype_bytes(int32_t dtype)
 static bool port_fits(const RtPort *p)
 {
 	size_t bytes;
-	return p->rank >= 1 && p->rank <= RT_MAX_RANK && size_of_dims(p->dim + 1, p->rank - 1, dtype_bytes(p->dtype), &bytes) &&
-	       bytes == p->row_bytes && bytes > 0;
+	return p->rank >= 1 && p->rank <= RT_MAX_RANK &&
+	       size_of_dims(p->dim + 1, p->rank - 1, dtype_bytes(p->dtype), &bytes) && bytes == p->row_bytes &&
+	       bytes > 0;
 }
 
 static bool picture_port(const RtPort *p)
@@ -53,12 +54,15 @@ static RtStatus open_source(RtStore *s)
 	if (!port_fits(&s->spec.xport) || (s->spec.has_y && !port_fits(&s->spec.yport)) ||
 	    (type != RT_DATA_NPY && !picture_port(&s->spec.xport)))
 		return rt_fail(RT_INTERNAL, "the model's input can't be read from this kind of data");
-	const char *needed = type == RT_DATA_IMAGES ? s->spec.directory : type == RT_DATA_IDX ? s->spec.images : s->spec.x;
+	const char *needed = type == RT_DATA_IMAGES ? s->spec.directory
+			     : type == RT_DATA_IDX  ? s->spec.images
+						    : s->spec.x;
 	const char *beside = type == RT_DATA_IDX ? s->spec.labels : type == RT_DATA_NPY ? s->spec.y : "";
 	if (!needed || !*needed || (s->spec.has_y && !beside))
 		return rt_fail(RT_USAGE, "no path is given for the data");
-	RtStatus status = type == RT_DATA_IMAGES ? rt_store_open_folder(s) :
-	                  type == RT_DATA_IDX ? rt_store_open_idx(s) : rt_store_open_npy(s);
+	RtStatus status = type == RT_DATA_IMAGES ? rt_store_open_folder(s)
+			  : type == RT_DATA_IDX  ? rt_store_open_idx(s)
+						 : rt_store_open_npy(s);
 	if (!status && s->spec.has_y && type != RT_DATA_NPY)
 		status = check_label_port(s);
 	return status ? status : rt_store_cache_open(s);
@@ -99,7 +103,7 @@ RtStatus rt_dataset_open(const RtDataSpec *spec, RtDataset **out)
 	s->cache_fd = -1;
 	pthread_mutex_init(&s->lock, NULL);
 	RtStatus status = open_source(s);
-	*d = (RtDataset){ s, NULL, s->count, true };
+	*d = (RtDataset){s, NULL, s->count, true};
 	if (status) {
 		rt_dataset_free(d);
 		return status;
@@ -205,20 +209,21 @@ static RtStatus view_new(const RtDataset *d, const uint32_t *order, int64_t n, R
 	}
 	for (int64_t i = 0; i < n; i++)
 		index[i] = rt_dataset_at(d, order[i]);
-	*v = (RtDataset){ d->store, index, n, false };
+	*v = (RtDataset){d->store, index, n, false};
 	*out = v;
 	return RT_OK;
 }
 
-RtStatus rt_dataset_split(RtDataset *d, double fraction, uint64_t seed, RtDataset **out_train, RtDataset **out_validation)
+RtStatus rt_dataset_split(RtDataset *d, double fraction, uint64_t seed, RtDataset **out_train,
+			  RtDataset **out_validation)
 {
 	*out_train = *out_validation = NULL;
 	if (!(fraction > 0 && fraction < 1))
 		return rt_fail(RT_USAGE, "validation_split is %g, it must lie between 0 and 1", fraction);
 	int64_t held = (int64_t)(fraction * (double)d->count), kept = d->count - held;
 	if (held < 1 || kept < 1)
-		return rt_fail(RT_BAD_DATA, "validation_split %g of %lld samples leaves none for %s", fraction, (long long)d->count,
-		               held < 1 ? "validation" : "training");
+		return rt_fail(RT_BAD_DATA, "validation_split %g of %lld samples leaves none for %s", fraction,
+			       (long long)d->count, held < 1 ? "validation" : "training");
 	uint32_t *order = rt_sys.alloc((size_t)d->count * sizeof *order);
 	if (!order)
 		return rt_fail(RT_NOMEM, "out of memory while splitting the data");

@@ -1,8 +1,8 @@
 /* dataset_cache.c -- samples as the model takes them, made once and kept: in memory, in a file, or not at all
  *
- * `auto` keeps them in memory while all of them fit a quarter of what the machine (or the control group) has. The file has no name, so that
- * it goes with the process; a full disk only ends the keeping. Each sample has a state that one thread moves from COLD to
- * BUSY to READY or BAD; a thread that meets a BUSY one makes the sample for itself.
+ * `auto` keeps them in memory while all of them fit a quarter of what the machine (or the control group) has. The file
+ * has no name, so that it goes with the process; a full disk only ends the keeping. Each sample has a state that one
+ * thread moves from COLD to BUSY to READY or BAD; a thread that meets a BUSY one makes the sample for itself.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -43,7 +43,8 @@ static int open_unnamed(const char *folder)
 	int fd = rt_sys.open(folder, O_TMPFILE | O_RDWR, 0600);
 	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL))
 		return fd;
-	int n = snprintf(path, sizeof path, "%s/.cnnc-cache-%ld-%lld", folder, (long)getpid(), (long long)rt_sys.realtime_ns());
+	int n = snprintf(path, sizeof path, "%s/.cnnc-cache-%ld-%lld", folder, (long)getpid(),
+			 (long long)rt_sys.realtime_ns());
 	if (n < 0 || (size_t)n >= sizeof path)
 		return -1;
 	fd = rt_sys.open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
@@ -112,7 +113,7 @@ static void remember(RtStore *s, uint32_t i, const char *reason)
 	}
 	if (s->nbad < s->bad_room) { /* else it is counted, and listed without a reason */
 		RtBadSample *b = &s->bad[s->nbad++];
-		*b = (RtBadSample){ i, rt_sys.alloc(n) };
+		*b = (RtBadSample){i, rt_sys.alloc(n)};
 		if (b->reason)
 			memcpy(b->reason, reason, n);
 	}
@@ -208,7 +209,8 @@ static RtStatus read_row(RtStore *s, uint32_t i, unsigned char *row)
 		if (some < 0 && errno == EINTR)
 			continue;
 		if (some <= 0)
-			return some ? rt_fail_errno(RT_IO, "read", "the cache file") : rt_fail(RT_IO, "the cache file got shorter");
+			return some ? rt_fail_errno(RT_IO, "read", "the cache file")
+				    : rt_fail(RT_IO, "the cache file got shorter");
 		row += some;
 		at += some;
 		n -= (size_t)some;

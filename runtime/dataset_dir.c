@@ -1,8 +1,8 @@
 /* dataset_dir.c -- folders of pictures: a class is a folder, its samples the pictures anywhere below it
  *
- * Lists names, sizes and times and opens no file. Order: classes as given or bytewise, pictures bytewise by path. Hidden
- * names and files without a picture's ending are passed over. A class folder may be a link; below it links to folders are
- * not followed, so there are no loops. What has a picture's name is a sample even if it proves to be none.
+ * Lists names, sizes and times and opens no file. Order: classes as given or bytewise, pictures bytewise by path.
+ * Hidden names and files without a picture's ending are passed over. A class folder may be a link; below it links to
+ * folders are not followed, so there are no loops. What has a picture's name is a sample even if it proves to be none.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -19,7 +19,7 @@ typedef struct Walk {
 	RtStore *store;
 	char path[PATH_BYTES]; /* of the folder that is being read, and then of an entry */
 	size_t length;
-	size_t used, room;         /* of store->paths */
+	size_t used, room; /* of store->paths */
 	int64_t pictures_room;
 } Walk;
 
@@ -78,7 +78,7 @@ static RtStatus add_picture(Walk *w, int32_t label)
 		return no_memory();
 	struct stat st;
 	RtPicture *p = &s->picture[s->count];
-	*p = (RtPicture){ .path = w->used };
+	*p = (RtPicture){.path = w->used};
 	if (!rt_sys.stat(w->path, &st)) {
 		p->size = st.st_size;
 		p->changed = st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec;
@@ -160,7 +160,10 @@ static RtStatus list_sorted(Walk *w, int32_t label)
 
 /* ---- the classes ---- */
 
-typedef struct Names { char **name; size_t n, room, pictures; } Names; /* pictures: files beside the class folders */
+typedef struct Names {
+	char **name;
+	size_t n, room, pictures;
+} Names; /* pictures: files beside the class folders */
 
 static RtStatus add_name(Names *names, const char *text)
 {
@@ -204,16 +207,19 @@ static RtStatus find_classes(const char *directory, Names *names)
 static RtStatus check_classes(const RtDataSpec *spec, const Names *found)
 {
 	if (!found->n && found->pictures)
-		return rt_fail(RT_BAD_DATA, "%s holds pictures, but no folders: the pictures of a class belong in a folder named "
-		               "after it", spec->directory);
+		return rt_fail(RT_BAD_DATA,
+			       "%s holds pictures, but no folders: the pictures of a class belong in a folder named "
+			       "after it",
+			       spec->directory);
 	if (!found->n)
 		return rt_fail(RT_BAD_DATA, "%s holds no class folders", spec->directory);
 	for (int i = 0; spec->class_names && i < spec->nclass_names; i++)
 		if (!bsearch(&spec->class_names[i], found->name, found->n, sizeof *found->name, by_name))
-			return rt_fail(RT_BAD_DATA, "%s has no folder for the class %s", spec->directory, spec->class_names[i]);
+			return rt_fail(RT_BAD_DATA, "%s has no folder for the class %s", spec->directory,
+				       spec->class_names[i]);
 	if (!spec->class_names && spec->nclass_names && found->n != (size_t)spec->nclass_names)
-		return rt_fail(RT_BAD_DATA, "%s holds %zu class folders, the model has %d classes", spec->directory, found->n,
-		               spec->nclass_names);
+		return rt_fail(RT_BAD_DATA, "%s holds %zu class folders, the model has %d classes", spec->directory,
+			       found->n, spec->nclass_names);
 	return found->n > INT32_MAX ? rt_fail(RT_BAD_DATA, "%s holds too many folders", spec->directory) : RT_OK;
 }
 
@@ -238,7 +244,7 @@ static RtStatus list_classes(Walk *w)
 static RtStatus open_classes(Walk *w)
 {
 	const RtDataSpec *spec = &w->store->spec;
-	Names found = { 0 };
+	Names found = {0};
 	RtStatus status = find_classes(spec->directory, &found);
 	if (!status)
 		status = check_classes(spec, &found);
@@ -255,7 +261,7 @@ static RtStatus open_classes(Walk *w)
 /* Without labels (has_y false) every picture below the folder counts, and there are no classes. */
 RtStatus rt_store_open_folder(RtStore *s)
 {
-	Walk w = { .store = s };
+	Walk w = {.store = s};
 	const char *directory = s->spec.directory;
 	size_t n = strlen(directory);
 	while (n > 1 && directory[n - 1] == '/')

@@ -1,7 +1,8 @@
 /* dataset_idx.c -- IDX files (the MNIST family), plain or gzip, held in memory as they are
  *
- * Pictures are (n, height, width) or (n, height, width, channels) of u8, labels (n) of u8. The header is checked against what
- * the file can hold before memory is taken, gzip's checksum is verified. A row is made by resizing and by repeating grey.
+ * Pictures are (n, height, width) or (n, height, width, channels) of u8, labels (n) of u8. The header is checked
+ * against what the file can hold before memory is taken, gzip's checksum is verified. A row is made by resizing and by
+ * repeating grey.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,10 +16,10 @@
 
 enum { CHUNK = 1 << 16, IDX_U8 = 8, DEFLATE_MOST = 1032 };
 
-typedef struct Source {         /* bytes of a file, inflated where it is gzip */
+typedef struct Source { /* bytes of a file, inflated where it is gzip */
 	const char *path;
 	int fd;
-	int64_t size;           /* of the file */
+	int64_t size; /* of the file */
 	bool gzip, gzip_ended;
 	z_stream z;
 	unsigned char *chunk;
@@ -55,7 +56,7 @@ static RtStatus refill(Source *s)
 static RtStatus source_open(Source *s, const char *path)
 {
 	struct stat st;
-	*s = (Source){ .path = path, .fd = rt_sys.open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0) };
+	*s = (Source){.path = path, .fd = rt_sys.open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0)};
 	if (s->fd < 0 || rt_sys.fstat(s->fd, &st))
 		return rt_fail_errno(RT_BAD_DATA, "read", path);
 	if (!S_ISREG(st.st_mode))
@@ -67,7 +68,7 @@ static RtStatus source_open(Source *s, const char *path)
 	RtStatus status = refill(s);
 	if (status || s->filled < 2 || s->chunk[0] != 0x1f || s->chunk[1] != 0x8b)
 		return status;
-	s->z = (z_stream){ .zalloc = zip_alloc, .zfree = zip_free };
+	s->z = (z_stream){.zalloc = zip_alloc, .zfree = zip_free};
 	if (inflateInit2(&s->z, 16 + MAX_WBITS) != Z_OK)
 		return rt_fail(RT_NOMEM, "out of memory while reading %s", path);
 	s->gzip = true;
@@ -112,7 +113,8 @@ static RtStatus read_gzip(Source *s, unsigned char *dst, size_t n, size_t *got)
 	else if (rc == Z_MEM_ERROR)
 		return rt_fail(RT_NOMEM, "out of memory while reading %s", s->path);
 	else if (rc != Z_OK && rc != Z_BUF_ERROR)
-		return rt_fail(RT_BAD_DATA, "%s: the gzip data is damaged (%s)", s->path, s->z.msg ? s->z.msg : "bad header");
+		return rt_fail(RT_BAD_DATA, "%s: the gzip data is damaged (%s)", s->path,
+			       s->z.msg ? s->z.msg : "bad header");
 	return RT_OK;
 }
 
@@ -126,8 +128,10 @@ static RtStatus source_read(Source *s, unsigned char *dst, size_t n, size_t *got
 		if (status)
 			return status;
 		if (!s->filled) /* the gzip trailer has been checked if it was there */
-			return s->gzip && !s->gzip_ended ? rt_fail(RT_BAD_DATA, "%s ends within its gzip data", s->path) : RT_OK;
-		status = s->gzip ? read_gzip(s, dst + *got, n - *got, &some) : read_plain(s, dst + *got, n - *got, &some);
+			return s->gzip && !s->gzip_ended ? rt_fail(RT_BAD_DATA, "%s ends within its gzip data", s->path)
+							 : RT_OK;
+		status = s->gzip ? read_gzip(s, dst + *got, n - *got, &some)
+				 : read_plain(s, dst + *got, n - *got, &some);
 		if (status)
 			return status;
 		*got += some;
@@ -147,8 +151,9 @@ static RtStatus read_header(Source *s, int min_rank, int max_rank, int64_t dim[4
 	if (got < sizeof head || head[0] || head[1])
 		return rt_fail(RT_BAD_DATA, "%s is not an IDX file", s->path);
 	if (head[2] != IDX_U8 || *rank < min_rank || *rank > max_rank)
-		return rt_fail(RT_BAD_DATA, "%s holds %d-dimensional data of type 0x%02x; %s of type 0x08 (u8) are expected", s->path,
-		               *rank, head[2], max_rank == 1 ? "labels" : "pictures");
+		return rt_fail(RT_BAD_DATA,
+			       "%s holds %d-dimensional data of type 0x%02x; %s of type 0x08 (u8) are expected",
+			       s->path, *rank, head[2], max_rank == 1 ? "labels" : "pictures");
 	for (int i = 0; i < *rank; i++) {
 		status = source_read(s, size, sizeof size, &got);
 		if (status || got < sizeof size)
@@ -181,7 +186,7 @@ static RtStatus read_data(Source *s, const int64_t *dim, int rank, unsigned char
 }
 
 static RtStatus read_idx(const char *path, int min_rank, int max_rank, int64_t dim[4], int *rank, unsigned char **out,
-                         size_t *out_bytes)
+			 size_t *out_bytes)
 {
 	Source s;
 	RtStatus status = source_open(&s, path);
@@ -195,18 +200,19 @@ static RtStatus read_idx(const char *path, int min_rank, int max_rank, int64_t d
 
 static RtStatus read_pictures(RtStore *s)
 {
-	int64_t dim[4] = { 0, 0, 0, 1 };
+	int64_t dim[4] = {0, 0, 0, 1};
 	const int64_t *port = s->spec.xport.dim;
 	int rank;
 	RtStatus status = read_idx(s->spec.images, 3, 4, dim, &rank, &s->pixels, &s->pixels_bytes);
 	if (status)
 		return status;
 	if (dim[0] >= UINT32_MAX || dim[1] > INT_MAX || dim[2] > INT_MAX || (dim[3] != 1 && dim[3] != 3 && dim[3] != 4))
-		return rt_fail(RT_BAD_DATA, "%s holds no pictures: its sizes are %lld, %lld, %lld, %lld", s->spec.images,
-		               (long long)dim[0], (long long)dim[1], (long long)dim[2], (long long)dim[3]);
+		return rt_fail(RT_BAD_DATA, "%s holds no pictures: its sizes are %lld, %lld, %lld, %lld",
+			       s->spec.images, (long long)dim[0], (long long)dim[1], (long long)dim[2],
+			       (long long)dim[3]);
 	if (dim[3] != 1 && dim[3] != port[3])
 		return rt_fail(RT_BAD_DATA, "%s holds pictures of %lld channels, the model takes %lld", s->spec.images,
-		               (long long)dim[3], (long long)port[3]);
+			       (long long)dim[3], (long long)port[3]);
 	s->count = dim[0];
 	s->height = (int)dim[1];
 	s->width = (int)dim[2];
@@ -220,7 +226,7 @@ static RtStatus use_labels(RtStore *s, const unsigned char *label, int64_t n)
 	int most = 0, wanted = s->spec.nclass_names;
 	if (n != s->count)
 		return rt_fail(RT_BAD_DATA, "%s has %lld labels, %s has %lld pictures", s->spec.labels, (long long)n,
-		               s->spec.images, (long long)s->count);
+			       s->spec.images, (long long)s->count);
 	s->label = rt_sys.alloc((size_t)n * sizeof *s->label);
 	if (!s->label)
 		return rt_fail(RT_NOMEM, "out of memory: %lld labels", (long long)n);
@@ -229,13 +235,14 @@ static RtStatus use_labels(RtStore *s, const unsigned char *label, int64_t n)
 		most = label[i] > most ? label[i] : most;
 	}
 	if (wanted && most >= wanted)
-		return rt_fail(RT_BAD_DATA, "%s has the label %d, but there are %d classes", s->spec.labels, most, wanted);
+		return rt_fail(RT_BAD_DATA, "%s has the label %d, but there are %d classes", s->spec.labels, most,
+			       wanted);
 	return rt_store_name_classes(s, s->spec.class_names, wanted ? wanted : most + 1);
 }
 
 RtStatus rt_store_open_idx(RtStore *s)
 {
-	int64_t dim[4] = { 0 };
+	int64_t dim[4] = {0};
 	int rank;
 	unsigned char *label = NULL;
 	size_t bytes = 0;
@@ -252,12 +259,13 @@ RtStatus rt_store_open_idx(RtStore *s)
 void rt_store_idx_row(const RtStore *s, uint32_t i, unsigned char *row)
 {
 	size_t bytes = (size_t)s->height * (size_t)s->width * (size_t)s->channels;
-	RtImage image = { s->width, s->height, s->channels, s->pixels + i * bytes };
+	RtImage image = {s->width, s->height, s->channels, s->pixels + i * bytes};
 	size_t pixels = (size_t)(s->spec.xport.dim[1] * s->spec.xport.dim[2]), channels = (size_t)s->spec.xport.dim[3];
 	rt_image_fit(&image, &s->spec, row);
 	if ((size_t)s->channels == channels)
 		return;
-	for (size_t p = pixels; p-- > 0;) { /* from the end: grey pixel p becomes p * channels …, never before its own place */
+	for (size_t p = pixels;
+	     p-- > 0;) { /* from the end: grey pixel p becomes p * channels …, never before its own place */
 		unsigned char grey = row[p];
 		memset(row + p * channels, grey, channels < 3 ? channels : 3);
 		if (channels == 4)

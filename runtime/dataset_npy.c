@@ -1,7 +1,7 @@
 /* dataset_npy.c -- a dataset of two .npy arrays: the model's own input and its target, row by row
  *
- * Both stay mapped. Shapes must be the ports'; where a row is one number, (N) and (N, 1) are the same. Labels of classes are
- * read once, to refuse what is no class.
+ * Both stay mapped. Shapes must be the ports'; where a row is one number, (N) and (N, 1) are the same. Labels of
+ * classes are read once, to refuse what is no class.
  */
 #include <math.h>
 #include <stdio.h>
@@ -31,7 +31,8 @@ static RtStatus check_shape(const char *path, const RtNpy *a, const RtPort *port
 	bool same = a->rank >= 1 && a->rank == port->rank;
 	for (int i = 1; same && i < a->rank; i++)
 		same = a->dim[i] == port->dim[i];
-	bool number = a->rank >= 1 && a->bytes && row_elems(a->dim, a->rank) == 1 && row_elems(port->dim, port->rank) == 1;
+	bool number =
+		a->rank >= 1 && a->bytes && row_elems(a->dim, a->rank) == 1 && row_elems(port->dim, port->rank) == 1;
 	if (same || number)
 		return RT_OK;
 	char have[160], want[160];
@@ -43,7 +44,7 @@ static RtStatus check_shape(const char *path, const RtNpy *a, const RtPort *port
 /* Labels of classes: whole numbers from 0 on, below the number of classes where that is known. */
 static RtStatus read_labels(RtStore *s)
 {
-	RtPort number = { .dtype = RT_F64, .row_bytes = sizeof(double) };
+	RtPort number = {.dtype = RT_F64, .row_bytes = sizeof(double)};
 	int32_t most = 0;
 	s->label = rt_sys.alloc((size_t)s->count * sizeof *s->label);
 	if (!s->label)
@@ -52,12 +53,14 @@ static RtStatus read_labels(RtStore *s)
 		double x;
 		rt_npy_row(&s->y, i, &number, (unsigned char *)&x);
 		if (!(x >= 0 && x < INT32_MAX && x == floor(x)))
-			return rt_fail(RT_BAD_DATA, "%s: label %lld is %g, which is no class", s->spec.y, (long long)i, x);
+			return rt_fail(RT_BAD_DATA, "%s: label %lld is %g, which is no class", s->spec.y, (long long)i,
+				       x);
 		s->label[i] = (int32_t)x;
 		most = s->label[i] > most ? s->label[i] : most;
 	}
 	if (s->spec.nclass_names && most >= s->spec.nclass_names)
-		return rt_fail(RT_BAD_DATA, "%s has the label %d, but there are %d classes", s->spec.y, most, s->spec.nclass_names);
+		return rt_fail(RT_BAD_DATA, "%s has the label %d, but there are %d classes", s->spec.y, most,
+			       s->spec.nclass_names);
 	if (s->spec.nclass_names)
 		return rt_store_name_classes(s, s->spec.class_names, s->spec.nclass_names);
 	return most < 1 << 20 ? rt_store_name_classes(s, NULL, most + 1) : RT_OK;
@@ -84,7 +87,7 @@ RtStatus rt_store_open_npy(RtStore *s)
 		return status;
 	if (s->y.dim[0] != s->count)
 		return rt_fail(RT_BAD_DATA, "%s has %lld rows, %s has %lld", spec->x, (long long)s->count, spec->y,
-		               (long long)s->y.dim[0]);
+			       (long long)s->y.dim[0]);
 	bool classes = spec->yport.dtype == RT_I32 && row_elems(spec->yport.dim, spec->yport.rank) == 1;
 	return classes ? read_labels(s) : RT_OK;
 }

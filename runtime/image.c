@@ -1,7 +1,7 @@
 /* image.c -- a picture file to the row of pixels that a model takes
  *
- * Tells the format by content, decodes, turns upright (EXIF), crops or pads to the wanted aspect ratio, resizes. Opens regular
- * files only and never waits on one. Reasons in rt_message() don't repeat the path.
+ * Tells the format by content, decodes, turns upright (EXIF), crops or pads to the wanted aspect ratio, resizes. Opens
+ * regular files only and never waits on one. Reasons in rt_message() don't repeat the path.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -20,7 +20,7 @@ RtStatus rt_image_fail(const char *reason)
 {
 	bool word = reason[0] && !isupper((unsigned char)reason[1]);
 	return rt_fail(RT_BAD_DATA, "%c%s", word ? tolower((unsigned char)reason[0]) : reason[0],
-	               reason[0] ? reason + 1 : "");
+		       reason[0] ? reason + 1 : "");
 }
 
 RtStatus rt_image_alloc(RtImage *image, uint64_t width, uint64_t height, int channels, int64_t max_pixels)
@@ -28,15 +28,15 @@ RtStatus rt_image_alloc(RtImage *image, uint64_t width, uint64_t height, int cha
 	size_t pixels, bytes;
 	if (!width || !height || width > INT_MAX || height > INT_MAX)
 		return rt_fail(RT_BAD_DATA, "%llu x %llu is no size of a picture", (unsigned long long)width,
-		               (unsigned long long)height);
+			       (unsigned long long)height);
 	if (!size_mul(width, height, &pixels) || pixels > (uint64_t)max_pixels ||
 	    !size_mul(pixels, (size_t)channels, &bytes))
-		return rt_fail(RT_BAD_DATA, "%llu x %llu pixels are more than the limit of %lld", (unsigned long long)width,
-		               (unsigned long long)height, (long long)max_pixels);
+		return rt_fail(RT_BAD_DATA, "%llu x %llu pixels are more than the limit of %lld",
+			       (unsigned long long)width, (unsigned long long)height, (long long)max_pixels);
 	unsigned char *p = rt_sys.alloc(bytes);
 	if (!p)
 		return rt_fail(RT_NOMEM, "out of memory: a picture needs %zu bytes", bytes);
-	*image = (RtImage){ (int)width, (int)height, channels, p };
+	*image = (RtImage){(int)width, (int)height, channels, p};
 	return RT_OK;
 }
 
@@ -46,7 +46,8 @@ static void turn(const RtImage *src, int orientation, RtImage *dst)
 	ptrdiff_t c = src->channels, row = c * src->width;
 	ptrdiff_t across = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8 ? -c : c;
 	ptrdiff_t down = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7 ? -row : row;
-	const unsigned char *start = src->pixels + (across < 0 ? row - c : 0) + (down < 0 ? row * (src->height - 1) : 0);
+	const unsigned char *start =
+		src->pixels + (across < 0 ? row - c : 0) + (down < 0 ? row * (src->height - 1) : 0);
 	ptrdiff_t step_x = orientation >= 5 ? down : across, step_y = orientation >= 5 ? across : down;
 	unsigned char *to = dst->pixels;
 	for (int y = 0; y < dst->height; y++) {
@@ -63,11 +64,11 @@ static RtStatus upright(RtImage *image, int orientation)
 	RtImage turned;
 	bool swap = orientation >= 5;
 	RtStatus status = rt_image_alloc(&turned, (uint64_t)(swap ? image->height : image->width),
-	                                 (uint64_t)(swap ? image->width : image->height), image->channels, INT64_MAX);
+					 (uint64_t)(swap ? image->width : image->height), image->channels, INT64_MAX);
 	if (!status)
 		turn(image, orientation, &turned);
 	rt_sys.release(image->pixels);
-	*image = status ? (RtImage){ 0 } : turned;
+	*image = status ? (RtImage){0} : turned;
 	return status;
 }
 
@@ -80,21 +81,23 @@ static RtStatus unknown(const unsigned char *bytes, size_t n)
 {
 	if (!n)
 		return rt_fail(RT_BAD_DATA, "the file is empty");
-	const char *kind = starts(bytes, n, "GIF8", 4) ? "GIF" : starts(bytes, n, "RIFF", 4) ? "WebP" :
-	                   starts(bytes, n, "BM", 2) ? "BMP" : starts(bytes, n, "II*", 4) || starts(bytes, n, "MM", 2) ? "TIFF" :
-	                   NULL;
+	const char *kind = starts(bytes, n, "GIF8", 4)                               ? "GIF"
+			   : starts(bytes, n, "RIFF", 4)                             ? "WebP"
+			   : starts(bytes, n, "BM", 2)                               ? "BMP"
+			   : starts(bytes, n, "II*", 4) || starts(bytes, n, "MM", 2) ? "TIFF"
+										     : NULL;
 	return kind ? rt_fail(RT_BAD_DATA, "%s pictures are not supported, only JPEG and PNG", kind)
-	            : rt_fail(RT_BAD_DATA, "not a JPEG or PNG picture");
+		    : rt_fail(RT_BAD_DATA, "not a JPEG or PNG picture");
 }
 
-RtStatus rt_image_decode(const void *data, size_t len, int channels, int64_t max_pixels, int want_w, int want_h, bool fast,
-                         RtImage *out)
+RtStatus rt_image_decode(const void *data, size_t len, int channels, int64_t max_pixels, int want_w, int want_h,
+			 bool fast, RtImage *out)
 {
 	const unsigned char *bytes = data;
-	RtImageWish wish = { channels, max_pixels > 0 ? max_pixels : default_max_pixels, want_w, want_h, fast };
+	RtImageWish wish = {channels, max_pixels > 0 ? max_pixels : default_max_pixels, want_w, want_h, fast};
 	int orientation = 1;
 	RtStatus status;
-	*out = (RtImage){ 0 };
+	*out = (RtImage){0};
 	if (channels != 1 && channels != 3 && channels != 4)
 		return rt_fail(RT_INTERNAL, "pictures of %d channels can't be made", channels);
 	if (starts(bytes, len, "\xff\xd8\xff", 3))
@@ -113,34 +116,49 @@ bool rt_image_is_known(const char *path)
 	       (!strcasecmp(dot, ".jpg") || !strcasecmp(dot, ".jpeg") || !strcasecmp(dot, ".png"));
 }
 
-/* As Keras' smart_resize: the largest centred box of the wanted aspect ratio, or the smallest one around the picture. */
-static RtPlacement place(const RtImage *image, const RtDataSpec *spec, int64_t out_w, int64_t out_h)
+static int clamp_side(int64_t side, int most)
 {
-	int64_t w = image->width, h = image->height;
-	RtPlacement p = { *image, (size_t)w * (size_t)image->channels, 0, 0, w, h };
-	int64_t box_h = w * out_h / out_w, box_w = h * out_w / out_h; /* below 2^62: sides fit 31 bits */
-	if (spec->crop_to_aspect_ratio) {
-		box_h = box_h < 1 ? 1 : box_h > h ? h : box_h;
-		box_w = box_w < 1 ? 1 : box_w > w ? w : box_w;
-		p.image.pixels += (size_t)((h - box_h) / 2) * p.stride + (size_t)((w - box_w) / 2) * (size_t)image->channels;
-		p.image.width = (int)box_w;
-		p.image.height = (int)box_h;
-		p.width = box_w;
-		p.height = box_h;
-	} else if (spec->pad_to_aspect_ratio) {
-		p.height = box_h > h ? box_h : h;
-		p.width = box_w > w ? box_w : w;
-		p.left = (p.width - w) / 2;
-		p.top = (p.height - h) / 2;
-	}
-	return p;
+	return side < 1 ? 1 : side > most ? most : (int)side;
+}
+
+/* The largest box of the wanted aspect ratio in the middle, as Keras' smart_resize takes it. */
+static void fit_crop(RtView view, RtInterpolation how, int out_w, int out_h, unsigned char *row)
+{
+	int h = clamp_side((int64_t)view.width * out_h / out_w, view.height);
+	int w = clamp_side((int64_t)view.height * out_w / out_h, view.width);
+	size_t top = (size_t)(view.height - h) / 2, left = (size_t)(view.width - w) / 2;
+	view.pixels += top * view.stride + left * (size_t)view.channels;
+	view.width = w;
+	view.height = h;
+	rt_view_resize(&view, how, out_w, out_h, row, (size_t)out_w * (size_t)view.channels);
+}
+
+/* The whole picture between black bands, as tf.image.resize_with_pad does it: in float, so that sizes come out the
+ * same. */
+static void fit_pad(const RtView *view, RtInterpolation how, int out_w, int out_h, unsigned char *row)
+{
+	float across = (float)view->width / (float)out_w, down = (float)view->height / (float)out_h;
+	float ratio = across > down ? across : down;
+	float w = (float)view->width / ratio, h = (float)view->height / ratio;
+	int inner_w = clamp_side((int64_t)w, out_w), inner_h = clamp_side((int64_t)h, out_h);
+	float left = ((float)out_w - w) / 2, top = ((float)out_h - h) / 2;
+	size_t x = left > 0 ? (size_t)left : 0, y = top > 0 ? (size_t)top : 0;
+	size_t c = (size_t)view->channels, stride = (size_t)out_w * c;
+	memset(row, 0, stride * (size_t)out_h);
+	rt_view_resize(view, how, inner_w, inner_h, row + y * stride + x * c, stride);
 }
 
 void rt_image_fit(const RtImage *image, const RtDataSpec *spec, unsigned char *row)
 {
-	int64_t h = spec->xport.dim[1], w = spec->xport.dim[2];
-	RtPlacement p = place(image, spec, w, h);
-	rt_placement_resize(&p, spec->interpolation, (int)w, (int)h, row);
+	int out_h = (int)spec->xport.dim[1], out_w = (int)spec->xport.dim[2];
+	size_t stride = (size_t)image->width * (size_t)image->channels;
+	RtView view = {image->pixels, stride, image->width, image->height, image->channels};
+	if (spec->crop_to_aspect_ratio)
+		fit_crop(view, spec->interpolation, out_w, out_h, row);
+	else if (spec->pad_to_aspect_ratio)
+		fit_pad(&view, spec->interpolation, out_w, out_h, row);
+	else
+		rt_view_resize(&view, spec->interpolation, out_w, out_h, row, (size_t)out_w * (size_t)image->channels);
 }
 
 static RtStatus unreadable(void)
@@ -163,7 +181,7 @@ static RtStatus check_file(const struct stat *st, int64_t size, int64_t changed)
 		return rt_fail(RT_BAD_DATA, "the file changed after the program had started");
 	if (st->st_size > max_file_bytes)
 		return rt_fail(RT_BAD_DATA, "%lld bytes are more than the limit of %lld", (long long)st->st_size,
-		               (long long)max_file_bytes);
+			       (long long)max_file_bytes);
 	return st->st_size ? RT_OK : unknown(NULL, 0);
 }
 
@@ -210,7 +228,8 @@ static RtStatus read_file(const char *path, int64_t size, int64_t changed, unsig
 	return RT_OK;
 }
 
-RtStatus rt_image_load_known(const char *path, const RtDataSpec *spec, int64_t size, int64_t changed, unsigned char *row)
+RtStatus rt_image_load_known(const char *path, const RtDataSpec *spec, int64_t size, int64_t changed,
+			     unsigned char *row)
 {
 	const int64_t *dim = spec->xport.dim; /* (N, H, W, C) */
 	unsigned char *bytes = NULL;
@@ -219,7 +238,8 @@ RtStatus rt_image_load_known(const char *path, const RtDataSpec *spec, int64_t s
 	RtStatus status = read_file(path, size, changed, &bytes, &n);
 	if (status)
 		return status;
-	status = rt_image_decode(bytes, n, (int)dim[3], spec->max_pixels, (int)dim[2], (int)dim[1], spec->fast_decode, &image);
+	status = rt_image_decode(bytes, n, (int)dim[3], spec->max_pixels, (int)dim[2], (int)dim[1], spec->fast_decode,
+				 &image);
 	rt_sys.release(bytes);
 	if (status)
 		return status;

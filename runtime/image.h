@@ -1,7 +1,7 @@
 /* image.h -- between the parts of the picture reader: JPEG, PNG, EXIF, resize
  *
- * Decoders take bytes and a wish and give interleaved u8 pixels; they read no files. Failing, they leave no memory behind
- * and a reason (lower case, without the file's name) in rt_message().
+ * Decoders take bytes and a wish and give interleaved u8 pixels; they read no files. Failing, they leave no memory
+ * behind and a reason (lower case, without the file's name) in rt_message().
  */
 #ifndef CNNC_RUNTIME_IMAGE_H
 #define CNNC_RUNTIME_IMAGE_H
@@ -9,9 +9,10 @@
 #include "runtime/data.h"
 
 typedef struct RtImageWish {
-	int channels;        /* 1, 3 or 4 */
+	int channels; /* 1, 3 or 4 */
 	int64_t max_pixels;
-	int width, height;   /* with fast: the picture may come smaller than it is, but not smaller than this; 0: any size */
+	int width,
+		height; /* with fast: the picture may come smaller than it is, but not smaller than this; 0: any size */
 	bool fast;
 } RtImageWish;
 
@@ -33,20 +34,22 @@ static inline unsigned char rt_luma(unsigned r, unsigned g, unsigned b)
 	return (unsigned char)((19595 * r + 38470 * g + 7471 * b + 32768) >> 16);
 }
 
-/* A picture within a larger black one: pixel (0, 0) of the picture lies at (left, top) of width x height. Cropping is a
- * picture that starts inside the pixels (`image` may point there; stride in bytes), so left and top are never negative. */
-typedef struct RtPlacement {
-	RtImage image;
-	size_t stride;
-	int64_t left, top, width, height;
-} RtPlacement;
+/* A rectangle of a picture. */
+typedef struct RtView {
+	const unsigned char *pixels;
+	size_t stride; /* bytes from a row to the next */
+	int width, height, channels;
+} RtView;
 
-void rt_placement_resize(const RtPlacement *p, RtInterpolation how, int out_w, int out_h, unsigned char *dst);
+/* rt_image_resize of a rectangle into a rectangle. */
+void rt_view_resize(const RtView *src, RtInterpolation how, int out_w, int out_h, unsigned char *dst,
+		    size_t dst_stride);
 
 /* Crops or pads as the spec says and resizes into a row of H x W pixels with the picture's own channels. */
 void rt_image_fit(const RtImage *image, const RtDataSpec *spec, unsigned char *row);
 
 /* rt_image_load of a file that must still have the size and time of change (ns) it had; size < 0: any. */
-RtStatus rt_image_load_known(const char *path, const RtDataSpec *spec, int64_t size, int64_t changed, unsigned char *row);
+RtStatus rt_image_load_known(const char *path, const RtDataSpec *spec, int64_t size, int64_t changed,
+			     unsigned char *row);
 
 #endif

@@ -4,7 +4,11 @@
  */
 #include "runtime/image.h"
 
-typedef struct Tiff { const unsigned char *bytes; size_t n; bool big; } Tiff;
+typedef struct Tiff {
+	const unsigned char *bytes;
+	size_t n;
+	bool big;
+} Tiff;
 
 static uint32_t get16(const Tiff *t, size_t at)
 {
@@ -22,7 +26,7 @@ int rt_exif_orientation(const unsigned char *tiff, size_t n)
 	enum { HEADER = 8, ENTRY = 12, ORIENTATION = 0x0112, SHORT = 3 };
 	if (n < HEADER || tiff[0] != tiff[1] || (tiff[0] != 'I' && tiff[0] != 'M'))
 		return 1;
-	Tiff t = { tiff, n, tiff[0] == 'M' };
+	Tiff t = {tiff, n, tiff[0] == 'M'};
 	size_t at = get32(&t, 4);
 	if (get16(&t, 2) != 42 || at > n - 2)
 		return 1;
@@ -31,7 +35,8 @@ int rt_exif_orientation(const unsigned char *tiff, size_t n)
 		if (get16(&t, at) != ORIENTATION)
 			continue;
 		uint32_t value = get16(&t, at + 8);
-		return get16(&t, at + 2) == SHORT && get32(&t, at + 4) == 1 && value >= 1 && value <= 8 ? (int)value : 1;
+		return get16(&t, at + 2) == SHORT && get32(&t, at + 4) == 1 && value >= 1 && value <= 8 ? (int)value
+													: 1;
 	}
 	return 1;
 }

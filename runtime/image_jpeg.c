@@ -1,7 +1,7 @@
 /* image_jpeg.c -- JPEG bytes to pixels, with libjpeg-turbo
  *
- * Baseline and progressive; grayscale, YCbCr, RGB, CMYK and YCCK. Data that is cut off or damaged is an error, while oddities
- * that leave the picture whole (bytes between markers, a wrong version) are let pass, as other readers do.
+ * Baseline and progressive; grayscale, YCbCr, RGB, CMYK and YCCK. Data that is cut off or damaged is an error, while
+ * oddities that leave the picture whole (bytes between markers, a wrong version) are let pass, as other readers do.
  * Limits are checked on the header, before memory is taken.
  */
 #include <setjmp.h>
@@ -67,9 +67,10 @@ static int scan_limit(const struct jpeg_decompress_struct *c)
 
 static int orientation_of(const struct jpeg_decompress_struct *c)
 {
-	static const unsigned char magic[6] = { 'E', 'x', 'i', 'f', 0, 0 };
+	static const unsigned char magic[6] = {'E', 'x', 'i', 'f', 0, 0};
 	for (jpeg_saved_marker_ptr m = c->marker_list; m; m = m->next)
-		if (m->marker == JPEG_APP0 + 1 && m->data_length > sizeof magic && !memcmp(m->data, magic, sizeof magic))
+		if (m->marker == JPEG_APP0 + 1 && m->data_length > sizeof magic &&
+		    !memcmp(m->data, magic, sizeof magic))
 			return rt_exif_orientation(m->data + sizeof magic, m->data_length - sizeof magic);
 	return 1;
 }
@@ -107,7 +108,8 @@ static void from_cmyk(const unsigned char *src, unsigned char *dst, size_t n, in
 	unsigned flip = inverted ? 0 : 255;
 	for (size_t i = 0; i < n; i++, src += 4, dst += channels) {
 		unsigned k = src[3] ^ flip;
-		unsigned r = muldiv255(src[0] ^ flip, k), g = muldiv255(src[1] ^ flip, k), b = muldiv255(src[2] ^ flip, k);
+		unsigned r = muldiv255(src[0] ^ flip, k), g = muldiv255(src[1] ^ flip, k),
+			 b = muldiv255(src[2] ^ flip, k);
 		if (channels == 1) {
 			dst[0] = rt_luma(r, g, b);
 			continue;
@@ -149,7 +151,7 @@ static void decode(Decoder *d, const unsigned char *bytes, size_t n, const RtIma
 	d->status = RT_BAD_DATA;
 	if ((int64_t)c->image_width * c->image_height > wish->max_pixels) {
 		rt_fail(RT_BAD_DATA, "%u x %u pixels are more than the limit of %lld", c->image_width, c->image_height,
-		        (long long)wish->max_pixels);
+			(long long)wish->max_pixels);
 		longjmp(d->failed, 1);
 	}
 	choose_colours(d, wish->channels);

@@ -68,10 +68,13 @@ static void stop(Reader *r, RtStatus status)
 /* Deflate shrinks at most 1032 times, so a short file can't hold a large picture, whatever its header says. */
 static void check_size(Reader *r, int64_t max_pixels)
 {
-	size_t w = png_get_image_width(r->png, r->info), h = png_get_image_height(r->png, r->info), pixels, packed, most;
+	size_t w = png_get_image_width(r->png, r->info), h = png_get_image_height(r->png, r->info), pixels, packed,
+	       most;
 	if (!size_mul(w, h, &pixels) || pixels > (uint64_t)max_pixels)
-		stop(r, rt_fail(RT_BAD_DATA, "%zu x %zu pixels are more than the limit of %lld", w, h, (long long)max_pixels));
-	if (!size_mul(png_get_rowbytes(r->png, r->info), h, &packed) || !size_mul(r->length, 1032, &most) || packed > most)
+		stop(r, rt_fail(RT_BAD_DATA, "%zu x %zu pixels are more than the limit of %lld", w, h,
+				(long long)max_pixels));
+	if (!size_mul(png_get_rowbytes(r->png, r->info), h, &packed) || !size_mul(r->length, 1032, &most) ||
+	    packed > most)
 		stop(r, rt_fail(RT_BAD_DATA, "the file is too short for %zu x %zu pixels", w, h));
 }
 
@@ -82,7 +85,8 @@ static int orientation_of(Reader *r)
 	return png_get_eXIf_1(r->png, r->info, &n, &exif) && exif ? rt_exif_orientation(exif, n) : 1;
 }
 
-/* Asks libpng for 8-bit samples of 1, 3 or 4 channels; returns how many it will give: 3 where gray is still to be made. */
+/* Asks libpng for 8-bit samples of 1, 3 or 4 channels; returns how many it will give: 3 where gray is still to be made.
+ */
 static int choose_transforms(Reader *r, int channels)
 {
 	png_structp png = r->png;
@@ -139,7 +143,7 @@ static void decode(Reader *r, const RtImageWish *wish, int *orientation)
 	*orientation = orientation_of(r);
 	int channels = choose_transforms(r, wish->channels);
 	RtStatus status = rt_image_alloc(&r->image, png_get_image_width(r->png, r->info),
-	                                 png_get_image_height(r->png, r->info), channels, wish->max_pixels);
+					 png_get_image_height(r->png, r->info), channels, wish->max_pixels);
 	if (status)
 		stop(r, status);
 	read_rows(r);

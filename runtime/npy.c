@@ -1,8 +1,8 @@
 /* npy.c -- NumPy's .npy files (format 1.0 to 3.0), little-endian and in C order
  *
- * Reading maps the file and checks the header against its length; rows are converted as they are taken. Writing goes through a
- * new file and a rename. The header is a Python dict literal, of which exactly the form that NumPy writes is understood, in any
- * order and spacing.
+ * Reading maps the file and checks the header against its length; rows are converted as they are taken. Writing goes
+ * through a new file and a rename. The header is a Python dict literal, of which exactly the form that NumPy writes is
+ * understood, in any order and spacing.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,12 +16,18 @@
 
 typedef enum NpyType { NPY_F32, NPY_F64, NPY_U8, NPY_I32, NPY_I64 } NpyType;
 
-static const struct { const char *text; size_t bytes; RtDType port; } npy_types[] = {
-	[NPY_F32] = { "<f4", 4, RT_F32 }, [NPY_F64] = { "<f8", 8, RT_F64 }, [NPY_U8] = { "|u1", 1, RT_U8 },
-	[NPY_I32] = { "<i4", 4, RT_I32 }, [NPY_I64] = { "<i8", 8, RT_I32 },
+static const struct {
+	const char *text;
+	size_t bytes;
+	RtDType port;
+} npy_types[] = {
+	[NPY_F32] = {"<f4", 4, RT_F32}, [NPY_F64] = {"<f8", 8, RT_F64}, [NPY_U8] = {"|u1", 1, RT_U8},
+	[NPY_I32] = {"<i4", 4, RT_I32}, [NPY_I64] = {"<i8", 8, RT_I32},
 };
 
-typedef struct Text { const char *at, *end; } Text;
+typedef struct Text {
+	const char *at, *end;
+} Text;
 
 static void skip_space(Text *t)
 {
@@ -95,8 +101,9 @@ static RtStatus read_header(const char *path, Text t, RtNpy *a)
 		comma = take(&t, ",");
 	}
 	if (!ok || !shape || !*type)
-		return rt_fail(RT_BAD_DATA, "%s: the .npy header is damaged, or has more than %d dimensions or a structured type",
-		               path, RT_MAX_RANK);
+		return rt_fail(RT_BAD_DATA,
+			       "%s: the .npy header is damaged, or has more than %d dimensions or a structured type",
+			       path, RT_MAX_RANK);
 	if (fortran && a->rank > 1)
 		return rt_fail(RT_BAD_DATA, "%s is in Fortran order; save it with numpy.ascontiguousarray", path);
 	for (size_t i = 0; i < sizeof npy_types / sizeof *npy_types; i++)
@@ -105,7 +112,8 @@ static RtStatus read_header(const char *path, Text t, RtNpy *a)
 			a->dtype = npy_types[i].port;
 			return RT_OK;
 		}
-	return rt_fail(RT_BAD_DATA, "%s has the type %s; float32, float64, uint8, int32 and int64 are supported", path, type);
+	return rt_fail(RT_BAD_DATA, "%s has the type %s; float32, float64, uint8, int32 and int64 are supported", path,
+		       type);
 }
 
 static RtStatus parse(const char *path, RtNpy *a)
@@ -119,7 +127,7 @@ static RtStatus parse(const char *path, RtNpy *a)
 		text |= (size_t)p[10] << 16 | (size_t)p[11] << 24;
 	if (!size_add(fixed, text, &data) || data > a->mapped)
 		return rt_fail(RT_BAD_DATA, "%s ends within its header", path);
-	RtStatus status = read_header(path, (Text){ (const char *)p + fixed, (const char *)p + data }, a);
+	RtStatus status = read_header(path, (Text){(const char *)p + fixed, (const char *)p + data}, a);
 	if (status)
 		return status;
 	if (!size_of_dims(a->dim, a->rank, npy_types[a->npdtype].bytes, &a->bytes) || a->bytes > a->mapped - data)
@@ -131,7 +139,7 @@ static RtStatus parse(const char *path, RtNpy *a)
 RtStatus rt_npy_open(const char *path, RtNpy *out)
 {
 	struct stat st;
-	*out = (RtNpy){ 0 };
+	*out = (RtNpy){0};
 	int fd = rt_sys.open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
 	if (fd < 0 || rt_sys.fstat(fd, &st)) {
 		RtStatus status = rt_fail_errno(RT_BAD_DATA, "read", path);
@@ -160,7 +168,7 @@ void rt_npy_close(RtNpy *a)
 {
 	if (a->base)
 		rt_sys.unmap(a->base, a->mapped);
-	*a = (RtNpy){ 0 };
+	*a = (RtNpy){0};
 }
 
 /* Elements may lie unaligned in the file, so they are copied out. */
@@ -236,8 +244,8 @@ void rt_npy_row(const RtNpy *a, int64_t row, const RtPort *port, unsigned char *
 
 static const char *descr_of(int32_t dtype)
 {
-	static const char *const text[] = { [RT_F32] = "<f4", [RT_F64] = "<f8", [RT_I32] = "<i4", [RT_U32] = "<u4",
-	                                    [RT_U8] = "|u1", [RT_BOOL] = "|b1" };
+	static const char *const text[] = {[RT_F32] = "<f4", [RT_F64] = "<f8", [RT_I32] = "<i4",
+					   [RT_U32] = "<u4", [RT_U8] = "|u1",  [RT_BOOL] = "|b1"};
 	return text[dtype];
 }
 
@@ -246,9 +254,12 @@ static size_t make_header(char out[512], int32_t dtype, int rank, const int64_t 
 {
 	enum { FIXED = 10 };
 	int n = FIXED + snprintf(out + FIXED, 448 - FIXED, "{'descr': '%s', 'fortran_order': False, 'shape': (",
-	                         descr_of(dtype));
+				 descr_of(dtype));
 	for (int i = 0; i < rank; i++)
-		n += snprintf(out + n, (size_t)(448 - n), "%" PRId64 "%s", dim[i], i + 1 < rank ? ", " : rank == 1 ? "," : "");
+		n += snprintf(out + n, (size_t)(448 - n), "%" PRId64 "%s", dim[i],
+			      i + 1 < rank ? ", "
+			      : rank == 1  ? ","
+					   : "");
 	n += snprintf(out + n, (size_t)(448 - n), "), }");
 	int end = (n + 1 + 63) / 64 * 64;
 	memset(out + n, ' ', (size_t)(end - n));
@@ -281,7 +292,8 @@ RtStatus rt_npy_write(const char *path, int32_t dtype, int rank, const int64_t *
 	if (rank < 0 || rank > RT_MAX_RANK || !size_of_dims(dim, rank, port_bytes(dtype), &bytes))
 		return rt_fail(RT_INTERNAL, "an array of this shape can't be written to %s", path);
 	size_t n = make_header(header, dtype, rank, dim);
-	if (!rt_sys.stat(path, &st) && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) { /* a pipe or device stays what it is */
+	if (!rt_sys.stat(path, &st) && !S_ISREG(st.st_mode) &&
+	    !S_ISDIR(st.st_mode)) { /* a pipe or device stays what it is */
 		int fd = rt_sys.open(path, O_WRONLY, 0);
 		if (fd < 0)
 			return rt_fail_errno(RT_IO, "write", path);

@@ -19,8 +19,8 @@ void rt_philox(uint64_t seed, uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3
 	out[3] = c3;
 }
 
-/* Uniform in 0 … bound-1 by Lemire's multiplication ("Fast random integer generation in an interval", 2019); of the rare
- * words that would favour some values, the next `try` is taken instead. */
+/* Uniform in 0 … bound-1 by Lemire's multiplication ("Fast random integer generation in an interval", 2019); of the
+ * rare words that would favour some values, the next `try` is taken instead. */
 static uint32_t below(uint32_t bound, uint64_t seed, uint32_t draw, uint32_t pass, uint32_t stream, uint32_t first)
 {
 	uint64_t product = (uint64_t)first * bound;

@@ -8,7 +8,8 @@
 #include <stdint.h>
 
 enum { /* counter word 3 of the runtime's own draws; generated code numbers its streams from 0 */
-	RT_STREAM_ORDER = 0xffff0001, RT_STREAM_SPLIT = 0xffff0002
+       RT_STREAM_ORDER = 0xffff0001,
+       RT_STREAM_SPLIT = 0xffff0002
 };
 
 void rt_philox(uint64_t seed, uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3, uint32_t out[4]);

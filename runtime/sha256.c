@@ -2,7 +2,8 @@
 #include <string.h>
 #include "runtime/hash.h"
 
-static const uint32_t round_constant[64] = { /* cube roots of the first 64 primes, fractional bits */
+static const uint32_t round_constant[64] = {
+	/* cube roots of the first 64 primes, fractional bits */
 	0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
 	0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
 	0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
@@ -21,11 +22,12 @@ static uint32_t rotate(uint32_t x, int by)
 static void schedule(uint32_t w[64], const unsigned char *block)
 {
 	for (int i = 0; i < 16; i++)
-		w[i] = (uint32_t)block[4 * i] << 24 | (uint32_t)block[4 * i + 1] << 16 | (uint32_t)block[4 * i + 2] << 8 |
-		       block[4 * i + 3];
+		w[i] = (uint32_t)block[4 * i] << 24 | (uint32_t)block[4 * i + 1] << 16 |
+		       (uint32_t)block[4 * i + 2] << 8 | block[4 * i + 3];
 	for (int i = 16; i < 64; i++) {
 		uint32_t a = w[i - 15], b = w[i - 2];
-		w[i] = w[i - 16] + (rotate(a, 7) ^ rotate(a, 18) ^ a >> 3) + w[i - 7] + (rotate(b, 17) ^ rotate(b, 19) ^ b >> 10);
+		w[i] = w[i - 16] + (rotate(a, 7) ^ rotate(a, 18) ^ a >> 3) + w[i - 7] +
+		       (rotate(b, 17) ^ rotate(b, 19) ^ b >> 10);
 	}
 }
 
@@ -37,8 +39,9 @@ static void compress(uint32_t state[8], const unsigned char *block)
 	for (int i = 0; i < 64; i++) {
 		uint32_t e = s[4], a = s[0];
 		uint32_t t1 = s[7] + (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) + ((e & s[5]) ^ (~e & s[6])) +
-		              round_constant[i] + w[i];
-		uint32_t t2 = (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) + ((a & s[1]) ^ (a & s[2]) ^ (s[1] & s[2]));
+			      round_constant[i] + w[i];
+		uint32_t t2 =
+			(rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) + ((a & s[1]) ^ (a & s[2]) ^ (s[1] & s[2]));
 		memmove(s + 1, s, 7 * sizeof *s);
 		s[4] += t1;
 		s[0] = t1 + t2;
@@ -49,8 +52,8 @@ static void compress(uint32_t state[8], const unsigned char *block)
 
 void rt_hash_start(RtHash *h)
 {
-	static const uint32_t first[8] = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c,
-	                                   0x1f83d9ab, 0x5be0cd19 };
+	static const uint32_t first[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+					  0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
 	memcpy(h->state, first, sizeof first);
 	h->length = 0;
 }
@@ -71,7 +74,7 @@ void rt_hash_add(RtHash *h, const void *bytes, size_t n)
 
 void rt_hash_end(RtHash *h, unsigned char out[32])
 {
-	unsigned char tail[72] = { 0x80 };
+	unsigned char tail[72] = {0x80};
 	uint64_t bits = h->length * 8;
 	size_t zeros = (119 - h->length % 64) % 64; /* so that tail ends a block */
 	for (int i = 0; i < 8; i++)

@@ -1,11 +1,12 @@
 /* stream.c -- batches in the order of (seed, pass), with threads that make samples ahead
  *
- * Tick t = pass * count + position is the t-th sample of the endless sequence. Ticks are made into a ring of slots, tick t in
- * slot t % slots, by workers that take the next tick each; the consumer takes them in order and skips the bad. What
- * arrives is a function of (dataset, seed, tick) alone, whoever made it and when.
+ * Tick t = pass * count + position is the t-th sample of the endless sequence. Ticks are made into a ring of slots,
+ * tick t in slot t % slots, by workers that take the next tick each; the consumer takes them in order and skips the
+ * bad. What arrives is a function of (dataset, seed, tick) alone, whoever made it and when.
  *
- * A sample that the cache has is copied from there and its slot is not looked at, so workers sleep once all is cached. Under
- * `lock` are: claim, next, closing, paused, running, failure, the slots' heads, and the two permutations (pass p in order[p % 2]).
+ * A sample that the cache has is copied from there and its slot is not looked at, so workers sleep once all is cached.
+ * Under `lock` are: claim, next, closing, paused, running, failure, the slots' heads, and the two permutations (pass p
+ * in order[p % 2]).
  */
 #include <pthread.h>
 #include <string.h>
@@ -20,24 +21,24 @@ typedef enum SlotKind { SLOT_ROW, SLOT_CACHED, SLOT_BAD, SLOT_FAILED } SlotKind;
 
 typedef struct Slot {
 	uint64_t tick;
-	SlotKind kind;            /* of `tick`, when not busy */
-	RtStatus status;          /* SLOT_FAILED; the reason is in the stream */
-	bool busy;                /* a worker writes it */
+	SlotKind kind;   /* of `tick`, when not busy */
+	RtStatus status; /* SLOT_FAILED; the reason is in the stream */
+	bool busy;       /* a worker writes it */
 } Slot;
 
 struct RtStream {
 	RtDataset *data;
 	RtStreamSpec spec;
-	uint64_t count;           /* samples of a pass */
-	uint64_t tick;            /* the consumer's */
-	bool ended;               /* not endless, and the pass is over */
-	bool settled;             /* nothing is left to make: every sample is cached or bad */
+	uint64_t count; /* samples of a pass */
+	uint64_t tick;  /* the consumer's */
+	bool ended;     /* not endless, and the pass is over */
+	bool settled;   /* nothing is left to make: every sample is cached or bad */
 
 	unsigned char *x, *y, *rows;
 	size_t x_bytes, y_bytes, rows_bytes;
 	uint32_t *id;
-	uint32_t *order[2];       /* NULL without shuffle */
-	uint64_t order_pass[2];   /* which pass is there; UINT64_MAX: none */
+	uint32_t *order[2];     /* NULL without shuffle */
+	uint64_t order_pass[2]; /* which pass is there; UINT64_MAX: none */
 
 	Slot *slot;
 	uint64_t slots, claim, next; /* workers take claim …, slots of ticks before next are free */
@@ -90,7 +91,7 @@ static RtStatus make(RtStream *s, uint64_t tick, uint32_t index, SlotKind *kind)
 	RtStore *store = s->data->store;
 	bool cached;
 	RtStatus status = rt_store_load(store, rt_dataset_at(s->data, index),
-	                                s->rows + tick % s->slots * store->spec.xport.row_bytes, &cached);
+					s->rows + tick % s->slots * store->spec.xport.row_bytes, &cached);
 	*kind = status == RT_BAD_DATA ? SLOT_BAD : status ? SLOT_FAILED : cached ? SLOT_CACHED : SLOT_ROW;
 	return status;
 }
@@ -105,8 +106,8 @@ static void finish(RtStream *s, Slot *slot, SlotKind kind, RtStatus status)
 		snprintf(s->failure, sizeof s->failure, "%s", rt_message());
 }
 
-/* The first tick that must not be made yet: its slot is in use, its pass's order would displace the consumer's, or a stream that
- * is not endless ends before it. */
+/* The first tick that must not be made yet: its slot is in use, its pass's order would displace the consumer's, or a
+ * stream that is not endless ends before it. */
 static uint64_t limit_of(const RtStream *s)
 {
 	uint64_t pass = s->next / s->count, ring = s->next + s->slots;
@@ -298,7 +299,7 @@ static RtStatus fill(RtStream *s, RtBatch *out)
 
 RtStatus rt_stream_next(RtStream *s, RtBatch *out)
 {
-	*out = (RtBatch){ .x = s->x, .y = s->y, .id = s->id, .pass = (uint32_t)(s->tick / s->count) };
+	*out = (RtBatch){.x = s->x, .y = s->y, .id = s->id, .pass = (uint32_t)(s->tick / s->count)};
 	RtStatus status = RT_OK;
 	uint64_t first = s->tick;
 	while (!status && !out->n && !s->ended) {
@@ -326,7 +327,7 @@ RtStatus rt_stream_seek(RtStream *s, uint32_t pass, int64_t position)
 {
 	if (position < 0 || (uint64_t)position > s->count)
 		return rt_fail(RT_INTERNAL, "sample %lld of %llu can't be sought", (long long)position,
-		               (unsigned long long)s->count);
+			       (unsigned long long)s->count);
 	pthread_mutex_lock(&s->lock);
 	s->paused = true;
 	while (s->running)

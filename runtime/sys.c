@@ -1,8 +1,8 @@
 /* sys.c -- the runtime's calls to the system
  *
- * The real functions, as sys.h promises them. Built with CNNC_FAULTS, the variable CNNC_FAULT makes one entry of the table
- * fail: "write:3:ENOSPC" fails the third write once, "write:3+:EIO" the third and all after it (ENOMEM for memory and EIO
- * for files where no errno is named). That build is for tests only.
+ * The real functions, as sys.h promises them. Built with CNNC_FAULTS, the variable CNNC_FAULT makes one entry of the
+ * table fail: "write:3:ENOSPC" fails the third write once, "write:3+:EIO" the third and all after it (ENOMEM for memory
+ * and EIO for files where no errno is named). That build is for tests only.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -126,13 +126,16 @@ static struct {
 	char call[16];
 	unsigned long n, seen; /* n = 0: no fault wanted */
 	int forever, error;
-} fault = { .once = PTHREAD_ONCE_INIT, .lock = PTHREAD_MUTEX_INITIALIZER };
+} fault = {.once = PTHREAD_ONCE_INIT, .lock = PTHREAD_MUTEX_INITIALIZER};
 
 static int error_named(const char *name)
 {
-	static const struct { const char *name; int error; } known[] = {
-		{ "ENOSPC", ENOSPC }, { "EIO", EIO }, { "ENOMEM", ENOMEM }, { "EINTR", EINTR }, { "EACCES", EACCES },
-		{ "ENOENT", ENOENT }, { "EROFS", EROFS }, { "EMFILE", EMFILE }, { "EDQUOT", EDQUOT },
+	static const struct {
+		const char *name;
+		int error;
+	} known[] = {
+		{"ENOSPC", ENOSPC}, {"EIO", EIO},     {"ENOMEM", ENOMEM}, {"EINTR", EINTR},   {"EACCES", EACCES},
+		{"ENOENT", ENOENT}, {"EROFS", EROFS}, {"EMFILE", EMFILE}, {"EDQUOT", EDQUOT},
 	};
 	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
 		if (!strcmp(known[i].name, name))
@@ -167,8 +170,11 @@ static int fails(const char *call)
 	return hit;
 }
 
-#define FAULTY(type, call, params, args, real, failed) \
-	static type fault_##call params { return fails(#call) ? (failed) : real args; }
+#define FAULTY(type, call, params, args, real, failed)                                                                 \
+	static type fault_##call params                                                                                \
+	{                                                                                                              \
+		return fails(#call) ? (failed) : real args;                                                            \
+	}
 
 FAULTY(void *, alloc, (size_t n), (n), sys_alloc, NULL)
 FAULTY(void *, resize, (void *p, size_t n), (p, n), sys_resize, NULL)
@@ -202,11 +208,25 @@ static int fault_close(int fd)
 #endif
 
 RtSys rt_sys = {
-	ENTRY(alloc, sys_alloc), ENTRY(resize, sys_resize), .release = sys_release,
-	ENTRY(slab, sys_slab), .slab_free = sys_slab_free,
-	ENTRY(open, sys_open), ENTRY(read, read), ENTRY(write, write), ENTRY(pread, pread), ENTRY(pwrite, pwrite),
-	ENTRY(map, sys_map), .unmap = sys_unmap,
-	ENTRY(fsync, fsync), ENTRY(close, close), ENTRY(rename, sys_rename), ENTRY(unlink, unlink), ENTRY(mkdir, mkdir),
-	ENTRY(stat, sys_stat), ENTRY(fstat, sys_fstat),
-	.monotonic_ns = sys_monotonic_ns, .realtime_ns = sys_realtime_ns,
+	ENTRY(alloc, sys_alloc),
+	ENTRY(resize, sys_resize),
+	.release = sys_release,
+	ENTRY(slab, sys_slab),
+	.slab_free = sys_slab_free,
+	ENTRY(open, sys_open),
+	ENTRY(read, read),
+	ENTRY(write, write),
+	ENTRY(pread, pread),
+	ENTRY(pwrite, pwrite),
+	ENTRY(map, sys_map),
+	.unmap = sys_unmap,
+	ENTRY(fsync, fsync),
+	ENTRY(close, close),
+	ENTRY(rename, sys_rename),
+	ENTRY(unlink, unlink),
+	ENTRY(mkdir, mkdir),
+	ENTRY(stat, sys_stat),
+	ENTRY(fstat, sys_fstat),
+	.monotonic_ns = sys_monotonic_ns,
+	.realtime_ns = sys_realtime_ns,
 };

@@ -1,4 +1,5 @@
-/* dataset.c -- folders, IDX files and arrays: what is indexed, how it is labelled, and what is refused with which sentence */
+/* dataset.c -- folders, IDX files and arrays: what is indexed, how it is labelled, and what is refused with which
+ * sentence */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,11 +7,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "runtime/data.h"
-#include "tests/unit/pictures.h"
+#include "tests/unit/fixtures.h"
 
 static RtPort port(int32_t dtype, int rank, int a, int b, int c)
 {
-	RtPort p = { .dtype = dtype, .rank = rank, .dim = { 0, a, b, c }, .row_bytes = dtype == RT_U8 ? 1 : 4 };
+	RtPort p = {.dtype = dtype, .rank = rank, .dim = {0, a, b, c}, .row_bytes = dtype == RT_U8 ? 1 : 4};
 	for (int i = 1; i < rank; i++)
 		p.row_bytes *= (uint64_t)p.dim[i];
 	return p;
@@ -18,8 +19,10 @@ static RtPort port(int32_t dtype, int rank, int a, int b, int c)
 
 static RtDataSpec folder_spec(const char *directory)
 {
-	return (RtDataSpec){ .directory = directory, .xport = port(RT_U8, 4, 8, 8, 3), .yport = port(RT_I32, 1, 0, 0, 0),
-	                     .has_y = true };
+	return (RtDataSpec){.directory = directory,
+			    .xport = port(RT_U8, 4, 8, 8, 3),
+			    .yport = port(RT_I32, 1, 0, 0, 0),
+			    .has_y = true};
 }
 
 static RtDataset *opened(const RtDataSpec *spec)
@@ -65,7 +68,7 @@ START_TEST(folders)
 	make_tree();
 	RtDataSpec spec = folder_spec(in_folder("%s", ""));
 	RtDataset *d = opened(&spec);
-	static const char *const want[] = { "cat/more/1.jpg", "cat/renamed.png", "cat/z.jpeg", "dog/a.JPG", "dog/b.jpg" };
+	static const char *const want[] = {"cat/more/1.jpg", "cat/renamed.png", "cat/z.jpeg", "dog/a.JPG", "dog/b.jpg"};
 	ck_assert_int_eq(rt_dataset_count(d), 5);
 	ck_assert_int_eq(rt_dataset_classes(d), 2);
 	ck_assert_str_eq(rt_dataset_class(d, 0), "cat");
@@ -77,7 +80,7 @@ START_TEST(folders)
 	ck_assert_ptr_null(rt_dataset_path(d, 5));
 	ck_assert_ptr_null(rt_dataset_class(d, 2));
 	rt_dataset_free(d);
-	char *names[] = { "dog", "cat" };
+	char *names[] = {"dog", "cat"};
 	spec.class_names = names;
 	spec.nclass_names = 2;
 	d = opened(&spec);
@@ -97,7 +100,7 @@ END_TEST
 
 START_TEST(folders_refused)
 {
-	char *names[] = { "cat", "dog", "horse" };
+	char *names[] = {"cat", "dog", "horse"};
 	make_tree();
 	RtDataSpec spec = folder_spec(in_folder("none"));
 	ck_refused(&spec, "does not exist");
@@ -186,7 +189,7 @@ END_TEST
 START_TEST(split)
 {
 	RtDataset *train, *validation, *again[2];
-	bool seen[5] = { false };
+	bool seen[5] = {false};
 	make_tree();
 	RtDataSpec spec = folder_spec(in_folder("%s", ""));
 	RtDataset *d = opened(&spec);
@@ -195,7 +198,8 @@ START_TEST(split)
 	ck_assert_int_eq(rt_dataset_count(validation), 2);
 	for (int k = 0; k < 5; k++)
 		for (int i = 0; i < 5; i++)
-			if (!strcmp(rt_dataset_path(d, i), k < 3 ? rt_dataset_path(train, k) : rt_dataset_path(validation, k - 3)))
+			if (!strcmp(rt_dataset_path(d, i),
+				    k < 3 ? rt_dataset_path(train, k) : rt_dataset_path(validation, k - 3)))
 				seen[i] = true;
 	for (int i = 0; i < 5; i++)
 		ck_assert(seen[i]);
@@ -224,7 +228,7 @@ static void write_idx(bool zip, int labels)
 		pixels[i] = (unsigned char)(i * 5);
 	for (int i = 0; i < 16; i++)
 		label[i] = (unsigned char)(i % 3);
-	Bytes file[2] = { make_idx(3, (int[]){ N, SIDE, SIDE }, pixels), make_idx(1, (int[]){ labels }, label) };
+	Bytes file[2] = {make_idx(3, (int[]){N, SIDE, SIDE}, pixels), make_idx(1, (int[]){labels}, label)};
 	for (int i = 0; i < 2; i++) {
 		Bytes out = zip ? gzip(file[i].p, file[i].n) : file[i];
 		write_bytes(in_folder(i ? "labels" : "images"), out.p, out.n);
@@ -236,8 +240,12 @@ static void write_idx(bool zip, int labels)
 
 static RtDataSpec idx_spec(int side, int channels)
 {
-	return (RtDataSpec){ .type = RT_DATA_IDX, .images = in_folder("images"), .labels = in_folder("labels"), .has_y = true,
-	                     .xport = port(RT_U8, 4, side, side, channels), .yport = port(RT_I32, 1, 0, 0, 0) };
+	return (RtDataSpec){.type = RT_DATA_IDX,
+			    .images = in_folder("images"),
+			    .labels = in_folder("labels"),
+			    .has_y = true,
+			    .xport = port(RT_U8, 4, side, side, channels),
+			    .yport = port(RT_I32, 1, 0, 0, 0)};
 }
 
 static void ck_idx_batch(const RtDataSpec *spec, int channels)
@@ -247,7 +255,7 @@ static void ck_idx_batch(const RtDataSpec *spec, int channels)
 	RtBatch b;
 	ck_assert_int_eq(rt_dataset_classes(d), 3);
 	ck_assert_str_eq(rt_dataset_class(d, 2), "2");
-	ck_assert_int_eq(rt_stream_new(d, &(RtStreamSpec){ .batch = N }, &s), RT_OK);
+	ck_assert_int_eq(rt_stream_new(d, &(RtStreamSpec){.batch = N}, &s), RT_OK);
 	ck_assert_int_eq(rt_stream_next(s, &b), RT_OK);
 	ck_assert_int_eq(b.n, N);
 	for (int i = 0; i < N; i++)
@@ -299,8 +307,8 @@ START_TEST(idx_refused)
 	spec.images = in_folder("none");
 	ck_refused(&spec, "cannot read");
 	spec.images = in_folder("images");
-	unsigned char pixels[N * SIDE * SIDE] = { 1, 2, 3 };
-	Bytes plain = make_idx(3, (int[]){ N, SIDE, SIDE }, pixels), zipped = gzip(plain.p, plain.n);
+	unsigned char pixels[N * SIDE * SIDE] = {1, 2, 3};
+	Bytes plain = make_idx(3, (int[]){N, SIDE, SIDE}, pixels), zipped = gzip(plain.p, plain.n);
 	for (size_t n = 0; n < plain.n; n++)
 		ck_damaged_idx(&plain, n, &spec);
 	for (size_t n = 0; n < zipped.n; n++)
@@ -321,19 +329,23 @@ END_TEST
 
 START_TEST(npy)
 {
-	float x[4][6], y[4] = { 0, 2, 1, 2 };
+	float x[4][6], y[4] = {0, 2, 1, 2};
 	folder_new();
 	for (int i = 0; i < 24; i++)
 		x[i / 6][i % 6] = (float)i;
-	ck_assert_int_eq(rt_npy_write(in_folder("x.npy"), RT_F32, 3, (int64_t[]){ 4, 2, 3 }, x), RT_OK);
-	ck_assert_int_eq(rt_npy_write(in_folder("y.npy"), RT_F32, 1, (int64_t[]){ 4 }, y), RT_OK);
-	RtDataSpec spec = { .type = RT_DATA_NPY, .x = in_folder("x.npy"), .y = in_folder("y.npy"), .has_y = true,
-	                    .xport = port(RT_F32, 3, 2, 3, 0), .yport = port(RT_I32, 1, 0, 0, 0) };
+	ck_assert_int_eq(rt_npy_write(in_folder("x.npy"), RT_F32, 3, (int64_t[]){4, 2, 3}, x), RT_OK);
+	ck_assert_int_eq(rt_npy_write(in_folder("y.npy"), RT_F32, 1, (int64_t[]){4}, y), RT_OK);
+	RtDataSpec spec = {.type = RT_DATA_NPY,
+			   .x = in_folder("x.npy"),
+			   .y = in_folder("y.npy"),
+			   .has_y = true,
+			   .xport = port(RT_F32, 3, 2, 3, 0),
+			   .yport = port(RT_I32, 1, 0, 0, 0)};
 	RtDataset *d = opened(&spec);
 	RtStream *s;
 	RtBatch b;
 	ck_assert_int_eq(rt_dataset_classes(d), 3);
-	ck_assert_int_eq(rt_stream_new(d, &(RtStreamSpec){ .batch = 3, .workers = 2, .ahead = 2 }, &s), RT_OK);
+	ck_assert_int_eq(rt_stream_new(d, &(RtStreamSpec){.batch = 3, .workers = 2, .ahead = 2}, &s), RT_OK);
 	ck_assert_int_eq(rt_stream_next(s, &b), RT_OK);
 	ck_assert_int_eq(b.n, 3);
 	ck_assert_mem_eq(b.x, x, sizeof x / 4 * 3);
@@ -352,9 +364,9 @@ START_TEST(npy)
 	ck_refused(&spec, "has the shape (4, 2, 3), the model's input is (N, 3, 2)");
 	spec.xport = port(RT_F32, 3, 2, 3, 0);
 	y[3] = 0.5f;
-	ck_assert_int_eq(rt_npy_write(in_folder("y.npy"), RT_F32, 1, (int64_t[]){ 4 }, y), RT_OK);
+	ck_assert_int_eq(rt_npy_write(in_folder("y.npy"), RT_F32, 1, (int64_t[]){4}, y), RT_OK);
 	ck_refused(&spec, "label 3 is 0.5");
-	ck_assert_int_eq(rt_npy_write(in_folder("y.npy"), RT_F32, 1, (int64_t[]){ 3 }, y), RT_OK);
+	ck_assert_int_eq(rt_npy_write(in_folder("y.npy"), RT_F32, 1, (int64_t[]){3}, y), RT_OK);
 	ck_refused(&spec, "has 4 rows");
 	folder_remove();
 }

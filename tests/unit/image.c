@@ -8,7 +8,7 @@
 #include <zlib.h>
 #include "runtime/image.h"
 #include "runtime/sys.h"
-#include "tests/unit/pictures.h"
+#include "tests/unit/fixtures.h"
 
 enum { W = 40, H = 24 };
 
@@ -36,7 +36,8 @@ static void ck_picture(const RtImage *image, int tolerance)
 			unsigned char rgb[3];
 			picture_colour(x, y, W, H, rgb);
 			if (image->channels == 1)
-				ck_near(p[0], (299 * rgb[0] + 587 * rgb[1] + 114 * rgb[2] + 500) / 1000, tolerance + 1, x, y);
+				ck_near(p[0], (299 * rgb[0] + 587 * rgb[1] + 114 * rgb[2] + 500) / 1000, tolerance + 1,
+					x, y);
 			else
 				for (int c = 0; c < 3; c++)
 					ck_near(p[c], rgb[c], tolerance, x, y);
@@ -56,10 +57,15 @@ static void ck_gray_picture(const RtImage *image, int tolerance)
 
 START_TEST(jpeg_colours)
 {
-	static const int channels[] = { 1, 3, 4 };
+	static const int channels[] = {1, 3, 4};
 	static const JpegOptions kinds[] = {
-		{ .kind = JPEG_YCC }, { .kind = JPEG_YCC, .progressive = true }, { .kind = JPEG_YCC, .restart = 1 },
-		{ .kind = JPEG_PLAIN_RGB }, { .kind = JPEG_INK }, { .kind = JPEG_YCCK }, { .kind = JPEG_INK, .no_adobe = true },
+		{.kind = JPEG_YCC},
+		{.kind = JPEG_YCC, .progressive = true},
+		{.kind = JPEG_YCC, .restart = 1},
+		{.kind = JPEG_PLAIN_RGB},
+		{.kind = JPEG_INK},
+		{.kind = JPEG_YCCK},
+		{.kind = JPEG_INK, .no_adobe = true},
 	};
 	for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
 		Bytes b = make_jpeg(W, H, &kinds[k]);
@@ -72,7 +78,7 @@ START_TEST(jpeg_colours)
 		}
 		free(b.p);
 	}
-	Bytes gray = make_jpeg(W, H, &(JpegOptions){ .kind = JPEG_GRAY });
+	Bytes gray = make_jpeg(W, H, &(JpegOptions){.kind = JPEG_GRAY});
 	for (int c = 0; c < 3; c++) {
 		RtImage image = decoded(&gray, channels[c]);
 		ck_gray_picture(&image, 6);
@@ -107,11 +113,14 @@ static void ck_png(int type, int depth, bool interlaced, int channels)
 
 START_TEST(png_colours)
 {
-	static const struct { int type, depth; } kinds[] = {
-		{ PNG_COLOR_TYPE_GRAY, 1 }, { PNG_COLOR_TYPE_GRAY, 2 }, { PNG_COLOR_TYPE_GRAY, 4 }, { PNG_COLOR_TYPE_GRAY, 8 },
-		{ PNG_COLOR_TYPE_GRAY, 16 }, { PNG_COLOR_TYPE_RGB, 8 }, { PNG_COLOR_TYPE_RGB, 16 }, { PNG_COLOR_TYPE_RGBA, 8 },
-		{ PNG_COLOR_TYPE_RGBA, 16 }, { PNG_COLOR_TYPE_GRAY_ALPHA, 8 }, { PNG_COLOR_TYPE_GRAY_ALPHA, 16 },
-		{ PNG_COLOR_TYPE_PALETTE, 1 }, { PNG_COLOR_TYPE_PALETTE, 2 }, { PNG_COLOR_TYPE_PALETTE, 4 }, { PNG_COLOR_TYPE_PALETTE, 8 },
+	static const struct {
+		int type, depth;
+	} kinds[] = {
+		{PNG_COLOR_TYPE_GRAY, 1},       {PNG_COLOR_TYPE_GRAY, 2},        {PNG_COLOR_TYPE_GRAY, 4},
+		{PNG_COLOR_TYPE_GRAY, 8},       {PNG_COLOR_TYPE_GRAY, 16},       {PNG_COLOR_TYPE_RGB, 8},
+		{PNG_COLOR_TYPE_RGB, 16},       {PNG_COLOR_TYPE_RGBA, 8},        {PNG_COLOR_TYPE_RGBA, 16},
+		{PNG_COLOR_TYPE_GRAY_ALPHA, 8}, {PNG_COLOR_TYPE_GRAY_ALPHA, 16}, {PNG_COLOR_TYPE_PALETTE, 1},
+		{PNG_COLOR_TYPE_PALETTE, 2},    {PNG_COLOR_TYPE_PALETTE, 4},     {PNG_COLOR_TYPE_PALETTE, 8},
 	};
 	for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
 		for (int interlaced = 0; interlaced < 2; interlaced++)
@@ -123,8 +132,8 @@ END_TEST
 /* Where pixel (x, y) of the upright picture lies in the stored one, by the words of the EXIF standard. */
 static void stored(int orientation, int x, int y, int *sx, int *sy)
 {
-	int across[] = { 0, x, W - 1 - x, W - 1 - x, x, y, y, W - 1 - y, W - 1 - y };
-	int down[] = { 0, y, y, H - 1 - y, H - 1 - y, x, H - 1 - x, H - 1 - x, x };
+	int across[] = {0, x, W - 1 - x, W - 1 - x, x, y, y, W - 1 - y, W - 1 - y};
+	int down[] = {0, y, y, H - 1 - y, H - 1 - y, x, H - 1 - x, H - 1 - x, x};
 	*sx = across[orientation];
 	*sy = down[orientation];
 }
@@ -133,7 +142,8 @@ START_TEST(orientations)
 {
 	for (int o = 1; o <= 8; o++)
 		for (int big = 0; big < 2; big++) {
-			Bytes b = make_jpeg(W, H, &(JpegOptions){ .kind = JPEG_YCC, .orientation = o, .big_endian_exif = big });
+			Bytes b = make_jpeg(W, H,
+					    &(JpegOptions){.kind = JPEG_YCC, .orientation = o, .big_endian_exif = big});
 			RtImage image = decoded(&b, 3);
 			ck_assert_int_eq(image.width, o >= 5 ? H : W);
 			ck_assert_int_eq(image.height, o >= 5 ? W : H);
@@ -154,7 +164,7 @@ END_TEST
 
 START_TEST(exif_damage)
 {
-	unsigned char tiff[] = { 'I', 'I', 42, 0, 8, 0, 0, 0, 1, 0, 0x12, 1, 3, 0, 1, 0, 0, 0, 6, 0, 0, 0 };
+	unsigned char tiff[] = {'I', 'I', 42, 0, 8, 0, 0, 0, 1, 0, 0x12, 1, 3, 0, 1, 0, 0, 0, 6, 0, 0, 0};
 	ck_assert_int_eq(rt_exif_orientation(tiff, sizeof tiff), 6);
 	for (size_t n = 0; n < sizeof tiff; n++) {
 		unsigned char *cut = malloc(n + 1); /* its own block, so that reading past it is seen */
@@ -186,18 +196,20 @@ static void ck_refused(const void *bytes, size_t n, const char *reason)
 START_TEST(truncated)
 {
 	Bytes files[] = {
-		make_jpeg(W, H, &(JpegOptions){ .kind = JPEG_YCC }),
-		make_jpeg(W, H, &(JpegOptions){ .kind = JPEG_YCC, .progressive = true }),
-		make_png(W, H, PNG_COLOR_TYPE_RGB, 8, false), make_png(W, H, PNG_COLOR_TYPE_RGBA, 16, true),
+		make_jpeg(W, H, &(JpegOptions){.kind = JPEG_YCC}),
+		make_jpeg(W, H, &(JpegOptions){.kind = JPEG_YCC, .progressive = true}),
+		make_png(W, H, PNG_COLOR_TYPE_RGB, 8, false),
+		make_png(W, H, PNG_COLOR_TYPE_RGBA, 16, true),
 	};
-	static const size_t tail[] = { 8, 2, 24, 24 }; /* bytes at the end without which the picture may still be whole */
+	static const size_t tail[] = {8, 2, 24, 24}; /* bytes at the end without which the picture may still be whole */
 	for (int f = 0; f < 4; f++) {
 		for (size_t n = 0; n + tail[f] < files[f].n; n++) {
 			unsigned char *cut = malloc(n + 1);
 			RtImage image;
 			memcpy(cut, files[f].p, n);
 			cut = realloc(cut, n ? n : 1);
-			ck_assert_msg(rt_image_decode(cut, n, 3, 0, 0, 0, false, &image) == RT_BAD_DATA, "file %d cut at %zu", f, n);
+			ck_assert_msg(rt_image_decode(cut, n, 3, 0, 0, 0, false, &image) == RT_BAD_DATA,
+				      "file %d cut at %zu", f, n);
 			free(cut);
 		}
 		free(files[f].p);
@@ -224,7 +236,7 @@ static void put32(unsigned char *p, uint32_t v)
 
 START_TEST(huge_sizes)
 {
-	Bytes jpeg = make_jpeg(W, H, &(JpegOptions){ .kind = JPEG_YCC });
+	Bytes jpeg = make_jpeg(W, H, &(JpegOptions){.kind = JPEG_YCC});
 	for (size_t i = 0; i + 8 < jpeg.n; i++)
 		if (jpeg.p[i] == 0xff && jpeg.p[i + 1] == 0xc0) {
 			memcpy(jpeg.p + i + 5, "\xff\xdc\xff\xdc", 4); /* 65,500 x 65,500 */
@@ -232,7 +244,8 @@ START_TEST(huge_sizes)
 		}
 	ck_refused(jpeg.p, jpeg.n, "more than the limit");
 	free(jpeg.p);
-	static const uint32_t sizes[][2] = { { 900000, 900000 }, { 0x7fffffff, 1 }, { 13000, 13000 }, { 0, 5 }, { 1u << 31, 1u << 31 } };
+	static const uint32_t sizes[][2] = {
+		{900000, 900000}, {0x7fffffff, 1}, {13000, 13000}, {0, 5}, {1u << 31, 1u << 31}};
 	for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
 		Bytes png = make_png(W, H, PNG_COLOR_TYPE_RGB, 8, false);
 		put32(png.p + 16, sizes[k][0]);
@@ -253,8 +266,8 @@ END_TEST
 /* A progressive file whose first scan comes 600 times: out of order, so refused long before the limit of scans. */
 START_TEST(many_scans)
 {
-	Bytes jpeg = make_jpeg(W, H, &(JpegOptions){ .kind = JPEG_GRAY, .progressive = true });
-	size_t scan[2] = { 0, 0 };
+	Bytes jpeg = make_jpeg(W, H, &(JpegOptions){.kind = JPEG_GRAY, .progressive = true});
+	size_t scan[2] = {0, 0};
 	for (size_t i = 0, k = 0; i + 1 < jpeg.n && k < 2; i++)
 		if (jpeg.p[i] == 0xff && jpeg.p[i + 1] == 0xda)
 			scan[k++] = i;
@@ -281,16 +294,17 @@ static uint32_t next_random(uint32_t *state)
 START_TEST(mutations)
 {
 	Bytes files[] = {
-		make_jpeg(W, H, &(JpegOptions){ .kind = JPEG_YCC, .orientation = 6 }),
-		make_jpeg(W, H, &(JpegOptions){ .kind = JPEG_YCCK, .progressive = true }),
-		make_jpeg(W, H, &(JpegOptions){ .kind = JPEG_GRAY, .restart = 1 }),
-		make_png(W, H, PNG_COLOR_TYPE_RGBA, 8, false), make_png(W, H, PNG_COLOR_TYPE_PALETTE, 4, true),
+		make_jpeg(W, H, &(JpegOptions){.kind = JPEG_YCC, .orientation = 6}),
+		make_jpeg(W, H, &(JpegOptions){.kind = JPEG_YCCK, .progressive = true}),
+		make_jpeg(W, H, &(JpegOptions){.kind = JPEG_GRAY, .restart = 1}),
+		make_png(W, H, PNG_COLOR_TYPE_RGBA, 8, false),
+		make_png(W, H, PNG_COLOR_TYPE_PALETTE, 4, true),
 		make_png(W, H, PNG_COLOR_TYPE_GRAY, 16, false),
 	};
 	uint32_t random = 7;
 	for (int f = 0; f < 6; f++) {
 		for (int round = 0; round < 400; round++) {
-			Bytes b = { malloc(files[f].n), files[f].n };
+			Bytes b = {malloc(files[f].n), files[f].n};
 			memcpy(b.p, files[f].p, b.n);
 			for (uint32_t k = 0; k <= next_random(&random) % 4; k++)
 				b.p[next_random(&random) % b.n] = (unsigned char)next_random(&random);
@@ -311,9 +325,10 @@ END_TEST
 START_TEST(fast_is_not_smaller_than_wanted)
 {
 	for (int o = 1; o <= 6; o += 5) {
-		Bytes b = make_jpeg(400, 200, &(JpegOptions){ .kind = JPEG_YCC, .orientation = o });
+		Bytes b = make_jpeg(400, 200, &(JpegOptions){.kind = JPEG_YCC, .orientation = o});
 		RtImage image;
-		ck_assert_int_eq(rt_image_decode(b.p, b.n, 3, 0, o >= 5 ? 40 : 90, o >= 5 ? 90 : 40, true, &image), RT_OK);
+		ck_assert_int_eq(rt_image_decode(b.p, b.n, 3, 0, o >= 5 ? 40 : 90, o >= 5 ? 90 : 40, true, &image),
+				 RT_OK);
 		ck_assert_int_eq(image.width, o >= 5 ? 50 : 100);
 		ck_assert_int_eq(image.height, o >= 5 ? 100 : 50);
 		rt_sys.release(image.pixels);
@@ -326,7 +341,8 @@ END_TEST
 
 static RtDataSpec spec_of(int h, int w, int c)
 {
-	return (RtDataSpec){ .xport = { .rank = 4, .dtype = RT_U8, .dim = { 0, h, w, c }, .row_bytes = (uint64_t)(h * w * c) } };
+	return (RtDataSpec){
+		.xport = {.rank = 4, .dtype = RT_U8, .dim = {0, h, w, c}, .row_bytes = (uint64_t)(h * w * c)}};
 }
 
 START_TEST(files)
@@ -348,12 +364,13 @@ START_TEST(files)
 	ck_assert_int_eq(rt_image_load("/dev/zero", &spec, row), RT_BAD_DATA);
 	ck_assert_int_eq(rt_image_load_known(in_folder("a.jpg"), &spec, 1, 1, row), RT_BAD_DATA);
 	ck_assert(rt_image_is_known("x/y.JPeG") && rt_image_is_known(".png") && !rt_image_is_known("a.jpg/b") &&
-	          !rt_image_is_known("jpg") && !rt_image_is_known("a.gif"));
+		  !rt_image_is_known("jpg") && !rt_image_is_known("a.gif"));
 	folder_remove();
 }
 END_TEST
 
-/* 30 x 20 of one grey into squares: cropping leaves no black, padding leaves a black band of a sixth above and below. */
+/* 30 x 20 of one grey into squares: cropping leaves no black, padding leaves a black band of a sixth above and below.
+ */
 START_TEST(aspect)
 {
 	RtDataSpec spec = spec_of(30, 30, 1);
@@ -369,10 +386,10 @@ START_TEST(aspect)
 	for (int how = RT_BILINEAR; how <= RT_AREA; how++) {
 		spec.interpolation = (RtInterpolation)how;
 		ck_assert_int_eq(rt_image_load(in_folder("a.jpg"), &spec, row), RT_OK);
-		for (int i = 0; i < 900; i++)
+		for (int i = 0; i < 900; i++) /* 20 of 30 rows */
 			ck_near(row[i], i / 30 < 5 || i / 30 >= 25 ? 0 : 200, 2, i % 30, i / 30);
 	}
-	write_jpeg(in_folder("thin.jpg"), 60000, 1, 9); /* padded it would have 3.6e9 pixels */
+	write_jpeg(in_folder("thin.jpg"), 60000, 1, 9); /* would be no row of 30: one is left */
 	ck_assert_int_eq(rt_image_load(in_folder("thin.jpg"), &spec, row), RT_OK);
 	folder_remove();
 }

@@ -10,11 +10,16 @@
 /* The known answers of Random123 for philox4x32-10. */
 START_TEST(philox_vectors)
 {
-	static const struct { uint32_t counter[4]; uint64_t key; uint32_t out[4]; } known[] = {
-		{ { 0, 0, 0, 0 }, 0, { 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8 } },
-		{ { ~0u, ~0u, ~0u, ~0u }, ~UINT64_C(0), { 0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd } },
-		{ { 0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344 }, 0x299f31d0a4093822,
-		  { 0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1 } },
+	static const struct {
+		uint32_t counter[4];
+		uint64_t key;
+		uint32_t out[4];
+	} known[] = {
+		{{0, 0, 0, 0}, 0, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
+		{{~0u, ~0u, ~0u, ~0u}, ~UINT64_C(0), {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
+		{{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344},
+		 0x299f31d0a4093822,
+		 {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
 	};
 	for (size_t k = 0; k < sizeof known / sizeof *known; k++) {
 		const uint32_t *c = known[k].counter;
@@ -30,7 +35,7 @@ END_TEST
 
 START_TEST(permutations)
 {
-	static const uint32_t sizes[] = { 0, 1, 2, 3, 5, 100, 4097 };
+	static const uint32_t sizes[] = {0, 1, 2, 3, 5, 100, 4097};
 	for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
 		uint32_t n = sizes[k], *a = calloc(n + 1, sizeof *a), *b = calloc(n + 1, sizeof *b);
 		unsigned char *seen = calloc(n + 1, 1);
@@ -56,7 +61,7 @@ END_TEST
 START_TEST(permutations_are_uniform)
 {
 	enum { DRAWS = 24000 };
-	int count[256] = { 0 };
+	int count[256] = {0};
 	double chi = 0;
 	int kinds = 0;
 	for (uint32_t pass = 0; pass < DRAWS; pass++) {
@@ -84,11 +89,13 @@ END_TEST
 /* FIPS 180-4 examples, and a million times 'a' in pieces of every size. */
 START_TEST(sha256)
 {
-	static const struct { const char *text, *hash; } known[] = {
-		{ "", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" },
-		{ "abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" },
-		{ "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
-		  "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1" },
+	static const struct {
+		const char *text, *hash;
+	} known[] = {
+		{"", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+		{"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
+		{"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+		 "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"},
 	};
 	unsigned char out[32];
 	char text[65], a[1000];

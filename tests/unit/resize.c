@@ -49,7 +49,7 @@ static double value(const RtImage *src, RtInterpolation how, int x, int y, int c
 static void ck_resize(int w, int h, int channels, int out_w, int out_h, RtInterpolation how)
 {
 	uint32_t state = (uint32_t)(w * 31 + h * 7 + channels);
-	RtImage src = { w, h, channels, malloc((size_t)(w * h * channels)) };
+	RtImage src = {w, h, channels, malloc((size_t)(w * h * channels))};
 	unsigned char *out = malloc((size_t)(out_w * out_h * channels));
 	for (int i = 0; i < w * h * channels; i++)
 		src.pixels[i] = noise(&state);
@@ -57,8 +57,9 @@ static void ck_resize(int w, int h, int channels, int out_w, int out_h, RtInterp
 	for (int i = 0; i < out_w * out_h * channels; i++) {
 		int c = i % channels, x = i / channels % out_w, y = i / channels / out_w;
 		double want = value(&src, how, x, y, c, out_w, out_h);
-		ck_assert_msg(fabs(out[i] - want) <= 0.5 + 0.02, "%dx%dx%d to %dx%d, method %d: (%d, %d, %d) is %d, not %.3f", w, h,
-		              channels, out_w, out_h, how, x, y, c, out[i], want);
+		ck_assert_msg(fabs(out[i] - want) <= 0.5 + 0.02,
+			      "%dx%dx%d to %dx%d, method %d: (%d, %d, %d) is %d, not %.3f", w, h, channels, out_w,
+			      out_h, how, x, y, c, out[i], want);
 	}
 	free(src.pixels);
 	free(out);
@@ -66,11 +67,12 @@ static void ck_resize(int w, int h, int channels, int out_w, int out_h, RtInterp
 
 START_TEST(definition)
 {
-	static const int size[][4] = { /* from w x h to w x h */
-		{ 1, 1, 1, 1 }, { 1, 1, 5, 3 }, { 5, 3, 1, 1 }, { 28, 28, 64, 64 }, { 64, 48, 28, 28 }, { 2, 9, 300, 4 }, { 7, 7, 7, 7 },
-		{ 31, 17, 13, 40 }, { 3, 2, 513, 2 }, { 100, 3, 10, 3 }, { 600, 2, 299, 2 },
+	static const int size[][4] = {
+		/* from w x h to w x h */
+		{1, 1, 1, 1}, {1, 1, 5, 3},     {5, 3, 1, 1},   {28, 28, 64, 64}, {64, 48, 28, 28}, {2, 9, 300, 4},
+		{7, 7, 7, 7}, {31, 17, 13, 40}, {3, 2, 513, 2}, {100, 3, 10, 3},  {600, 2, 299, 2},
 	};
-	static const int channels[] = { 1, 3, 4 };
+	static const int channels[] = {1, 3, 4};
 	for (size_t k = 0; k < sizeof size / sizeof *size; k++)
 		for (int c = 0; c < 3; c++)
 			ck_resize(size[k][0], size[k][1], channels[c], size[k][2], size[k][3], (RtInterpolation)_i);
@@ -80,14 +82,14 @@ END_TEST
 /* Values of tf.image.resize for [[10, 20], [30, 200]] to 3 x 3, as TensorFlow gives them, rounded. */
 START_TEST(tensorflow)
 {
-	static const unsigned char pixels[] = { 10, 20, 30, 200 };
+	static const unsigned char pixels[] = {10, 20, 30, 200};
 	static const unsigned char want[4][9] = {
-		[RT_BILINEAR] = { 10, 15, 20, 20, 65, 110, 30, 115, 200 },
-		[RT_NEAREST] = { 10, 20, 20, 30, 200, 200, 30, 200, 200 },
-		[RT_BICUBIC] = { 9, 8, 8, 14, 65, 116, 19, 122, 224 },
-		[RT_AREA] = { 10, 15, 20, 20, 65, 110, 30, 115, 200 },
+		[RT_BILINEAR] = {10, 15, 20, 20, 65, 110, 30, 115, 200},
+		[RT_NEAREST] = {10, 20, 20, 30, 200, 200, 30, 200, 200},
+		[RT_BICUBIC] = {9, 8, 8, 14, 65, 116, 19, 122, 224},
+		[RT_AREA] = {10, 15, 20, 20, 65, 110, 30, 115, 200},
 	};
-	RtImage src = { 2, 2, 1, (unsigned char *)(uintptr_t)pixels };
+	RtImage src = {2, 2, 1, (unsigned char *)(uintptr_t)pixels};
 	unsigned char out[9];
 	rt_image_resize(&src, (RtInterpolation)_i, 3, 3, out);
 	for (int i = 0; i < 9; i++)

@@ -1,5 +1,5 @@
-/* stream.c -- batches are the same for any number of workers, any cache and from any place that is sought; bad samples are
- * skipped and listed; streams end cleanly at any time */
+/* stream.c -- batches are the same for any number of workers, any cache and from any place that is sought; bad samples
+ * are skipped and listed; streams end cleanly at any time */
 #include <check.h>
 #include <errno.h>
 #include <stdio.h>
@@ -9,7 +9,7 @@
 #include "runtime/data.h"
 #include "runtime/hash.h"
 #include "runtime/sys.h"
-#include "tests/unit/pictures.h"
+#include "tests/unit/fixtures.h"
 
 enum { SIDE = 6, CLASSES = 3, EACH = 15, COUNT = CLASSES * EACH, ROW = SIDE * SIDE * 3 };
 
@@ -31,9 +31,11 @@ static void make_tree(bool with_bad)
 
 static RtDataSpec tree_spec(RtCache cache)
 {
-	return (RtDataSpec){ .directory = in_folder("%s", ""), .has_y = true, .cache = cache,
-	                     .xport = { .rank = 4, .dtype = RT_U8, .dim = { 0, SIDE, SIDE, 3 }, .row_bytes = ROW },
-	                     .yport = { .rank = 2, .dtype = RT_F32, .dim = { 0, CLASSES }, .row_bytes = 4 * CLASSES } };
+	return (RtDataSpec){.directory = in_folder("%s", ""),
+			    .has_y = true,
+			    .cache = cache,
+			    .xport = {.rank = 4, .dtype = RT_U8, .dim = {0, SIDE, SIDE, 3}, .row_bytes = ROW},
+			    .yport = {.rank = 2, .dtype = RT_F32, .dim = {0, CLASSES}, .row_bytes = 4 * CLASSES}};
 }
 
 static RtDataset *opened(RtCache cache)
@@ -47,8 +49,12 @@ static RtDataset *opened(RtCache cache)
 static RtStream *started(RtDataset *d, int workers, bool shuffle, bool endless)
 {
 	RtStream *s;
-	RtStreamSpec spec = { .batch = 7, .shuffle = shuffle, .seed = 11, .workers = workers, .ahead = 1 + workers % 3,
-	                      .endless = endless };
+	RtStreamSpec spec = {.batch = 7,
+			     .shuffle = shuffle,
+			     .seed = 11,
+			     .workers = workers,
+			     .ahead = 1 + workers % 3,
+			     .endless = endless};
 	ck_assert_msg(rt_stream_new(d, &spec, &s) == RT_OK, "%s", rt_message());
 	return s;
 }
@@ -62,7 +68,7 @@ static RtBatch next(RtStream *s)
 
 static void add_batch(RtHash *h, const RtBatch *b)
 {
-	uint32_t head[3] = { (uint32_t)b->n, b->pass, b->last_of_pass };
+	uint32_t head[3] = {(uint32_t)b->n, b->pass, b->last_of_pass};
 	rt_hash_add(h, head, sizeof head);
 	rt_hash_add(h, b->id, (size_t)b->n * sizeof *b->id);
 	rt_hash_add(h, b->x, (size_t)b->n * ROW);
@@ -83,8 +89,8 @@ static void digest(RtStream *s, int n, unsigned char out[32])
 
 START_TEST(same_for_workers_and_caches)
 {
-	static const RtCache caches[] = { RT_CACHE_AUTO, RT_CACHE_RAM, RT_CACHE_DISK, RT_CACHE_NONE };
-	static const int workers[] = { 0, 1, 2, 4 };
+	static const RtCache caches[] = {RT_CACHE_AUTO, RT_CACHE_RAM, RT_CACHE_DISK, RT_CACHE_NONE};
+	static const int workers[] = {0, 1, 2, 4};
 	unsigned char first[32], other[32];
 	make_tree(true);
 	setenv("TMPDIR", in_folder("%s", ""), 1);
@@ -110,7 +116,7 @@ START_TEST(passes)
 	RtStream *s = started(d, 2, true, true);
 	uint32_t order[2][COUNT];
 	for (uint32_t pass = 0; pass < 4; pass++) {
-		int seen[COUNT] = { 0 }, n = 0;
+		int seen[COUNT] = {0}, n = 0;
 		RtBatch b;
 		do {
 			b = next(s);
@@ -135,7 +141,8 @@ START_TEST(passes)
 }
 END_TEST
 
-/* In the order of the disk, the bad pictures 18, 19 and 29 are skipped; the 15 before the last class make three batches. */
+/* In the order of the disk, the bad pictures 18, 19 and 29 are skipped; the 15 before the last class make three
+ * batches. */
 START_TEST(without_shuffle)
 {
 	make_tree(true);
@@ -338,7 +345,8 @@ START_TEST(shared_store)
 	make_tree(true);
 	RtDataset *d = opened(RT_CACHE_RAM);
 	ck_assert_int_eq(rt_dataset_split(d, 0.3, 4, &train, &validation), RT_OK);
-	RtStream *s[3] = { started(train, 2, true, true), started(validation, 2, false, true), started(train, 3, true, true) };
+	RtStream *s[3] = {started(train, 2, true, true), started(validation, 2, false, true),
+			  started(train, 3, true, true)};
 	for (int k = 0; k < 12; k++) {
 		digest(s[0], 1, a);
 		digest(s[2], 1, b);
@@ -391,7 +399,7 @@ static ssize_t full_pwrite(int fd, const void *p, size_t n, off_t at)
 static RtStatus whole_run(int workers)
 {
 	RtDataSpec spec = tree_spec(RT_CACHE_RAM);
-	RtStreamSpec stream = { .batch = 7, .shuffle = true, .workers = workers, .ahead = 2, .endless = true };
+	RtStreamSpec stream = {.batch = 7, .shuffle = true, .workers = workers, .ahead = 2, .endless = true};
 	RtDataset *d = NULL;
 	RtStream *s = NULL;
 	RtBatch b;

@@ -1,4 +1,4 @@
-/* pictures.c -- makes the files that the tests of the data readers read */
+/* fixtures.c -- makes the files that the tests of the data readers read */
 #include <ftw.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,7 +9,7 @@
 #include <jpeglib.h>
 #include <png.h>
 #include <zlib.h>
-#include "tests/unit/pictures.h"
+#include "tests/unit/fixtures.h"
 
 static char folder[64];
 
@@ -36,10 +36,11 @@ static unsigned char luma(const unsigned char *c)
 
 static void put_exif(struct jpeg_compress_struct *c, const JpegOptions *o)
 {
-	unsigned char little[] = { 'E', 'x', 'i', 'f', 0, 0, 'I', 'I', 42, 0, 8, 0, 0, 0, 2, 0,
-		0x0f, 0x01, 2, 0, 1, 0, 0, 0, 'c', 0, 0, 0, 0x12, 0x01, 3, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0 };
-	unsigned char big[] = { 'E', 'x', 'i', 'f', 0, 0, 'M', 'M', 0, 42, 0, 0, 0, 8, 0, 1,
-		0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0 };
+	unsigned char little[] = {'E', 'x',  'i',  'f', 0, 0, 'I', 'I', 42, 0,   8, 0, 0, 0,    2,
+				  0,   0x0f, 0x01, 2,   0, 1, 0,   0,   0,  'c', 0, 0, 0, 0x12, 0x01,
+				  3,   0,    1,    0,   0, 0, 1,   0,   0,  0,   0, 0, 0, 0};
+	unsigned char big[] = {'E',  'x',  'i', 'f', 0, 0, 'M', 'M', 0, 42, 0, 0, 0, 8, 0, 1,
+			       0x01, 0x12, 0,   3,   0, 0, 0,   1,   0, 1,  0, 0, 0, 0, 0, 0};
 	little[36] = big[25] = (unsigned char)o->orientation;
 	if (o->big_endian_exif)
 		jpeg_write_marker(c, JPEG_APP0 + 1, big, sizeof big);
@@ -70,8 +71,11 @@ static void jpeg_setup(struct jpeg_compress_struct *c, const JpegOptions *o)
 	c->input_components = o->kind == JPEG_GRAY ? 1 : ink ? 4 : 3;
 	c->in_color_space = o->kind == JPEG_GRAY ? JCS_GRAYSCALE : ink ? JCS_CMYK : JCS_RGB;
 	jpeg_set_defaults(c);
-	jpeg_set_colorspace(c, o->kind == JPEG_GRAY ? JCS_GRAYSCALE : o->kind == JPEG_INK ? JCS_CMYK :
-	                       o->kind == JPEG_YCCK ? JCS_YCCK : o->kind == JPEG_PLAIN_RGB ? JCS_RGB : JCS_YCbCr);
+	jpeg_set_colorspace(c, o->kind == JPEG_GRAY        ? JCS_GRAYSCALE
+			       : o->kind == JPEG_INK       ? JCS_CMYK
+			       : o->kind == JPEG_YCCK      ? JCS_YCCK
+			       : o->kind == JPEG_PLAIN_RGB ? JCS_RGB
+							   : JCS_YCbCr);
 	jpeg_set_quality(c, 98, TRUE);
 	for (int i = 0; i < c->num_components; i++)
 		c->comp_info[i].h_samp_factor = c->comp_info[i].v_samp_factor = 1;
@@ -105,7 +109,7 @@ Bytes make_jpeg(int w, int h, const JpegOptions *o)
 	jpeg_finish_compress(&c);
 	jpeg_destroy_compress(&c);
 	free(row);
-	return (Bytes){ out, n };
+	return (Bytes){out, n};
 }
 
 void write_jpeg(const char *path, int w, int h, int shade)
@@ -150,13 +154,16 @@ static void no_flush(png_structp png)
 /* Samples of one row, 16 bits each with noise in the low byte, packed to the depth. */
 static void png_pixels(unsigned char *row, int y, int w, int h, int type, int depth)
 {
-	int channels = type == PNG_COLOR_TYPE_RGB ? 3 : type == PNG_COLOR_TYPE_RGBA ? 4 : type == PNG_COLOR_TYPE_GRAY_ALPHA ? 2 : 1;
+	int channels = type == PNG_COLOR_TYPE_RGB          ? 3
+		       : type == PNG_COLOR_TYPE_RGBA       ? 4
+		       : type == PNG_COLOR_TYPE_GRAY_ALPHA ? 2
+							   : 1;
 	memset(row, 0, (size_t)w * 8);
 	for (int x = 0; x < w; x++) {
 		unsigned char rgb[3], sample[4];
 		picture_colour(x, y, w, h, rgb);
-		unsigned char wide[4] = { rgb[0], rgb[1], rgb[2], (unsigned char)(255 - x) };
-		unsigned char narrow[4] = { luma(rgb), (unsigned char)(255 - x), 0, 0 };
+		unsigned char wide[4] = {rgb[0], rgb[1], rgb[2], (unsigned char)(255 - x)};
+		unsigned char narrow[4] = {luma(rgb), (unsigned char)(255 - x), 0, 0};
 		memcpy(sample, channels >= 3 ? wide : narrow, 4);
 		if (type == PNG_COLOR_TYPE_PALETTE)
 			sample[0] = (unsigned char)(x % (1 << depth));
@@ -177,18 +184,18 @@ static void png_pixels(unsigned char *row, int y, int w, int h, int type, int de
 
 Bytes make_png(int w, int h, int type, int depth, bool interlaced)
 {
-	Bytes out = { NULL, 0 };
+	Bytes out = {NULL, 0};
 	png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, NULL, NULL);
 	png_infop info = png_create_info_struct(png);
 	png_set_write_fn(png, &out, append, no_flush);
 	png_set_IHDR(png, info, (png_uint_32)w, (png_uint_32)h, depth, type,
-	             interlaced ? PNG_INTERLACE_ADAM7 : PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
-	             PNG_FILTER_TYPE_DEFAULT);
+		     interlaced ? PNG_INTERLACE_ADAM7 : PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
+		     PNG_FILTER_TYPE_DEFAULT);
 	if (type == PNG_COLOR_TYPE_PALETTE) {
 		png_color colours[256];
 		png_byte alpha[256];
 		for (int i = 0; i < 256; i++) {
-			colours[i] = (png_color){ (png_byte)(i * 3), (png_byte)(255 - i), (png_byte)(i * 7) };
+			colours[i] = (png_color){(png_byte)(i * 3), (png_byte)(255 - i), (png_byte)(i * 7)};
 			alpha[i] = (png_byte)(255 - i);
 		}
 		png_set_PLTE(png, info, colours, 1 << depth);
@@ -221,8 +228,8 @@ void write_bytes(const char *path, const void *bytes, size_t n)
 
 Bytes gzip(const void *bytes, size_t n)
 {
-	z_stream z = { 0 };
-	Bytes out = { taken(malloc(n + n / 10 + 128)), n + n / 10 + 128 };
+	z_stream z = {0};
+	Bytes out = {taken(malloc(n + n / 10 + 128)), n + n / 10 + 128};
 	deflateInit2(&z, 6, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY);
 	z.next_in = (Bytef *)(uintptr_t)bytes;
 	z.avail_in = (uInt)n;
@@ -240,8 +247,8 @@ Bytes make_idx(int rank, const int *dim, const unsigned char *data)
 	size_t n = 1, head = 4 + 4 * (size_t)rank;
 	for (int i = 0; i < rank; i++)
 		n *= (size_t)dim[i];
-	Bytes b = { taken(malloc(head + n)), head + n };
-	memcpy(b.p, (unsigned char[4]){ 0, 0, 8, (unsigned char)rank }, 4);
+	Bytes b = {taken(malloc(head + n)), head + n};
+	memcpy(b.p, (unsigned char[4]){0, 0, 8, (unsigned char)rank}, 4);
 	for (int i = 0; i < rank; i++)
 		for (int k = 0; k < 4; k++)
 			b.p[4 + 4 * i + k] = (unsigned char)(dim[i] >> (24 - 8 * k));

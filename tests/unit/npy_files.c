@@ -1,18 +1,18 @@
-/* npy.c -- .npy files: what is written reads back, and damaged headers are refused */
+/* npy_files.c -- .npy files: what is written reads back, and damaged headers are refused */
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "runtime/data.h"
-#include "tests/unit/pictures.h"
+#include "tests/unit/fixtures.h"
 
-static const RtPort f32_port = { .rank = 2, .dtype = RT_F32, .dim = { 0, 3 }, .row_bytes = 12 };
+static const RtPort f32_port = {.rank = 2, .dtype = RT_F32, .dim = {0, 3}, .row_bytes = 12};
 
 START_TEST(round_trip)
 {
-	static const float x[2][3] = { { 1.5f, -2, 3e30f }, { 0, 7, -1e-30f } };
-	static const int64_t dim[] = { 2, 3 };
+	static const float x[2][3] = {{1.5f, -2, 3e30f}, {0, 7, -1e-30f}};
+	static const int64_t dim[] = {2, 3};
 	RtNpy a;
 	float row[3];
 	folder_new();
@@ -26,7 +26,7 @@ START_TEST(round_trip)
 	}
 	rt_npy_close(&a);
 	for (int rank = 0; rank <= RT_MAX_RANK; rank++) {
-		static const int64_t ones[RT_MAX_RANK] = { 1, 1, 1, 1, 1, 1 };
+		static const int64_t ones[RT_MAX_RANK] = {1, 1, 1, 1, 1, 1};
 		ck_assert_int_eq(rt_npy_write(in_folder("r.npy"), RT_F32, rank, ones, x), RT_OK);
 		ck_assert_int_eq(rt_npy_open(in_folder("r.npy"), &a), RT_OK);
 		ck_assert_int_eq(a.rank, rank);
@@ -52,15 +52,20 @@ static void write_npy(const char *dict, int version, const void *data, size_t n)
 
 START_TEST(types)
 {
-	static const double f64[3] = { 1, -1.25, 200 };
-	static const int64_t i64[3] = { 1, -5, 1000 };
-	static const int32_t i32[3] = { 1, -5, 1000 };
-	static const unsigned char u8[3] = { 1, 2, 255 };
-	static const struct { const char *dict; const void *data; size_t n; float want[3]; } kinds[] = {
-		{ "{'descr': '<f8', 'fortran_order': False, 'shape': (1, 3), }\n", f64, sizeof f64, { 1, -1.25f, 200 } },
-		{ "{'shape':(1,3),'descr':\"<i8\",'fortran_order':False}", i64, sizeof i64, { 1, -5, 1000 } },
-		{ "{'descr': '<i4', 'fortran_order': False, 'shape': (1, 3)}   \n", i32, sizeof i32, { 1, -5, 1000 } },
-		{ "{'descr': '|u1', 'fortran_order': False, 'shape': (1, 3), }\n", u8, sizeof u8, { 1, 2, 255 } },
+	static const double f64[3] = {1, -1.25, 200};
+	static const int64_t i64[3] = {1, -5, 1000};
+	static const int32_t i32[3] = {1, -5, 1000};
+	static const unsigned char u8[3] = {1, 2, 255};
+	static const struct {
+		const char *dict;
+		const void *data;
+		size_t n;
+		float want[3];
+	} kinds[] = {
+		{"{'descr': '<f8', 'fortran_order': False, 'shape': (1, 3), }\n", f64, sizeof f64, {1, -1.25f, 200}},
+		{"{'shape':(1,3),'descr':\"<i8\",'fortran_order':False}", i64, sizeof i64, {1, -5, 1000}},
+		{"{'descr': '<i4', 'fortran_order': False, 'shape': (1, 3)}   \n", i32, sizeof i32, {1, -5, 1000}},
+		{"{'descr': '|u1', 'fortran_order': False, 'shape': (1, 3), }\n", u8, sizeof u8, {1, 2, 255}},
 	};
 	folder_new();
 	for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
@@ -79,10 +84,10 @@ END_TEST
 
 START_TEST(conversions_stay_in_range)
 {
-	static const double wild[4] = { NAN, 1e300, -1e300, 3.7 };
-	static const int64_t dim[] = { 1, 4 };
-	static const RtPort i32 = { .rank = 2, .dtype = RT_I32, .dim = { 0, 4 }, .row_bytes = 16 };
-	static const RtPort u8 = { .rank = 2, .dtype = RT_U8, .dim = { 0, 4 }, .row_bytes = 4 };
+	static const double wild[4] = {NAN, 1e300, -1e300, 3.7};
+	static const int64_t dim[] = {1, 4};
+	static const RtPort i32 = {.rank = 2, .dtype = RT_I32, .dim = {0, 4}, .row_bytes = 16};
+	static const RtPort u8 = {.rank = 2, .dtype = RT_U8, .dim = {0, 4}, .row_bytes = 4};
 	RtNpy a;
 	int32_t ints[4];
 	unsigned char bytes[4];
@@ -100,23 +105,25 @@ END_TEST
 
 START_TEST(refused)
 {
-	static const struct { const char *dict, *reason; } bad[] = {
-		{ "{'descr': '<f4', 'fortran_order': True, 'shape': (2, 3), }", "Fortran order" },
-		{ "{'descr': '>f4', 'fortran_order': False, 'shape': (2, 3), }", "type >f4" },
-		{ "{'descr': '<c8', 'fortran_order': False, 'shape': (2, 3), }", "type <c8" },
-		{ "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,), }", "damaged" },
-		{ "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 4), }", "too short" },
-		{ "{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904, 4), }", "too short" },
-		{ "{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,), }", "damaged" },
-		{ "{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 3), }", "damaged" },
-		{ "{'descr': '<f4', 'fortran_order': False, 'shape': (1,1,1,1,1,1,1), }", "damaged" },
-		{ "{'descr': '<f4', 'fortran_order': False, }", "damaged" },
-		{ "{'descr': '<f4' 'fortran_order': False, 'shape': (2, 3)}", "damaged" },
-		{ "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3)", "damaged" },
-		{ "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3", "damaged" },
-		{ "", "damaged" },
+	static const struct {
+		const char *dict, *reason;
+	} bad[] = {
+		{"{'descr': '<f4', 'fortran_order': True, 'shape': (2, 3), }", "Fortran order"},
+		{"{'descr': '>f4', 'fortran_order': False, 'shape': (2, 3), }", "type >f4"},
+		{"{'descr': '<c8', 'fortran_order': False, 'shape': (2, 3), }", "type <c8"},
+		{"{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,), }", "damaged"},
+		{"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 4), }", "too short"},
+		{"{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904, 4), }", "too short"},
+		{"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,), }", "damaged"},
+		{"{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 3), }", "damaged"},
+		{"{'descr': '<f4', 'fortran_order': False, 'shape': (1,1,1,1,1,1,1), }", "damaged"},
+		{"{'descr': '<f4', 'fortran_order': False, }", "damaged"},
+		{"{'descr': '<f4' 'fortran_order': False, 'shape': (2, 3)}", "damaged"},
+		{"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3)", "damaged"},
+		{"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3", "damaged"},
+		{"", "damaged"},
 	};
-	float data[6] = { 0 };
+	float data[6] = {0};
 	RtNpy a;
 	folder_new();
 	for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) {
@@ -137,8 +144,8 @@ END_TEST
 /* Every byte of the header changed to some values, every length. */
 START_TEST(damaged)
 {
-	static const int64_t dim[] = { 2, 3 };
-	float x[6] = { 1, 2, 3, 4, 5, 6 };
+	static const int64_t dim[] = {2, 3};
+	float x[6] = {1, 2, 3, 4, 5, 6};
 	unsigned char file[256];
 	RtNpy a;
 	folder_new();
