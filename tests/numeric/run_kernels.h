@@ -1,0 +1,12 @@
+/* run_kernels.h -- the kernels of a module against its graph: k_eval_entry against ir_eval, for every entry and root */
+#ifndef CNNC_TESTS_RUN_KERNELS_H
+#define CNNC_TESTS_RUN_KERNELS_H
+
+#include "passes/passes.h"
+
+/* Runs the passes up to `until`; NULL: fuse alone. */
+void kernels_make(IrModule *m, const char *until, const char *what);
+/* integers: ports hold small integers and both sides must be equal; else they agree to 1e-9. */
+void kernels_compare(const IrModule *m, int64_t n, uint64_t seed, bool integers, const char *what);
+
+#endif
