@@ -59,6 +59,7 @@ LLVMValueRef llvm_intrinsic(LlvmBuild *b, const char *name, int ntypes, LLVMType
 LLVMValueRef llvm_splat(LlvmBuild *b, LLVMValueRef scalar);
 
 void llvm_verify(const CgModule *c); /* an invalid module is an ICE */
+void llvm_tidy(const CgModule *c);   /* equal expressions become one */
 
 /* ---- llvm_target.c ---- */
 /* Machine for the options' cpu and triple; NULL: reported. tune: cpu to order for, or NULL. needs: CPUID names. */

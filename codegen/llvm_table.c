@@ -412,5 +412,6 @@ CgModule *cg_build(const IrModule *m, const CgOptions *o, Diag *d)
 		return NULL;
 	llvm_table(c, m, cg_program(&c->emit, m, o->target, c->arena), o);
 	llvm_verify(c);
+	llvm_tidy(c);
 	return c;
 }
