@@ -44,7 +44,7 @@ static RtStatus read_settings(RtTrainer *t)
 	if (s == RT_OK)
 		s = rt_config_int_in(c, "data.seed", 0, 0, INT64_MAX, &none);
 	if (s == RT_OK)
-		s = rt_config_float_in(c, rate ? rate : "train.optimizer.learning_rate", 0.001, 0, 1e30, &lr);
+		s = rt_config_float_in(c, rate ? rate : "train.optimizer.learning_rate", 0.001, 0, 3e38, &lr);
 	if (s == RT_OK)
 		s = read_batch(t);
 	if (s != RT_OK)
