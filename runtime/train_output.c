@@ -92,7 +92,8 @@ RtStatus rt_train_row(RtTrainer *t, const RtShown *log, int n)
 	snprintf(piece, sizeof piece, "%lld,%u,%.3f", (long long)t->epoch + 1, t->step, seconds);
 	s = s == RT_OK ? csv_append(t, piece) : s;
 	for (int i = 0; i < n && s == RT_OK; i++) {
-		snprintf(piece, sizeof piece, ",%.9g", log[i].value);
+		/* the rate is a float: its digits beyond the seventh are noise */
+		snprintf(piece, sizeof piece, strcmp(log[i].name, "learning_rate") == 0 ? ",%.7g" : ",%.9g", log[i].value);
 		s = csv_append(t, piece);
 	}
 	s = s == RT_OK ? csv_append(t, "\n") : s;
