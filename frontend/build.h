@@ -77,6 +77,7 @@ struct Build {            /* one entry */
 
 /* ---- resolve.c ---- */
 bool resolve_sections(Model *m, Scope *s, const char *file);
+const char *resolve_split_owner(const char *field);
 IrField *resolve_fields(Model *m, int *out_count);     /* fields.c: the flat list */
 
 /* ---- model.c ---- */

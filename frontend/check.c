@@ -15,7 +15,7 @@ static bool check_node(Scope *s, const SchemaRow *section, const SchemaRow *f, c
 
 static const char *field_path(Scope *s, const SchemaRow *section, const SchemaRow *f)
 {
-	if (!section || section->kind == TOP)
+	if (!section || section->kind == TOP || strcmp(section->name, "split") == 0)
 		return f->name;
 	return arena_printf(s->arena, "%s.%s", section->name, f->name);
 }
@@ -33,8 +33,10 @@ static bool not_yet(Scope *s, Loc at, const char *what)
 
 static const char *shown(Scope *s, const YNode *n)
 {
-	if (n->kind != Y_SCALAR)
-		return n->kind == Y_SEQ ? "a list" : "a mapping";
+	if (n->kind == Y_SEQ)
+		return arena_printf(s->arena, "a list of %d", n->n);
+	if (n->kind == Y_MAP)
+		return "a mapping";
 	return *n->text ? arena_printf(s->arena, "'%.60s'", n->text) : "nothing";
 }
 
@@ -353,13 +355,17 @@ static bool check_default(Scope *s, const SchemaRow *section, const SchemaRow *f
 	return ok;
 }
 
-static bool unknown_key(Scope *s, const SchemaRow *section, const YPair *p)
+/* A misspelt required field is not reported as missing too: `seen`. */
+static bool unknown_key(Scope *s, const SchemaRow *section, const YPair *p, bool *seen)
 {
 	const char *what = section->kind == TOP ? "a model file" : section->name;
 	const char *near = schema_field_nearest(section, p->key);
 	diag_error(s->diag, p->loc, "%s has no field '%.60s'%s", what, p->key, did_you_mean(s, near));
-	if (near)
-		return describe(s, section, schema_field(section, schema_field_index(section, near)));
+	if (near) {
+		int i = schema_field_index(section, near);
+		seen[i] = seen[i] || (schema_field(section, i)->flags & REQUIRED) != 0;
+		return describe(s, section, schema_field(section, i));
+	}
 	const char *all = "";
 	for (int i = 0; i < schema_nfields(section); i++) {
 		if (!(schema_field(section, i)->flags & LATER))
@@ -379,12 +385,12 @@ bool check_section(Scope *s, const SchemaRow *section, const YNode *node, Loc at
 		diag_error(s->diag, node->loc, "%s takes a mapping of fields, not %s", section->name, shown(s, node));
 		return false;
 	}
-	bool ok = true, *seen = NEWN(s->arena, bool, n + 1);
+	bool ok = true, later = false, *seen = NEWN(s->arena, bool, n + 1), *misspelt = NEWN(s->arena, bool, n + 1);
 	for (int i = 0; node && i < node->n; i++) {
 		const YPair *p = &node->pair[i];
 		int f = schema_field_index(section, p->key);
 		if (f < 0) {
-			ok = unknown_key(s, section, p);
+			ok = unknown_key(s, section, p, misspelt);
 			continue;
 		}
 		if (seen[f])
@@ -393,13 +399,16 @@ bool check_section(Scope *s, const SchemaRow *section, const YNode *node, Loc at
 		else
 			ok = check_field(s, section, schema_field(section, f), p->value, p->loc, &out->item[f]) && ok;
 		seen[f] = true;
+		later = later || (schema_field(section, f)->flags & LATER);
 	}
 	for (int i = 0; i < n; i++) {
 		const SchemaRow *f = schema_field(section, i);
-		if (seen[i])
+		if (seen[i] || misspelt[i])
 			continue;
-		if (f->flags & REQUIRED) {
-			ok = diag_error(s->diag, at, "%s needs '%s'", section->kind == TOP ? "a model file" : section->name, f->name);
+		if ((f->flags & REQUIRED) && later) { /* may be what stands instead */
+			ok = false;
+		} else if (f->flags & REQUIRED) {
+			ok = diag_error(s->diag, section->kind == MAP ? out->key : at, "%s needs '%s'", section->kind == TOP ? "a model file" : section->name, f->name);
 			describe(s, section, f);
 		} else {
 			ok = check_default(s, section, f, at, &out->item[i]) && ok;

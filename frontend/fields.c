@@ -10,6 +10,7 @@ typedef struct List {
 	Arena *arena;
 	IrField *field;
 	size_t n, room;
+	const char *data_type;
 } List;
 
 static void flatten(List *l, const char *path, const Val *v, unsigned flags);
@@ -69,6 +70,13 @@ static bool is_bare(const Val *object)
 	return true;
 }
 
+/* What belongs to another data.type says nothing here. */
+static bool is_left_out(const List *l, const SchemaRow *section, const SchemaRow *f)
+{
+	const char *owner = strcmp(section->name, "split") == 0 ? resolve_split_owner(f->name) : NULL;
+	return (f->flags & LATER) || (owner && l->data_type && strcmp(owner, l->data_type) != 0);
+}
+
 static void flatten_object(List *l, const char *path, const Val *v)
 {
 	if (is_bare(v)) {
@@ -79,33 +87,39 @@ static void flatten_object(List *l, const char *path, const Val *v)
 		path = arena_printf(l->arena, "%s.%s", path, v->section->name);
 	for (int i = 0; i < v->n; i++) {
 		const SchemaRow *f = schema_field(v->section, i);
-		if (!(f->flags & LATER))
+		if (!is_left_out(l, v->section, f))
 			flatten(l, arena_printf(l->arena, "%s.%s", path, f->name), &v->item[i], f->flags);
+	}
+}
+
+/* A section that the file leaves out, of fields that the trainer's command line may set: listed, with no values. */
+static void flatten_unset(List *l, const char *path, const SchemaRow *section)
+{
+	for (int i = 0; i < schema_nfields(section); i++) {
+		const SchemaRow *f = schema_field(section, i);
+		if ((f->flags & RUN) && !is_left_out(l, section, f))
+			append(l, arena_printf(l->arena, "%s.%s", path, f->name), &(Val){.field = f}, "", f->flags);
 	}
 }
 
 static void flatten(List *l, const char *path, const Val *v, unsigned flags)
 {
+	const SchemaRow *f = v->field;
 	if (v->kind == VAL_OBJECT) {
 		flatten_object(l, path, v);
 	} else if (v->kind == VAL_LIST) {
 		for (int i = 0; i < v->n; i++)
 			flatten(l, arena_printf(l->arena, "%s.%d", path, i), &v->item[i], flags);
-	} else if (v->field && v->field->type == MAP_FIELD && v->field->of && strcmp(v->field->of, "split") == 0) {
-		const SchemaRow *split = schema_map("split"); /* may be set on the trainer's command line: listed though unset */
-		for (int i = 0; i < schema_nfields(split); i++) {
-			const SchemaRow *f = schema_field(split, i);
-			if (!(f->flags & LATER))
-				append(l, arena_printf(l->arena, "%s.%s", path, f->name), &(Val){.field = f}, "", f->flags);
-		}
-	} else if (v->field && v->field->type != MAP_FIELD && v->field->type != ANY && (v->kind != VAL_UNSET || (flags & RUN))) {
+	} else if (f && f->type == MAP_FIELD && strcmp(f->of, "split") == 0) {
+		flatten_unset(l, path, schema_map(f->of));
+	} else if (f && f->type != MAP_FIELD && f->type != ANY && (v->kind != VAL_UNSET || (flags & RUN))) {
 		append(l, path, v, val_text(l->arena, v), flags);
 	}
 }
 
 IrField *resolve_fields(Model *m, int *out_count)
 {
-	List l = {.arena = m->arena};
+	List l = {.arena = m->arena, .data_type = m->data ? val_string(m->data, "type") : NULL};
 	for (int i = 0; i < m->top->n; i++) {
 		const SchemaRow *f = schema_field(m->top->section, i);
 		if (!(f->flags & LATER))

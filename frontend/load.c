@@ -81,9 +81,16 @@ static void describe(const Model *m, FeModel *out)
 
 static bool build_model(Model *m, Scope *s, const char *file)
 {
-	if (!resolve_sections(m, s, file) || !pictures_check(m) || !model_read(m))
+	bool ok = resolve_sections(m, s, file), input = m->input.rank > 0;
+	if (input || !m->pictures)
+		ok = pictures_check(m) && ok;
+	if (!input || !model_read(m))
 		return false;
-	if (m->train && (!loss_check(m) || !metric_check(m)))
+	if (m->train && m->data) {
+		ok = loss_check(m) && ok;
+		ok = metric_check(m) && ok;
+	}
+	if (!ok)
 		return false;
 	model_states(m);
 	entries_emit(m);

@@ -117,8 +117,8 @@ static bool connect_layer(Model *m, int i)
 		diag_note(m->diag, "help", "%s: {inputs: [first, second]}, with the names of layers above", l->kind->name);
 		ok = false;
 	} else if (ok && l->nin > l->kind->max_in) {
-		ok = diag_error(m->diag, inputs->loc, "%s takes %s inputs, not %d", l->kind->name,
-		                l->kind->max_in == 1 ? "one" : l->kind->max_in == 2 ? "two" : "at most 64", l->nin);
+		ok = diag_error(m->diag, inputs->loc, "%s takes %s, not %d", l->kind->name,
+		                l->kind->max_in == 1 ? "one input" : l->kind->max_in == 2 ? "two inputs" : "at most 64 inputs", l->nin);
 	}
 	for (int k = 0; ok && k < l->nin; k++) {
 		if (l->in[k] >= 0)

@@ -214,18 +214,28 @@ static bool resolve_input(Model *m)
 
 /* ---- data ---- */
 
-/* Which file fields of a split belong to which data.type. */
-static bool check_split(Model *m, const char *type, const char *name)
+/* The data.type that a file field of a split belongs to; NULL: none. */
+const char *resolve_split_owner(const char *field)
 {
 	static const struct { const char *field, *type; } owner[] = {
 		{"directory", "image_directory"}, {"x", "npy"}, {"y", "npy"}, {"images", "idx"}, {"labels", "idx"},
 	};
+	for (size_t i = 0; i < COUNT(owner); i++) {
+		if (strcmp(owner[i].field, field) == 0)
+			return owner[i].type;
+	}
+	return NULL;
+}
+
+static bool check_split(Model *m, const char *type, const char *name)
+{
 	const Val *split = val(m->data, name);
 	bool ok = true;
-	for (size_t i = 0; split->kind == VAL_OBJECT && i < COUNT(owner); i++) {
-		const Val *v = val(split, owner[i].field);
-		if (v->kind == VAL_STRING && strcmp(owner[i].type, type) != 0)
-			ok = diag_error(m->diag, v->key, "%s.%s is for data of type %s, not %s", name, owner[i].field, owner[i].type, type);
+	for (int i = 0; split->kind == VAL_OBJECT && i < split->n; i++) {
+		const Val *v = &split->item[i];
+		const char *owner = v->kind == VAL_STRING ? resolve_split_owner(v->field->name) : NULL;
+		if (owner && strcmp(owner, type) != 0)
+			ok = diag_error(m->diag, v->key, "%s.%s is for data of type %s, not %s", name, v->field->name, owner, type);
 	}
 	return ok;
 }
@@ -289,5 +299,9 @@ bool resolve_sections(Model *m, Scope *s, const char *file)
 	} else {
 		m->module->max_n = 32;
 	}
-	return resolve_input(m) && ok;
+	if (!resolve_input(m)) {
+		m->input.rank = 0;
+		return false;
+	}
+	return ok;
 }

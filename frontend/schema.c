@@ -260,6 +260,7 @@ const char *schema_describe(Arena *a, const SchemaRow *f)
 	const char *many = f->flags & LIST ? "list of " : "";
 	const char *pair = f->flags & PAIR ? ", or a list of two" : f->flags & SOME ? ", or a list" : "";
 	const char *state = f->flags & LATER ? " (not supported yet)" : f->flags & REQUIRED ? " (required)" : "";
-	const char *deflt = f->deflt && !(f->flags & REQUIRED) ? arena_printf(a, " (default %s)", f->deflt) : "";
-	return arena_printf(a, "%s%s%s, %s%s%s", many, describe_type(a, f), pair, f->doc, state, deflt);
+	bool listed = f->type == ENUM || f->type == MAP_OR_ENUM;
+	const char *deflt = f->deflt && !(f->flags & REQUIRED) && strcmp(f->deflt, "{}") != 0 ? arena_printf(a, " (default %s)", f->deflt) : "";
+	return arena_printf(a, "%s%s%s%s %s%s%s", many, describe_type(a, f), pair, listed ? ";" : ",", f->doc, state, deflt);
 }
