@@ -203,13 +203,17 @@ static EVal bit(KEmit *e, EBit op, DType t, EVal x, EVal y)
 }
 
 /* ---- rows of ewise.def ---- */
-/* Integer division as ewise.def has it, in double: no division by zero traps. */
+/* Integer division as ewise.def has it, in double, truncated and wrapped; by zero it is 0. Nothing traps. */
 static LLVMValueRef divide(LlvmBuild *b, DType t, LLVMValueRef x, LLVMValueRef y)
 {
 	if (is_float(t))
 		return LLVMBuildFDiv(b->b, x, y, "");
+	bool vector = llvm_is_vector(x);
+	LLVMTypeRef wide = vector ? LLVMVectorType(b->i64, K_LANES) : b->i64;
+	LLVMTypeRef over[] = {wide, llvm_type(b, DT_F64, vector)};
 	LLVMValueRef q = LLVMBuildFDiv(b->b, convert(b, x, t, DT_F64), convert(b, y, t, DT_F64), "");
-	return convert(b, q, DT_F64, t);
+	q = LLVMBuildTrunc(b->b, llvm_intrinsic(b, "llvm.fptosi.sat", 2, over, 1, &q), LLVMTypeOf(x), "");
+	return choose(b, compare(b, E_EQ, t, y, zero_like(y)), zero_like(x), q);
 }
 
 static LLVMValueRef unary_intrinsic(LlvmBuild *b, const char *name, LLVMValueRef x)
