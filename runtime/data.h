@@ -93,7 +93,16 @@ void rt_image_resize(const RtImage *src, RtInterpolation how, int out_w, int out
 RtStatus rt_image_load(const char *path, const RtDataSpec *spec, unsigned char *row);
 
 /* ---- npy.c ---- */
-typedef struct RtNpy { int32_t dtype; int rank; int64_t dim[RT_MAX_RANK]; const unsigned char *data; size_t bytes; int npdtype; void *base; size_t mapped; } RtNpy;
+typedef struct RtNpy {
+	int32_t dtype; /* RtDType that holds its values: int64 gives RT_I32 */
+	int rank;
+	int64_t dim[RT_MAX_RANK];
+	const unsigned char *data;
+	size_t bytes;
+	int npdtype; /* type in the file */
+	void *base;
+	size_t mapped;
+} RtNpy;
 RtStatus rt_npy_open(const char *path, RtNpy *out);   /* float32 float64 uint8 int32 int64, C order; mapped read-only */
 void rt_npy_close(RtNpy *a);
 void rt_npy_row(const RtNpy *a, int64_t row, const RtPort *port, unsigned char *dst); /* converts to the port's dtype */

@@ -249,10 +249,10 @@ static void add_int(RtHash *h, int64_t x)
 	rt_hash_add(h, bytes, sizeof bytes);
 }
 
-/* All of a small array; of a large one 4,096 pieces spread over it, so that opening stays quick. */
+/* All of a small array; of a large one 1,024 pieces spread over it, so that opening stays quick. */
 static void add_array(RtHash *h, const unsigned char *bytes, size_t n)
 {
-	enum { PIECE = 4096, PIECES = 4096 };
+	enum { PIECE = 4096, PIECES = 1024 };
 	add_int(h, (int64_t)n);
 	if (n <= (size_t)PIECE * PIECES) {
 		rt_hash_add(h, bytes, n);

@@ -264,11 +264,11 @@ void rt_store_idx_row(const RtStore *s, uint32_t i, unsigned char *row)
 	rt_image_fit(&image, &s->spec, row);
 	if ((size_t)s->channels == channels)
 		return;
-	for (size_t p = pixels;
-	     p-- > 0;) { /* from the end: grey pixel p becomes p * channels …, never before its own place */
-		unsigned char grey = row[p];
-		memset(row + p * channels, grey, channels < 3 ? channels : 3);
+	/* From the end, so that no pixel is overwritten before it is read: grey pixel p goes to p * channels. */
+	for (size_t p = pixels; p-- > 0;) {
+		unsigned char *to = row + p * channels, grey = row[p];
+		to[0] = to[1] = to[2] = grey;
 		if (channels == 4)
-			row[p * channels + 3] = 255;
+			to[3] = 255;
 	}
 }

@@ -9,6 +9,7 @@
  * in order[p % 2]).
  */
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include "ir/size.h"
 #include "runtime/dataset.h"
@@ -362,14 +363,20 @@ static bool buffers_new(RtStream *s)
 	return s->x && s->y && s->id && (s->data->store->direct || slots_new(s));
 }
 
-/* Fewer threads than asked for, or none, only make it slower. */
+/* Fewer threads than asked for, or none, only make it slower. Signals are for the program's own threads. */
 static void start_workers(RtStream *s)
 {
+	sigset_t all, before;
 	int n = s->spec.workers > MOST_WORKERS ? MOST_WORKERS : s->spec.workers;
 	if (n < 1 || s->data->store->direct || !(s->thread = rt_sys.alloc((size_t)n * sizeof *s->thread)))
 		return;
-	while (s->threads < n && !pthread_create(&s->thread[s->threads], NULL, worker, s))
-		s->threads++;
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &before);
+	int started = 0;
+	while (started < n && !pthread_create(&s->thread[started], NULL, worker, s))
+		started++;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	s->threads = started;
 }
 
 RtStatus rt_stream_new(RtDataset *d, const RtStreamSpec *spec, RtStream **out)
