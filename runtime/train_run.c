@@ -78,6 +78,17 @@ static RtStatus split_data(RtTrainer *t, double fraction)
 	return s;
 }
 
+/* Classes are numbered by their names: other names would be other labels. */
+static RtStatus check_same_classes(const RtDataset *train, const RtDataset *validation)
+{
+	for (int i = 0; i < rt_dataset_classes(train) && i < rt_dataset_classes(validation); i++) {
+		const char *a = rt_dataset_class(train, i), *b = rt_dataset_class(validation, i);
+		if (strcmp(a, b) != 0)
+			return rt_fail(RT_BAD_DATA, "class %d is called '%s' in the training data and '%s' in the validation data", i, a, b);
+	}
+	return RT_OK;
+}
+
 static RtStatus open_datasets(RtTrainer *t)
 {
 	double fraction;
@@ -97,6 +108,8 @@ static RtStatus open_datasets(RtTrainer *t)
 	if (s == RT_OK)
 		s = rt_check_classes(t->model, t->val_data, "the validation data");
 	if (s == RT_OK)
+		s = check_same_classes(t->train_data, t->val_data);
+	if (s == RT_OK)
 		say_found(t, t->val_data);
 	return s;
 }
@@ -110,8 +123,7 @@ static RtStatus open_streams(RtTrainer *t)
 			      .seed = rt_data_seed(&t->config), .workers = workers, .ahead = ahead < 1 ? 1 : (int)ahead, .endless = true };
 	if (s == RT_OK)
 		s = rt_stream_new(t->train_data, &spec, &t->train_stream);
-	spec.shuffle = false;
-	spec.endless = false;
+	spec.endless = false; /* shuffled too, always alike: the first batches hold all classes (validation_steps) */
 	if (s == RT_OK && t->val_data)
 		s = rt_stream_new(t->val_data, &spec, &t->val_stream);
 	return s;
