@@ -45,6 +45,5 @@ sed -e 's|train: {directory: data/train}|directory: data/train|' -e 's|validatio
 	small.yaml >split.yaml
 exits 0 "$cnnc" split.yaml -o split
 exits 0 ./split-train epochs=1
-says '64 files for training'
-says '16 files for validation'
+says '64 for training and 16 for validation'
 exit $failed

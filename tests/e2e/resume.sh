@@ -5,7 +5,10 @@ pictures across down
 small_model >small.yaml
 exits 0 "$cnnc" small.yaml -o small
 
-exits 0 ./small-train epochs=12
+# 1,500 steps: several passes over the pictures, epochs that end inside a pass.
+long="epochs=30 steps_per_epoch=50"
+# shellcheck disable=SC2086 # $long is two words everywhere
+exits 0 ./small-train $long
 mv runs/small/1 whole
 rm -r runs
 there whole/weights/last.safetensors whole/checkpoint-a whole/checkpoint-b
@@ -28,32 +31,42 @@ agrees() { # AFTER-WHAT
 	rm -rf runs
 }
 
-for lines in 0 1 2 5 9; do
-	./small-train epochs=12 >log 2>&1 &
+killed=0
+for lines in 0 1 2 7 19; do
+	./small-train $long >log 2>&1 &
 	pid=$!
 	wait_for $lines
 	kill -9 $pid
 	wait $pid
-	exits 0 ./small-train epochs=12 --resume
+	[ $? != 137 ] || killed=$((killed + 1))
+	exits 0 ./small-train $long --resume
 	agrees "kill -9 at $lines lines"
 done 2>/dev/null
+[ $killed -ge 4 ] || fail "only $killed of 5 runs were killed before they ended"
 
-# Killed again and again, by the clock.
+# Killed again and again, by the clock; first as soon as there is a checkpoint.
+./small-train $long >log 2>&1 &
+pid=$!
+until [ -e runs/small/1/checkpoint-a ] || [ -e runs/small/1/checkpoint-b ] || ! kill -0 $pid; do
+	sleep 0.005
+done 2>/dev/null
+kill -9 $pid
+wait $pid 2>/dev/null
 for pause in 0.02 0.05 0.11 0.07 0.2 0.13; do
-	./small-train epochs=12 --resume >log 2>&1 &
+	./small-train $long --resume >log 2>&1 &
 	pid=$!
 	sleep $pause
 	kill -9 $pid
 	wait $pid
 done 2>/dev/null
-exits 0 ./small-train epochs=12 --resume
+exits 0 ./small-train $long --resume
 agrees "many kills"
 
 # Ctrl-C and SIGTERM in mid-epoch: a checkpoint, how to go on, 130 or 143. (A background job of a script ignores SIGINT.)
 for signal in INT TERM; do
 	code=130
 	[ $signal = INT ] || code=143
-	"$tools/interruptible" ./small-train epochs=12 >log 2>&1 &
+	"$tools/interruptible" ./small-train $long >log 2>&1 &
 	pid=$!
 	wait_for 4
 	sleep 0.02
@@ -62,7 +75,7 @@ for signal in INT TERM; do
 	got=$?
 	[ $got = $code ] || { fail "SIG$signal: exit status $got"; tail log; }
 	grep -q -- '--resume' log || { fail "SIG$signal: no word of --resume"; tail log; }
-	exits 0 ./small-train epochs=12 --resume
+	exits 0 ./small-train $long --resume
 	agrees "SIG$signal"
 done
 
@@ -76,12 +89,12 @@ says 'finished'
 rm -r runs
 
 # Another model or other data is not continued.
-./small-train epochs=12 >log 2>&1 &
+./small-train $long >log 2>&1 &
 pid=$!
 wait_for 3
 kill -9 $pid
 wait $pid 2>/dev/null
-exits 6 ./small-train epochs=12 seed=9 --resume
+exits 6 ./small-train $long seed=9 --resume
 says 'seed'
 
 # A truncated checkpoint: the one before it is used, with a word. Both truncated: an error, and the weights are kept.
@@ -89,12 +102,12 @@ run=runs/small/1
 newest=$run/checkpoint-a
 [ $run/checkpoint-b -nt $newest ] && newest=$run/checkpoint-b
 head -c $(($(wc -c <$newest) / 2)) $newest >half && cp half $newest
-exits 0 ./small-train epochs=12 --resume
+exits 0 ./small-train $long --resume
 says "$(basename $newest)"
 cp $run/weights/best.safetensors best
 for file in $run/checkpoint-?; do
 	head -c 100 $file >half && cp half $file
 done
-exits 6 ./small-train epochs=14 --resume
+exits 6 ./small-train epochs=40 steps_per_epoch=50 --resume
 same best $run/weights/best.safetensors
 exit $failed

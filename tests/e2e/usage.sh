@@ -30,7 +30,7 @@ exits 0 "$cnnc" small.yaml -o small -D train.epochs=1 -D model.layers.0.Conv2D.f
 
 sed 's/filters: 8/filter: 8/' small.yaml >bad.yaml
 exits 2 "$cnnc" bad.yaml -o bad
-says "bad.yaml:14:[0-9]+: error: .*'filter'.*'filters'"
+says "bad.yaml:16:[0-9]+: error: .*'filter'.*'filters'"
 [ ! -e bad ] || fail "a program from a bad model"
 exits 2 "$cnnc" small.yaml -o no-such-folder/small
 says 'no-such-folder'

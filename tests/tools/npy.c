@@ -2,8 +2,10 @@
  *
  * usage: npy rand FILE SEED DIM …              float32, uniform in [-1, 1), from a fixed generator
  *        npy classes FILE SEED CLASSES DIM …   int64, uniform in 0 … CLASSES-1
+ *        npy onehot FILE SEED ROWS CLASSES    float32, one 1 a row
  *        npy print FILE                        shape, then one number a line
  */
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,8 +71,10 @@ int main(int argc, char **argv)
 	if (argc == 3 && !strcmp(argv[1], "print"))
 		return print(argv[2]);
 	int classes = argc > 4 && !strcmp(argv[1], "classes") ? atoi(argv[4]) : 0;
-	if (argc < 5 || (!classes && strcmp(argv[1], "rand"))) {
-		fprintf(stderr, "usage: npy rand FILE SEED DIM ... | classes FILE SEED CLASSES DIM ... | print FILE\n");
+	bool onehot = argc == 6 && !strcmp(argv[1], "onehot");
+	if (argc < 5 || (!classes && !onehot && strcmp(argv[1], "rand"))) {
+		fprintf(stderr, "usage: npy rand FILE SEED DIM ... | classes FILE SEED CLASSES DIM ... |"
+		                " onehot FILE SEED ROWS CLASSES | print FILE\n");
 		return 2;
 	}
 	FILE *f = fopen(argv[2], "wb");
@@ -80,13 +84,16 @@ int main(int argc, char **argv)
 	}
 	uint64_t state = (uint64_t)atol(argv[3]);
 	int first = classes ? 5 : 4;
-	size_t count = write_header(f, classes ? "<i8" : "<f4", argc - first, argv + first);
+	size_t count = write_header(f, classes ? "<i8" : "<f4", argc - first, argv + first), hot = 0;
+	size_t width = onehot ? (size_t)atol(argv[argc - 1]) : 0;
 	for (size_t i = 0; i < count; i++) {
-		double u = random_unit(&state);
+		if (onehot && i % width == 0)
+			hot = i + (size_t)(random_unit(&state) * (double)width);
+		double u = onehot ? i == hot : 2 * random_unit(&state) - 1;
 		if (classes)
-			fwrite(&(int64_t){(int64_t)(u * classes)}, 8, 1, f);
+			fwrite(&(int64_t){(int64_t)((u + 1) / 2 * classes)}, 8, 1, f);
 		else
-			fwrite(&(float){(float)(2 * u - 1)}, 4, 1, f);
+			fwrite(&(float){(float)u}, 4, 1, f);
 	}
 	return fclose(f) != 0;
 }
