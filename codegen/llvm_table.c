@@ -244,7 +244,7 @@ static LLVMValueRef entry(LlvmBuild *b, const KProgram *p, const KEntry *k, cons
 	PUT_PTR(r, RtEntry, out, out);
 	PUT_PTR(r, RtEntry, tap, tapped);
 	PUT_INT(r, RtEntry, slab_bytes, k->slab_bytes);
-	PUT_INT(r, RtEntry, scratch_bytes, 0);
+	PUT_INT(r, RtEntry, scratch_bytes, k->scratch_bytes);
 	return finish(r, sizeof(RtEntry));
 }
 

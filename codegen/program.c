@@ -106,7 +106,8 @@ static int64_t copy_bytes(const KBuffer *b)
 	return bytes;
 }
 
-static EVal buffer_address(const Prog *p, const Frame *f, const KBuffer *b, bool this_part)
+/* lo: first sample of the call, where scratch begins. */
+static EVal buffer_address(const Prog *p, const Frame *f, const KBuffer *b, bool this_part, EVal lo)
 {
 	KEmit *e = p->e;
 	EVal base = NULL;
@@ -123,6 +124,10 @@ static EVal buffer_address(const Prog *p, const Frame *f, const KBuffer *b, bool
 	case B_PARTIAL:
 		base = e->ptr_load(e, f->call, offsetof(RtCall, slab));
 		break;
+	case B_SCRATCH:
+		offset = ir_row_elems(&b->type) * dtype_size(b->type.dtype);
+		base = e->ptr_add(e, e->phase_scratch(e), e->i64(e, b->offset));
+		return e->ptr_add(e, base, e->isub(e, e->i64(e, 0), e->imul(e, lo, e->i64(e, offset))));
 	case B_METRIC:
 		base = e->ptr_load(e, f->call, offsetof(RtCall, metric));
 		offset *= (int64_t)sizeof(double);
@@ -143,7 +148,7 @@ static void emit_call(Prog *p, const Frame *f, const Kernel *k, EVal lo, EVal hi
 	EVal *ptr = NEWN(p->a, EVal, k->nopnds + 1), i64[3] = {lo, hi, f->n};
 	ptr[0] = f->scalars;
 	for (int i = 0; i < k->nopnds; i++)
-		ptr[i + 1] = buffer_address(p, f, &p->p->buffer[k->opnd[i].buf], k->opnd[i].mode == M_ADD);
+		ptr[i + 1] = buffer_address(p, f, &p->p->buffer[k->opnd[i].buf], k->opnd[i].mode == M_ADD, lo);
 	if (axis < 0)
 		i64[0] = i64[1] = e->i64(e, 0);
 	e->call(e, kernel_function(p, k, axis), k->nopnds + 1, ptr, 3, i64);
@@ -178,7 +183,7 @@ static void zero_partials(Prog *p, const Frame *f, const KItem *item, bool *zero
 		if (b->cls != B_PARTIAL || k->opnd[i].mode != M_ADD || zeroed[k->opnd[i].buf])
 			continue;
 		zeroed[k->opnd[i].buf] = true;
-		EVal base = buffer_address(p, f, b, true);
+		EVal base = buffer_address(p, f, b, true, NULL);
 		int64_t elems = copy_bytes(b) / dtype_size(b->type.dtype), whole = elems / K_LANES * K_LANES;
 		EVal zero = e->konst(e, b->type.dtype, 0, K_LANES);
 		EVal at = e->loop_begin(e, e->i64(e, 0), e->i64(e, whole), K_LANES, true, 0, NULL);

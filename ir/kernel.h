@@ -53,6 +53,7 @@ typedef enum KClass {
 	B_STATE,   /* parameters, moments, statistics: in the parameter slab, in the Keras layout */
 	B_SLAB,    /* lives within one call; plan gives the offset */
 	B_PARTIAL, /* B_SLAB with one copy a part: dim[0] is the part */
+	B_SCRATCH, /* lives within one step of a part: one step's samples, a copy for each worker; plan makes them of B_SLAB */
 	B_METRIC   /* f64 sums of this call, at `offset` doubles in the metric array */
 } KClass;
 
@@ -64,7 +65,7 @@ typedef struct KBuffer {
 	int32_t index;     /* B_IN, B_OUT: port or output number */
 	int32_t part_rows; /* B_PARTIAL: samples a part, set by order */
 	int64_t offset;    /* bytes in slab or parameter slab; B_METRIC: doubles */
-	int64_t bytes;     /* at max_n, 64-byte rounded; set by plan */
+	int64_t bytes;     /* at max_n (SCRATCH: a step), 64-byte rounded; set by plan */
 	Loc loc;
 } KBuffer;
 
@@ -189,7 +190,8 @@ typedef struct KEntry {
 	int nkernels;
 	KItem *item;     /* top level: phases, with a barrier after each */
 	int nitems;
-	int64_t slab_bytes; /* at max_n */
+	int64_t slab_bytes;    /* at max_n */
+	int64_t scratch_bytes; /* for each worker */
 } KEntry;
 
 typedef struct KProgram {

@@ -19,7 +19,7 @@ typedef struct Print {
 	int nlets;
 } Print;
 
-static const char *const classes[] = { "in", "out", "state", "slab", "partial", "metric" };
+static const char *const classes[] = { "in", "out", "state", "slab", "partial", "scratch", "metric" };
 static const char *const modes[] = { "in", "out", "inout", "add" };
 static const char *const scalars[] = { "lr", "inv_n", "step", "pass", "power" };
 static const char *const edges[] = { "", "zero", "lowest", "clamp" };
@@ -396,7 +396,8 @@ void k_print_program(const KProgram *p, FILE *f)
 		print_buffer(p, i, f, a);
 	for (int i = 0; i < p->nentries; i++) {
 		const KEntry *e = &p->entry[i];
-		fprintf(f, "\nentry %s slab %lld {\n", e->name, (long long)e->slab_bytes);
+		fprintf(f, "\nentry %s slab %lld scratch %lld {\n", e->name, (long long)e->slab_bytes,
+		        (long long)e->scratch_bytes);
 		for (int k = 0; k < e->nkernels; k++)
 			k_print(p, e->kernel[k], f);
 		for (int k = 0; k < e->nitems; k++)

@@ -2,8 +2,9 @@
  *
  * in:   the tree of each entry      out: offset and bytes of every buffer, slab and parameter bytes
  *
- * A buffer lives from the first phase that touches it to the last. Placement is first fit by decreasing size, on 64-byte
- * lines, with the planned maximum of samples; fewer samples use a prefix of each buffer.
+ * A buffer lives from the first phase that touches it to the last. One that only kernels of a single step touch needs room for
+ * that step's samples alone: it goes to the worker's scratch, and stays in its cache. Placement is first fit by decreasing
+ * size, on 64-byte lines, with the planned maximum of samples; fewer samples use a prefix of each buffer.
  */
 #include "passes/passes.h"
 #include "passes/rewrite.h"
@@ -11,7 +12,13 @@
 
 enum { LINE = 64 };
 
-typedef struct Life { int buffer, first, last; int64_t bytes, offset; } Life;
+typedef struct Life {
+	int buffer;
+	int first, last;   /* phases */
+	int start, end;    /* kernels */
+	int step;          /* samples of the step that all its kernels run in; 0: not all in one */
+	int64_t bytes, offset;
+} Life;
 
 static int64_t rounded(int64_t bytes)
 {
@@ -30,19 +37,29 @@ static bool buffer_bytes(const IrModule *m, KBuffer *b, Diag *d)
 	return true;
 }
 
-static void mark_item(const KProgram *p, const KEntry *e, const KItem *item, int phase, Life *life)
+static void mark_kernel(const KEntry *e, int kernel, int phase, int step, Life *life)
 {
-	for (int i = 0; i < item->nbody; i++)
-		mark_item(p, e, &item->body[i], phase, life);
-	if (item->kind != I_RUN)
-		return;
-	const Kernel *k = e->kernel[item->kernel];
+	const Kernel *k = e->kernel[kernel];
 	for (int i = 0; i < k->nopnds; i++) {
 		Life *l = &life[k->opnd[i].buf];
-		if (l->first < 0)
+		if (l->first < 0) {
 			l->first = phase;
+			l->start = kernel;
+			l->step = step;
+		}
+		if (l->first != phase || l->step != step)
+			l->step = 0;
 		l->last = phase;
+		l->end = kernel;
 	}
+}
+
+static void mark_item(const KEntry *e, const KItem *item, int phase, int step, Life *life)
+{
+	for (int i = 0; i < item->nbody; i++)
+		mark_item(e, &item->body[i], phase, item->kind == I_STEP ? item->size : step, life);
+	if (item->kind == I_RUN)
+		mark_kernel(e, item->kernel, phase, step, life);
 }
 
 static int by_size(const void *x, const void *y)
@@ -53,15 +70,16 @@ static int by_size(const void *x, const void *y)
 	return a->buffer - b->buffer;
 }
 
-/* The lowest offset where l overlaps nothing that lives at the same time. */
-static int64_t first_fit(const Life *placed, int n, const Life *l)
+/* The lowest offset where l overlaps nothing that lives at the same time. In scratch, phases come one after another and
+ * kernels count; in the slab the parts of a phase are all under way at once. */
+static int64_t first_fit(const Life *placed, int n, const Life *l, bool scratch)
 {
 	int64_t at = 0;
 	for (bool moved = true; moved;) {
 		moved = false;
 		for (int i = 0; i < n; i++) {
 			const Life *o = &placed[i];
-			bool together = o->first <= l->last && l->first <= o->last;
+			bool together = scratch ? o->start <= l->end && l->start <= o->end : o->first <= l->last && l->first <= o->last;
 			if (together && at < o->offset + o->bytes && o->offset < at + l->bytes) {
 				at = o->offset + o->bytes;
 				moved = true;
@@ -71,26 +89,47 @@ static int64_t first_fit(const Life *placed, int n, const Life *l)
 	return at;
 }
 
+static int64_t place(KProgram *p, Life *live, int n, bool scratch)
+{
+	int64_t top = 0;
+	qsort(live, (size_t)n, sizeof *live, by_size);
+	for (int i = 0; i < n; i++) {
+		live[i].offset = first_fit(live, i, &live[i], scratch);
+		p->buffer[live[i].buffer].offset = live[i].offset;
+		if (live[i].offset + live[i].bytes > top)
+			top = live[i].offset + live[i].bytes;
+	}
+	return top;
+}
+
+static bool stays_in_step(const KBuffer *b, const Life *l)
+{
+	return b->cls == B_SLAB && l->step > 0 && ir_batched(&b->type);
+}
+
 static void plan_entry(KProgram *p, KEntry *e, Arena *scratch)
 {
-	Life *life = NEWN(scratch, Life, p->nbuffers + 1), *live = NEWN(scratch, Life, p->nbuffers + 1);
+	Life *life = NEWN(scratch, Life, p->nbuffers + 1), *slab = NEWN(scratch, Life, p->nbuffers + 1),
+	     *local = NEWN(scratch, Life, p->nbuffers + 1);
+	int nslab = 0, nlocal = 0;
 	for (int i = 0; i < p->nbuffers; i++)
 		life[i] = (Life){.buffer = i, .first = -1, .bytes = p->buffer[i].bytes};
 	for (int i = 0; i < e->nitems; i++)
-		mark_item(p, e, &e->item[i], i, life);
-	int n = 0;
+		mark_item(e, &e->item[i], i, 0, life);
 	for (int i = 0; i < p->nbuffers; i++) {
-		if (life[i].first >= 0 && (p->buffer[i].cls == B_SLAB || p->buffer[i].cls == B_PARTIAL))
-			live[n++] = life[i];
+		KBuffer *b = &p->buffer[i];
+		if (life[i].first < 0)
+			continue;
+		if (stays_in_step(b, &life[i])) {
+			b->cls = B_SCRATCH;
+			b->bytes = life[i].bytes = rounded(ir_row_elems(&b->type) * dtype_size(b->type.dtype) * life[i].step);
+			local[nlocal++] = life[i];
+		} else if (b->cls == B_SLAB || b->cls == B_PARTIAL) {
+			slab[nslab++] = life[i];
+		}
 	}
-	qsort(live, (size_t)n, sizeof *live, by_size);
-	e->slab_bytes = 0;
-	for (int i = 0; i < n; i++) {
-		live[i].offset = first_fit(live, i, &live[i]);
-		p->buffer[live[i].buffer].offset = live[i].offset;
-		if (live[i].offset + live[i].bytes > e->slab_bytes)
-			e->slab_bytes = live[i].offset + live[i].bytes;
-	}
+	e->slab_bytes = place(p, slab, nslab, false);
+	e->scratch_bytes = place(p, local, nlocal, true);
 }
 
 bool pass_plan(IrModule *m, PassCx *cx)
