@@ -1,6 +1,7 @@
 /* compiled.c -- the whole pipeline against the interpreter: random graphs, forward, backward and updates */
 #include <check.h>
 #include <stdlib.h>
+#include <string.h>
 #include "tests/support/jit_check.h"
 
 enum { GRAPHS = 60 };
@@ -49,6 +50,44 @@ START_TEST(older_levels_agree)
 }
 END_TEST
 
+/* Parameters after three steps; the caller frees them. */
+static unsigned char *trained(uint64_t seed, const char *cpu, int threads, size_t *bytes)
+{
+	Jitted j = jit_open(random_graph(seed, 12), cpu, threads);
+	IrModule *reference = with_updates(seed, 12);
+	Arena *a = arena_new();
+	IrEntry *e = ir_entry_find(reference, "train_step");
+	Values v = random_values(a, e, 4, seed);
+	for (uint32_t step = 1; step <= 3; step++)
+		jit_step(&j, e, &v, 4, &(IrScalars){.lr = 0.01, .seed = 7, .step = step}, step == 1);
+	*bytes = j.model->params_bytes;
+	unsigned char *params = malloc(*bytes);
+	memcpy(params, j.instance.params, *bytes);
+	arena_free(a);
+	jit_close(&j);
+	ir_module_free(reference);
+	return params;
+}
+
+/* Same seed, same bits: for any number of threads, and for x86-64-v3 and v4. */
+START_TEST(bits_agree)
+{
+	static const struct { const char *cpu; int threads; } run[] = {{"x86-64-v4", 1}, {"x86-64-v4", 2}, {"x86-64-v4", 3},
+	                                                               {"x86-64-v4", 8}, {"x86-64-v3", 2}};
+	size_t bytes, n;
+	if (!__builtin_cpu_supports("avx512bw"))
+		return;
+	unsigned char *first = trained((uint64_t)_i, run[0].cpu, run[0].threads, &bytes);
+	for (size_t i = 1; i < COUNT(run); i++) {
+		unsigned char *other = trained((uint64_t)_i, run[i].cpu, run[i].threads, &n);
+		ck_assert_uint_eq(n, bytes);
+		ck_assert_msg(!memcmp(first, other, n), "%s with %d threads gives other bits", run[i].cpu, run[i].threads);
+		free(other);
+	}
+	free(first);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("compiled");
@@ -56,6 +95,7 @@ int main(void)
 	tcase_set_timeout(t, 300);
 	tcase_add_loop_test(t, random_graphs_agree, 0, GRAPHS);
 	tcase_add_loop_test(t, older_levels_agree, 0, GRAPHS / 6);
+	tcase_add_loop_test(t, bits_agree, 0, GRAPHS / 4);
 	suite_add_tcase(s, t);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);

@@ -107,12 +107,13 @@ static double difference(const IrRoot *r, const unsigned char *got, const double
 	return worst;
 }
 
-double jit_check(Jitted *j, const IrEntry *before, const Values *v, int64_t n, const IrScalars *s, double tolerance)
+void jit_step(Jitted *j, const IrEntry *before, const Values *v, int64_t n, const IrScalars *s, bool set_states)
 {
 	const RtEntry *entry = rt_entry(j->model, before->name);
 	ck_assert_ptr_nonnull(entry);
 	unsigned char *ports[RT_MAX_PORTS];
-	put_states(j, before, v);
+	if (set_states)
+		put_states(j, before, v);
 	for (int i = 0; i < before->nport; i++) {
 		const IrType *t = &before->port[i].type;
 		int64_t elems = ir_elems(t, n);
@@ -124,14 +125,19 @@ double jit_check(Jitted *j, const IrEntry *before, const Values *v, int64_t n, c
 	j->instance.scalars.lr = (float)s->lr;
 	rt_scalars_set(&j->instance.scalars, j->model, (uint32_t)n, s->step);
 	ck_assert(rt_instance_run(&j->instance, entry, ports, NULL));
+	for (int i = 0; i < before->nport; i++)
+		free(ports[i]);
+}
+
+double jit_check(Jitted *j, const IrEntry *before, const Values *v, int64_t n, const IrScalars *s, double tolerance)
+{
 	double worst = 0;
 	int output = 0;
+	jit_step(j, before, v, n, s, true);
 	for (int i = 0; i < before->nroot; i++) {
 		const unsigned char *got = result(j, &before->root[i], &output);
 		double d = difference(&before->root[i], got, v->out[i], v->out_elems[i], tolerance);
 		worst = d > worst ? d : worst;
 	}
-	for (int i = 0; i < before->nport; i++)
-		free(ports[i]);
 	return worst;
 }

@@ -27,4 +27,7 @@ void jit_close(Jitted *j);
  * largest element of each root; 0: equal. Returns the worst relative difference met. */
 double jit_check(Jitted *j, const IrEntry *before, const Values *v, int64_t n, const IrScalars *s, double tolerance);
 
+/* One call of an entry, nothing compared; states are set first if asked. */
+void jit_step(Jitted *j, const IrEntry *before, const Values *v, int64_t n, const IrScalars *s, bool set_states);
+
 #endif
