@@ -148,13 +148,14 @@ static void json_text(FILE *f, const char *s)
 	fputc('"', f);
 }
 
-static void json_ref(FILE *f, SchemaKind kind, const char *name)
+static void json_section(FILE *f, const char *name, size_t len)
 {
-	fputs("{\"$ref\": \"#/$defs/", f);
-	if (kind == MAP)
-		fprintf(f, "section %s\"}", name);
-	else
-		fprintf(f, "%s\"}", schema_kind_name(kind));
+	fprintf(f, "{\"$ref\": \"#/$defs/section %.*s\"}", (int)len, name);
+}
+
+static void json_kind_ref(FILE *f, const char *kind)
+{
+	fprintf(f, "{\"$ref\": \"#/$defs/%s\"}", kind);
 }
 
 static void json_number(FILE *f, const SchemaRow *field, const char *type)
@@ -199,19 +200,19 @@ static void json_alternatives(FILE *f, Arena *a, const SchemaRow *field)
 	case SIZE: fputs("{\"type\": [\"string\", \"number\"]}", f); break;
 	case ENUM: json_choices(f, a, field->of); break;
 	case MAP_FIELD:
-		json_ref(f, MAP, field->of);
+		json_section(f, field->of, strlen(field->of));
 		fputs(", {\"type\": \"null\"}", f);
 		break;
-	case ONE: json_ref(f, schema_kind(field->of, strlen(field->of)), NULL); break;
+	case ONE: json_kind_ref(f, field->of); break;
 	case MAP_OR_ENUM:
-		json_ref(f, MAP, arena_strndup(a, field->of, (size_t)(colon - field->of)));
+		json_section(f, field->of, (size_t)(colon - field->of));
 		fputs(", ", f);
 		json_choices(f, a, colon + 1);
 		break;
 	case MAP_OR_LIST:
-		json_ref(f, MAP, arena_strndup(a, field->of, (size_t)(colon - field->of)));
+		json_section(f, field->of, (size_t)(colon - field->of));
 		fputs(", {\"type\": \"array\", \"items\": ", f);
-		json_ref(f, schema_kind(colon + 1, strlen(colon + 1)), NULL);
+		json_kind_ref(f, colon + 1);
 		fputs("}", f);
 		break;
 	case ANY: fputs("{}", f); break;
