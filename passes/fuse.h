@@ -81,6 +81,7 @@ typedef struct Fuse {
 	int32_t *port_buf;      /* by port */
 	Group *group, *last_group;
 	Frame *frames;
+	struct Names *names;    /* of kernels */
 	uint32_t stamp;
 } Fuse;
 

@@ -5,6 +5,7 @@
  * state before the one that stores it.
  */
 #include <string.h>
+#include "ir/names.h"
 #include "passes/fuse.h"
 #include "passes/lower.h"
 
@@ -184,20 +185,26 @@ static const char *group_name(Arena *a, const Fuse *f, const Group *g)
 	return arena_printf(a, "%s%s", value_name(a, f, g), suffix(a, g));
 }
 
-static bool name_taken(const KEntry *e, const char *name)
+/* `base`, or `base.2` … where that is taken. */
+static const char *unused_name(Fuse *f, const char *base)
 {
-	for (int i = 0; i < e->nkernels; i++) {
-		if (strcmp(e->kernel[i]->name, name) == 0)
-			return true;
+	int *next = names_get(f->names, base);
+	if (!next) {
+		next = NEW(f->scratch, int);
+		*next = 2;
+		names_add(f->names, base, next);
+		return base;
 	}
-	return false;
+	for (;;) {
+		const char *name = arena_printf(f->arena, "%s.%d", base, (*next)++);
+		if (!names_get(f->names, name))
+			return unused_name(f, name);
+	}
 }
 
 static void append(Fuse *f, KEntry *e, Kernel *k)
 {
-	const char *base = k->name;
-	for (int i = 2; name_taken(e, k->name); i++)
-		k->name = arena_printf(f->arena, "%s.%d", base, i);
+	k->name = unused_name(f, k->name);
 	const size_t n = (size_t)e->nkernels;
 	if (n == 0)
 		e->kernel = NEWN(f->arena, Kernel *, 8);
@@ -397,6 +404,7 @@ static void append_updates(Fuse *f, KEntry *e)
 
 void fuse_kernels(Fuse *f, KEntry *e)
 {
+	f->names = names_new(f->scratch);
 	find_deps(f);
 	f->stamp += 2;
 	for (Group *g = f->group; g; g = g->next) {
