@@ -101,9 +101,10 @@ typedef struct RtNpy {
 	size_t bytes;
 	int npdtype; /* type in the file */
 	void *base;
-	size_t mapped;
+	size_t mapped; /* bytes at base */
+	bool copied;   /* base is a slab, not a map */
 } RtNpy;
-RtStatus rt_npy_open(const char *path, RtNpy *out);   /* float32 float64 uint8 int32 int64, C order; mapped read-only */
+RtStatus rt_npy_open(const char *path, RtNpy *out);   /* float32 float64 uint8 int32 int64, C order */
 void rt_npy_close(RtNpy *a);
 void rt_npy_row(const RtNpy *a, int64_t row, const RtPort *port, unsigned char *dst); /* converts to the port's dtype */
 RtStatus rt_npy_write(const char *path, int32_t dtype, int rank, const int64_t *dim, const void *data);

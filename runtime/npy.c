@@ -1,8 +1,9 @@
 /* npy.c -- NumPy's .npy files (format 1.0 to 3.0), little-endian and in C order
  *
- * Reading maps the file and checks the header against its length; rows are converted as they are taken. Writing goes
- * through a new file and a rename. The header is a Python dict literal, of which exactly the form that NumPy writes is
- * understood, in any order and spacing.
+ * Reading copies a file into memory, so that what happens to it later does not matter; one that is larger than a
+ * quarter of memory is mapped, and must not be cut short while it is used. Rows are converted as they are taken.
+ * Writing goes through a new file and a rename. The header is a Python dict literal, of which exactly the form that
+ * NumPy writes is understood, in any order and spacing.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -136,29 +137,51 @@ static RtStatus parse(const char *path, RtNpy *a)
 	return RT_OK;
 }
 
-RtStatus rt_npy_open(const char *path, RtNpy *out)
+static RtStatus copy_file(const char *path, int fd, RtNpy *a)
+{
+	unsigned char *p = rt_sys.slab(a->mapped);
+	a->base = p;
+	a->copied = true;
+	if (!p)
+		return rt_fail(RT_NOMEM, "out of memory: %s has %zu bytes", path, a->mapped);
+	for (size_t got = 0; got < a->mapped;) {
+		ssize_t n = rt_sys.read(fd, p + got, a->mapped - got);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n ? rt_fail_errno(RT_IO, "read", path)
+				 : rt_fail(RT_BAD_DATA, "%s got shorter while it was read", path);
+		got += (size_t)n;
+	}
+	return RT_OK;
+}
+
+static RtStatus take_file(const char *path, int fd, RtNpy *a)
 {
 	struct stat st;
+	if (rt_sys.fstat(fd, &st))
+		return rt_fail_errno(RT_BAD_DATA, "read", path);
+	if (!S_ISREG(st.st_mode))
+		return rt_fail(RT_BAD_DATA, "%s is not a regular file", path);
+	if (st.st_size == 0)
+		return rt_fail(RT_BAD_DATA, "%s is empty", path);
+	a->mapped = (size_t)st.st_size;
+	if (st.st_size <= rt_memory_limit() / 4)
+		return copy_file(path, fd, a);
+	a->base = rt_sys.map(fd, a->mapped);
+	return a->base ? RT_OK : rt_fail_errno(errno == ENOMEM ? RT_NOMEM : RT_IO, "map", path);
+}
+
+RtStatus rt_npy_open(const char *path, RtNpy *out)
+{
 	*out = (RtNpy){0};
 	int fd = rt_sys.open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
-	if (fd < 0 || rt_sys.fstat(fd, &st)) {
-		RtStatus status = rt_fail_errno(RT_BAD_DATA, "read", path);
-		if (fd >= 0)
-			rt_sys.close(fd);
-		return status;
-	}
-	RtStatus status = RT_OK;
-	if (!S_ISREG(st.st_mode))
-		status = rt_fail(RT_BAD_DATA, "%s is not a regular file", path);
-	else if (st.st_size == 0)
-		status = rt_fail(RT_BAD_DATA, "%s is empty", path);
-	else if (!(out->base = rt_sys.map(fd, (size_t)st.st_size)))
-		status = rt_fail_errno(errno == ENOMEM ? RT_NOMEM : RT_IO, "map", path);
+	if (fd < 0)
+		return rt_fail_errno(RT_BAD_DATA, "read", path);
+	RtStatus status = take_file(path, fd, out);
 	rt_sys.close(fd);
-	if (status)
-		return status;
-	out->mapped = (size_t)st.st_size;
-	status = parse(path, out);
+	if (!status)
+		status = parse(path, out);
 	if (status)
 		rt_npy_close(out);
 	return status;
@@ -166,7 +189,9 @@ RtStatus rt_npy_open(const char *path, RtNpy *out)
 
 void rt_npy_close(RtNpy *a)
 {
-	if (a->base)
+	if (a->base && a->copied)
+		rt_sys.slab_free(a->base, a->mapped);
+	else if (a->base)
 		rt_sys.unmap(a->base, a->mapped);
 	*a = (RtNpy){0};
 }

@@ -230,3 +230,25 @@ RtSys rt_sys = {
 	.monotonic_ns = sys_monotonic_ns,
 	.realtime_ns = sys_realtime_ns,
 };
+
+/* A number in a small file of the system; `otherwise` where there is none ("max"). */
+static int64_t read_number(const char *path, int64_t otherwise)
+{
+	char text[32] = "";
+	int fd = rt_sys.open(path, O_RDONLY, 0);
+	if (fd < 0)
+		return otherwise;
+	ssize_t n = rt_sys.read(fd, text, sizeof text - 1);
+	rt_sys.close(fd);
+	int64_t number = n > 0 && *text >= '0' && *text <= '9' ? strtoll(text, NULL, 10) : otherwise;
+	return number > 0 ? number : otherwise;
+}
+
+int64_t rt_memory_limit(void)
+{
+	int64_t memory = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+	int64_t v2 = read_number("/sys/fs/cgroup/memory.max", memory);
+	int64_t v1 = read_number("/sys/fs/cgroup/memory/memory.limit_in_bytes", memory);
+	memory = v2 < memory ? v2 : memory;
+	return v1 < memory ? v1 : memory;
+}

@@ -38,4 +38,7 @@ typedef struct RtSys {
 extern RtSys rt_sys; /* the real ones unless a test changed them; CNNC_FAULT=call:n[+][:errno] in the environment does too
                       * in programs built for tests (see sys.c) */
 
+/* Bytes of memory that this process may use at most: the machine's, or its control group's limit. */
+int64_t rt_memory_limit(void);
+
 #endif
