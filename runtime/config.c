@@ -268,7 +268,7 @@ static RtStatus find_key(const RtConfig *c, const char *key, int *out)
 static bool is_choice(const char *choices, const char *value)
 {
 	size_t n = strlen(value);
-	for (const char *p = choices; p; p = strchr(p, '|')) {
+	for (const char *p = strchr(value, '|') ? NULL : choices; p; p = strchr(p, '|')) {
 		p += *p == '|';
 		if (strncmp(p, value, n) == 0 && (p[n] == '|' || p[n] == '\0'))
 			return true;
