@@ -90,7 +90,8 @@ static bool check_number(Scope *s, const SchemaRow *section, const SchemaRow *f,
 	if (f->type == INT && !is_seed(f) && (n.i > INT32_MAX || n.i < INT32_MIN))
 		return misfit(s, section, f, node, "smaller");
 	if (!in_range(f, n.x)) {
-		diag_error(s->diag, node->loc, "%s is out of range: %s", field_path(s, section, f), node->text);
+		const char *value = val_text(s->arena, &(Val){.kind = f->type == INT ? VAL_INT : VAL_NUMBER, .i = n.i, .x = n.x});
+		diag_error(s->diag, node->loc, "%s is out of range: %s", field_path(s, section, f), value);
 		return describe(s, section, f);
 	}
 	out->kind = f->type == INT ? VAL_INT : VAL_NUMBER;

@@ -37,7 +37,7 @@ bool fe_load_text(const char *name, const char *text, size_t len, const char *co
 
 /* ---- everything printed from the schema table ---- */
 void fe_schema_json(FILE *f);                  /* cnnc schema */
-bool fe_help(const char *topic, FILE *f);      /* cnnc help [LAYER|FIELD]; false: no such topic (nearest ones printed) */
+bool fe_help(const char *topic, FILE *f);      /* cnnc help [LAYER|FIELD|reference]; false: no such topic (nearest one printed) */
 void fe_reference(FILE *f);                    /* docs/yaml.md, Markdown */
 
 #endif

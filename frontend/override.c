@@ -15,10 +15,11 @@ typedef struct Override {
 	YNode *value;
 } Override;
 
-enum { CANDIDATES = 16 };
+enum { CANDIDATES = 512 };
 
-typedef struct Found {
-	const char *path[CANDIDATES];
+typedef struct Found { /* fields that the file can set */
+	const char *path[CANDIDATES], *name[CANDIDATES];
+	int rank[CANDIDATES]; /* 2: the file gives it; 1: it has a default; 0: neither (data.seed follows train.seed) */
 	int n;
 } Found;
 
@@ -46,7 +47,16 @@ static const SchemaRow *one_section(const SchemaRow *f, const YNode *node)
 
 /* ---- the last part alone ---- */
 
-static void search(Arena *a, const SchemaRow *section, const YNode *node, const char *prefix, const char *key, Found *out)
+static void add(Found *f, const char *path, const char *name, int rank)
+{
+	if (f->n == CANDIDATES)
+		return;
+	f->path[f->n] = path;
+	f->name[f->n] = name;
+	f->rank[f->n++] = rank;
+}
+
+static void search(Arena *a, const SchemaRow *section, const YNode *node, const char *prefix, Found *out)
 {
 	for (int i = 0; i < schema_nfields(section); i++) {
 		const SchemaRow *f = schema_field(section, i);
@@ -54,36 +64,50 @@ static void search(Arena *a, const SchemaRow *section, const YNode *node, const 
 		const YNode *child = node ? yaml_find(node, f->name) : NULL;
 		if (f->flags & LATER)
 			continue;
-		if (strcmp(f->name, key) == 0 && out->n < CANDIDATES)
-			out->path[out->n++] = path;
+		add(out, path, f->name, child ? 2 : f->deflt != NULL);
 		if (f->flags & LIST)
 			continue;
 		if (f->type == MAP_FIELD)
-			search(a, schema_map(f->of), child, path, key, out);
+			search(a, schema_map(f->of), child, path, out);
 		else if (f->type == MAP_OR_ENUM || f->type == MAP_OR_LIST)
-			search(a, schema_map(arena_strndup(a, f->of, strcspn(f->of, ":"))), child, path, key, out);
+			search(a, schema_map(arena_strndup(a, f->of, strcspn(f->of, ":"))), child, path, out);
 		else if (one_of(f) && child && one_section(f, child))
-			search(a, one_section(f, child), child->kind == Y_MAP ? child->pair[0].value : NULL, path, key, out);
+			search(a, one_section(f, child), child->kind == Y_MAP ? child->pair[0].value : NULL, path, out);
 	}
 	const YNode *define = section->kind == TOP && node ? yaml_find(node, "define") : NULL;
-	if (define && yaml_find(define, key) && out->n < CANDIDATES)
-		out->path[out->n++] = arena_printf(a, "define.%s", key);
+	for (int i = 0; define && define->kind == Y_MAP && i < define->n; i++)
+		add(out, arena_printf(a, "define.%s", define->pair[i].key), define->pair[i].key, 2);
 }
 
+/* The one field that ends in the key; among several the one that the file gives, or that has a default. */
 static const char *full_path(const Override *o, const YNode *root)
 {
-	Found found = {.n = 0};
+	Found *found = NEW(o->arena, Found);
+	const char *best = NULL, *all = "";
+	int rank = -1, same = 0;
 	if (strchr(o->key, '.') || schema_field_index(schema_top(), o->key) >= 0)
 		return o->key;
-	search(o->arena, schema_top(), root, "", o->key, &found);
-	if (found.n == 1)
-		return found.path[0];
-	if (found.n == 0)
-		return o->key; /* reported as an unknown field */
-	const char *all = found.path[0];
-	for (int i = 1; i < found.n; i++)
-		all = arena_printf(o->arena, "%s, %s", all, found.path[i]);
-	diag_error(o->diag, o->at, "'%s' may be any of %s", o->key, all);
+	search(o->arena, schema_top(), root, "", found);
+	for (int i = 0; i < found->n; i++) {
+		if (strcmp(found->name[i], o->key) != 0)
+			continue;
+		all = arena_printf(o->arena, "%s%s%s", all, *all ? ", " : "", found->path[i]);
+		same = found->rank[i] == rank ? same + 1 : found->rank[i] > rank ? 1 : same;
+		best = found->rank[i] > rank ? found->path[i] : best;
+		rank = found->rank[i] > rank ? found->rank[i] : rank;
+	}
+	if (same == 1)
+		return best;
+	const char *near = diag_nearest(o->key, found->name, (size_t)found->n);
+	for (int i = 0; near && i < found->n; i++) {
+		if (found->name[i] == near)
+			near = found->path[i];
+	}
+	if (same > 1)
+		diag_error(o->diag, o->at, "'%s' may be any of %s", o->key, all);
+	else
+		diag_error(o->diag, o->at, "there is no field '%s'%s%s%s", o->key, near ? "; did you mean '" : "", near ? near : "",
+		           near ? "'?" : "");
 	return NULL;
 }
 

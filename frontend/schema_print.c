@@ -51,7 +51,7 @@ static void print_names(FILE *f, SchemaKind kind, bool later)
 
 static void print_overview(FILE *f, Arena *a)
 {
-	fputs("cnnc help NAME explains a section, a field, a layer, …\n\nsections of a model file\n", f);
+	fputs("cnnc help NAME explains a section, a field, a layer, …; cnnc help reference prints all as Markdown\n\nsections of a model file\n", f);
 	for (int i = 0; i < schema_nfields(schema_top()); i++)
 		print_field(f, a, schema_field(schema_top(), i), "    ");
 	for (size_t k = 0; k < COUNT(listed); k++) {
@@ -112,8 +112,12 @@ bool fe_help(const char *topic, FILE *f)
 {
 	Arena *a = arena_new();
 	int found = 0;
-	if (!topic || !*topic) {
-		print_overview(f, a);
+	bool all = topic && strcmp(topic, "reference") == 0;
+	if (!topic || !*topic || all) {
+		if (all)
+			fe_reference(f);
+		else
+			print_overview(f, a);
 		arena_free(a);
 		return true;
 	}
@@ -377,7 +381,7 @@ static void reference_kind(FILE *f, Arena *a, SchemaKind kind)
 void fe_reference(FILE *f)
 {
 	Arena *a = arena_new();
-	fputs("<!-- Generated from frontend/schema.def: `cnnc help --markdown`. Do not edit. -->\n# The model file\n\n"
+	fputs("<!-- Generated from frontend/schema.def: `cnnc help reference`. Do not edit. -->\n# The model file\n\n"
 	      "Names and defaults are those of Keras 3. Numbers may be constant expressions (`1/255`, `4 * $width`), `$name` stands for\n"
 	      "a value of `define:`, `$num_classes` for the number of classes. `when` says what can change a field: *compile* needs\n"
 	      "cnnc (`-D path=value`), *run* can be given on the trainer's command line (`train.epochs=5`) too. A layer, optimizer,\n"
