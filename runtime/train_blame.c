@@ -78,7 +78,7 @@ RtStatus rt_train_blame(RtTrainer *t, unsigned char *const *ports, uint32_t n)
 		name = replay(t, ports);
 	}
 	const char *hint = strcmp(kind, "input") == 0 ? "look at the data" : "try a lower learning rate";
-	return rt_fail(RT_NONFINITE, "the loss is %s at step %lld of epoch %lld; the first bad tensor is the %s '%s'; %s. "
-		       "The weights on the disk are those from before", isnan(loss) ? "NaN" : "infinite", (long long)t->step_in_epoch + 1,
+	return rt_fail(RT_NONFINITE, "the loss is not finite (%s) at step %lld of epoch %lld; the first bad tensor is the %s '%s'; %s. "
+		       "The weights on the disk are those from before", isnan(loss) ? "NaN" : "infinity", (long long)t->step_in_epoch + 1,
 		       (long long)t->epoch + 1, name ? kind : "value", name ? name : "loss", hint);
 }

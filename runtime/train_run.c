@@ -89,6 +89,21 @@ static RtStatus check_same_classes(const RtDataset *train, const RtDataset *vali
 	return RT_OK;
 }
 
+/* The folders of the training data say which class has which index. */
+static RtStatus open_validation(RtTrainer *t)
+{
+	int n = rt_dataset_path(t->train_data, 0) ? rt_dataset_classes(t->train_data) : 0;
+	if (n == 0)
+		return rt_data_open(&t->config, t->eval_entry, "validation", NULL, &t->val_data);
+	char **names = rt_sys.alloc((size_t)n * sizeof *names);
+	for (int i = 0; names && i < n; i++)
+		names[i] = (char *)(uintptr_t)rt_dataset_class(t->train_data, i); /* only read */
+	RtStatus s = names ? rt_data_open_named(&t->config, t->eval_entry, "validation", NULL, names, n, &t->val_data) :
+			     rt_fail(RT_NOMEM, "out of memory for %d class names", n);
+	rt_sys.release(names);
+	return s;
+}
+
 static RtStatus open_datasets(RtTrainer *t)
 {
 	double fraction;
@@ -104,7 +119,7 @@ static RtStatus open_datasets(RtTrainer *t)
 		return RT_OK;
 	if (!rt_data_has_split(&t->config, "validation"))
 		return fraction > 0 ? split_data(t, fraction) : RT_OK;
-	s = rt_data_open(&t->config, t->eval_entry, "validation", NULL, &t->val_data);
+	s = open_validation(t);
 	if (s == RT_OK)
 		s = rt_check_classes(t->model, t->val_data, "the validation data");
 	if (s == RT_OK)
