@@ -1,7 +1,7 @@
 /* bench.c -- `cnnc bench MODEL`: the generated code timed in this process, beside what the machine can do at most
  *
  * The model is compiled by the JIT from the same module as an object would be. Times are of whole entries on made-up data that
- * lies in memory; phases are timed by the runtime. The two limits, fused multiply-adds from registers and copying of memory,
+ * lies in memory; kernels are timed one by one on one thread. The two limits, fused multiply-adds from registers and copying of memory,
  * are measured in the same run with the same threads, since clocks drift.
  */
 #include <jansson.h>
@@ -13,7 +13,7 @@
 #include "runtime/call.h"
 #include "runtime/init.h"
 
-enum { MAX_TIMES = 1000, MIN_TIMES = 5, SLICE_MS = 1200, MAX_FMA_SUMS = 12 };
+enum { MAX_TIMES = 1000, MIN_TIMES = 5, SLICE_MS = 1200, MAX_FMA_SUMS = 12, KERNEL_CALLS = 8 };
 
 typedef struct Times { double median, min; } Times;
 
@@ -24,10 +24,12 @@ typedef struct Bench {
 	RtInstance in;
 	Arena *arena;
 	int threads;
-	double fma_gflops, copy_gbs, compile_ms;
+	double fma_gflops;       /* of all threads together */
+	double fma_one;          /* of one thread */
+	double copy_gbs, compile_ms;
 	Times train, batch, one;
-	double *phase_ms;        /* of the entry that the table shows: mean of a call */
-	const KEntry *shown;
+	const KEntry *shown;     /* the entry whose kernels are listed */
+	double *kernel_ms;       /* each kernel in one call of it on one thread */
 } Bench;
 
 /* ---- the machine's limits ---- */
@@ -65,6 +67,18 @@ static void run_fma(void *arg, uint32_t part, void *scratch)
 	job->loop(job->ab, job->out + (size_t)part * MAX_FMA_SUMS * K_LANES, job->trips);
 }
 
+static double best_gflops(Bench *b, FmaJob *job, int threads, double flops)
+{
+	double best = 0;
+	for (int i = 0; i < 12; i++) {
+		double start = now_ms();
+		rt_pool_for(b->pool, (uint32_t)threads, run_fma, job);
+		double gflops = flops * threads / (now_ms() - start) * 1e-6;
+		best = gflops > best ? gflops : best;
+	}
+	return best;
+}
+
 static bool measure_fma(Bench *b, Diag *d)
 {
 	int nsums = fma_sums(&b->p->target);
@@ -80,13 +94,9 @@ static bool measure_fma(Bench *b, Diag *d)
 	job.out = NEWN(b->arena, float, b->threads * MAX_FMA_SUMS * K_LANES);
 	for (int i = 0; i < 2 * K_LANES; i++)
 		job.ab[i] = i < K_LANES ? 0.5f : 1.0f;
-	double flops = 2.0 * K_LANES * nsums * (double)job.trips * b->threads;
-	for (int i = 0; i < 12; i++) {
-		double start = now_ms();
-		rt_pool_for(b->pool, (uint32_t)b->threads, run_fma, &job);
-		double gflops = flops / (now_ms() - start) * 1e-6;
-		b->fma_gflops = gflops > b->fma_gflops ? gflops : b->fma_gflops;
-	}
+	double flops = 2.0 * K_LANES * nsums * (double)job.trips;
+	b->fma_one = best_gflops(b, &job, 1, flops);
+	b->fma_gflops = b->threads == 1 ? b->fma_one : best_gflops(b, &job, b->threads, flops);
 	cg_jit_free(j);
 	return true;
 }
@@ -180,27 +190,28 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static Times time_entry(Bench *b, const RtEntry *e, int64_t n, double *phase_ms)
+static void call_entry(Bench *b, const RtEntry *e, int64_t n, unsigned char *const *port, uint32_t step)
 {
-	double ms[MAX_TIMES], *phase_ns = NEWN(b->arena, double, e->nphases + 1);
+	rt_scalars_set(&b->in.scalars, b->model, (uint32_t)n, step);
+	rt_instance_run(&b->in, e, port, NULL);
+}
+
+static Times time_entry(Bench *b, const char *name, int64_t n)
+{
+	double ms[MAX_TIMES];
 	unsigned char *port[RT_MAX_PORTS];
+	const RtEntry *e = rt_entry(b->model, name);
 	int count = 0;
-	uint32_t step = 1;
+	if (!e)
+		return (Times){0};
 	make_ports(b, e, port);
-	for (int i = 0; i < 2; i++) {
-		rt_scalars_set(&b->in.scalars, b->model, (uint32_t)n, step++);
-		rt_instance_run(&b->in, e, port, NULL);
-	}
-	b->in.phase_ns = phase_ms ? phase_ns : NULL;
+	for (uint32_t i = 1; i <= 2; i++)
+		call_entry(b, e, n, port, i);
 	for (double begin = now_ms(); count < MAX_TIMES && (count < MIN_TIMES || now_ms() - begin < SLICE_MS); count++) {
 		double start = now_ms();
-		rt_scalars_set(&b->in.scalars, b->model, (uint32_t)n, step++);
-		rt_instance_run(&b->in, e, port, NULL);
+		call_entry(b, e, n, port, 3 + (uint32_t)count);
 		ms[count] = now_ms() - start;
 	}
-	b->in.phase_ns = NULL;
-	for (uint32_t i = 0; phase_ms && i < e->nphases; i++)
-		phase_ms[i] = phase_ns[i] / count * 1e-6;
 	qsort(ms, (size_t)count, sizeof(*ms), by_value);
 	return (Times){.median = ms[count / 2], .min = ms[0]};
 }
@@ -215,16 +226,46 @@ static const KEntry *kernel_entry(const Bench *b, const char *name)
 	return NULL;
 }
 
-static Times time_named(Bench *b, const char *name, int64_t n, bool show)
+/* ---- kernels, one by one ---- */
+typedef struct Profile { double *ms, start; } Profile;
+
+static void mark_kernel(void *arg, uint32_t kernel, bool end)
+{
+	Profile *p = arg;
+	double now = now_ms();
+	if (end)
+		p->ms[kernel] += now - p->start;
+	p->start = now;
+}
+
+/* On a pool of one thread, so that times add up. The smallest of several calls. */
+static bool time_kernels(Bench *b, const char *name, Diag *d)
 {
 	const RtEntry *e = rt_entry(b->model, name);
-	if (!e)
-		return (Times){0};
-	if (!show)
-		return time_entry(b, e, n, NULL);
-	b->phase_ms = NEWN(b->arena, double, e->nphases + 1);
+	RtPool *one, *all = b->in.pool;
+	unsigned char *port[RT_MAX_PORTS];
 	b->shown = kernel_entry(b, name);
-	return time_entry(b, e, n, b->phase_ms);
+	if (!e || !b->shown)
+		return true;
+	if (rt_pool_new(1, e->scratch_bytes, &one) != RT_OK)
+		return diag_error(d, (Loc){0}, "%s", rt_message());
+	size_t n = (size_t)b->shown->nkernels;
+	b->kernel_ms = NEWN(b->arena, double, n + 1);
+	Profile profile = {.ms = NEWN(b->arena, double, n + 1)};
+	make_ports(b, e, port);
+	b->in.pool = one;
+	b->in.mark = mark_kernel;
+	b->in.mark_arg = &profile;
+	for (uint32_t call = 0; call < KERNEL_CALLS; call++) {
+		memset(profile.ms, 0, n * sizeof(double));
+		call_entry(b, e, (int64_t)b->model->max_n, port, call + 1);
+		for (size_t i = 0; i < n; i++)
+			b->kernel_ms[i] = call && b->kernel_ms[i] < profile.ms[i] ? b->kernel_ms[i] : profile.ms[i];
+	}
+	b->in.mark = NULL;
+	b->in.pool = all;
+	rt_pool_free(one);
+	return true;
 }
 
 /* ---- work ---- */
@@ -237,48 +278,39 @@ static double kernel_flops(const Kernel *k, int64_t n)
 	return (double)k->flops;
 }
 
-static double item_flops(const KEntry *e, const KItem *item, int64_t n)
-{
-	if (item->kind == I_RUN)
-		return kernel_flops(e->kernel[item->kernel], n);
-	double sum = 0;
-	for (int i = 0; i < item->nbody; i++)
-		sum += item_flops(e, &item->body[i], n);
-	return sum;
-}
-
 static double entry_flops(const Bench *b, const char *name, int64_t n)
 {
 	const KEntry *e = kernel_entry(b, name);
 	double sum = 0;
-	for (int i = 0; e && i < e->nitems; i++)
-		sum += item_flops(e, &e->item[i], n);
+	for (int i = 0; e && i < e->nkernels; i++)
+		sum += kernel_flops(e->kernel[i], n);
 	return sum;
 }
 
-static void mark_buffers(const KEntry *e, const KItem *item, bool *used)
-{
-	if (item->kind == I_RUN) {
-		const Kernel *k = e->kernel[item->kernel];
-		for (int i = 0; i < k->nopnds; i++)
-			used[k->opnd[i].buf] = true;
-	}
-	for (int i = 0; i < item->nbody; i++)
-		mark_buffers(e, &item->body[i], used);
-}
-
-/* Bytes of all buffers that an item reads or writes */
-static double item_bytes(const Bench *b, const KEntry *e, const KItem *item)
+/* Bytes of all buffers that a kernel reads or writes, once each */
+static double kernel_bytes(const Bench *b, const Kernel *k)
 {
 	const KProgram *p = b->p->fe.module->program;
 	bool *used = NEWN(b->arena, bool, p->nbuffers + 1);
 	double sum = 0;
-	mark_buffers(e, item, used);
-	for (int i = 0; i < p->nbuffers; i++) {
-		if (used[i])
-			sum += (double)ir_elems(&p->buffer[i].type, (int64_t)b->model->max_n) * dtype_size(p->buffer[i].type.dtype);
+	for (int i = 0; i < k->nopnds; i++) {
+		const IrType *t = &p->buffer[k->opnd[i].buf].type;
+		if (!used[k->opnd[i].buf])
+			sum += (double)ir_elems(t, (int64_t)b->model->max_n) * dtype_size(t->dtype);
+		used[k->opnd[i].buf] = true;
 	}
 	return sum;
+}
+
+typedef struct Line { const char *name; double ms, gflops, share, bytes; } Line;
+
+static Line kernel_line(const Bench *b, int i)
+{
+	const Kernel *k = b->shown->kernel[i];
+	Line l = {.name = k->name, .ms = b->kernel_ms[i], .bytes = kernel_bytes(b, k)};
+	l.gflops = l.ms > 0 ? kernel_flops(k, (int64_t)b->model->max_n) / l.ms * 1e-6 : 0;
+	l.share = l.gflops / b->fma_one;
+	return l;
 }
 
 /* ---- results ---- */
@@ -290,26 +322,13 @@ static json_t *times_json(const Bench *b, Times t, const char *entry, int64_t n)
 	                 entry_flops(b, entry, n) / t.median * 1e-6);
 }
 
-static const char *phase_name(const Bench *b, int i)
-{
-	const RtEntry *e = rt_entry(b->model, b->shown->name);
-	return e->phase[i].name;
-}
-
-static int phases(const Bench *b)
-{
-	return b->shown ? (int)rt_entry(b->model, b->shown->name)->nphases : 0;
-}
-
 static json_t *kernels_json(const Bench *b)
 {
 	json_t *out = json_array();
-	for (int i = 0; i < phases(b) && i < b->shown->nitems; i++) {
-		const KItem *item = &b->shown->item[i];
-		double ms = b->phase_ms[i], gflops = ms > 0 ? item_flops(b->shown, item, (int64_t)b->model->max_n) / ms * 1e-6 : 0;
-		json_array_append_new(out, json_pack("{s:s, s:f, s:f, s:f, s:f}", "name", phase_name(b, i), "ms", ms, "gflops",
-		                                     gflops, "peak_share", gflops / b->fma_gflops, "bytes",
-		                                     item_bytes(b, b->shown, item)));
+	for (int i = 0; b->kernel_ms && i < b->shown->nkernels; i++) {
+		Line l = kernel_line(b, i);
+		json_array_append_new(out, json_pack("{s:s, s:f, s:f, s:f, s:I}", "name", l.name, "ms", l.ms, "gflops", l.gflops,
+		                                     "peak_share", l.share, "bytes", (json_int_t)l.bytes));
 	}
 	return out;
 }
@@ -349,13 +368,12 @@ static void print_text(const Bench *b)
 	print_times(b, arena_printf(b->arena, "predict %lld", (long long)n), b->batch, "predict", n);
 	print_times(b, "predict 1", b->one, "predict", 1);
 	printf("memory         %s bytes to train, %s to predict\n", text_count(b->arena, m.train), text_count(b->arena, m.predict));
-	if (b->shown)
-		printf("phases of %s:\n", b->shown->name);
-	for (int i = 0; i < phases(b) && i < b->shown->nitems; i++) {
-		const KItem *item = &b->shown->item[i];
-		double ms = b->phase_ms[i], gflops = ms > 0 ? item_flops(b->shown, item, n) / ms * 1e-6 : 0;
-		printf("  %-44s %9.3f ms %8.1f GFLOP/s %4.0f %%  %s\n", phase_name(b, i), ms, gflops, 100 * gflops / b->fma_gflops,
-		       text_bytes(b->arena, (int64_t)item_bytes(b, b->shown, item)));
+	if (b->kernel_ms)
+		printf("kernels of %s on one thread:\n", b->shown->name);
+	for (int i = 0; b->kernel_ms && i < b->shown->nkernels; i++) {
+		Line l = kernel_line(b, i);
+		printf("  %9.3f ms %7.1f GFLOP/s %4.0f %%  %9s  %s\n", l.ms, l.gflops, 100 * l.share,
+		       text_bytes(b->arena, (int64_t)l.bytes), l.name);
 	}
 }
 
@@ -380,10 +398,10 @@ static bool measure(Bench *b, Diag *d)
 		return false;
 	measure_copy(b);
 	bool trains = rt_entry(b->model, "train_step") != NULL;
-	b->train = time_named(b, "train_step", n, trains);
-	b->batch = time_named(b, "predict", n, !trains);
-	b->one = time_named(b, "predict", 1, false);
-	return true;
+	b->train = time_entry(b, "train_step", n);
+	b->batch = time_entry(b, "predict", n);
+	b->one = time_entry(b, "predict", 1);
+	return time_kernels(b, trains ? "train_step" : "predict", d);
 }
 
 int bench(Pipeline *p, const Options *o, double compile_start_ms, Diag *d)

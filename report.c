@@ -47,27 +47,36 @@ const char *text_time(Arena *a, double ms)
 }
 
 /* ---- memory ---- */
-static int64_t slab_of(const KProgram *p, const char *name)
+static const KEntry *entry_named(const KProgram *p, const char *name)
 {
+	static const KEntry none = {.slab_bytes = 0};
 	for (int i = 0; i < p->nentries; i++) {
 		if (strcmp(p->entry[i].name, name) == 0)
-			return p->entry[i].slab_bytes;
+			return &p->entry[i];
 	}
-	return -1;
+	return &none;
+}
+
+static int64_t larger(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
 }
 
 Memory report_memory(const IrModule *m)
 {
 	const KProgram *p = m->program;
-	Memory out = {0};
+	const KEntry *step = entry_named(p, "train_step"), *evaluate = entry_named(p, "evaluate");
+	const KEntry *predict = entry_named(p, "predict");
+	Memory out = {.predict_scratch = predict->scratch_bytes};
 	IR_EACH_STATE(m, s) {
 		if (s->kind != STATE_MOMENT)
 			out.weights += ir_elems(&s->type, 1) * dtype_size(s->type.dtype);
 	}
-	int64_t step = slab_of(p, "train_step"), evaluate = slab_of(p, "evaluate"), predict = slab_of(p, "predict");
-	out.predict = out.weights + (predict > 0 ? predict : 0);
-	if (step >= 0)
-		out.train = p->param_bytes + (evaluate > step ? evaluate : step);
+	out.predict = out.weights + predict->slab_bytes;
+	if (step->name) {
+		out.train = p->param_bytes + larger(step->slab_bytes, evaluate->slab_bytes);
+		out.train_scratch = larger(step->scratch_bytes, evaluate->scratch_bytes);
+	}
 	return out;
 }
 
@@ -81,6 +90,11 @@ static const char *sample_word(const IrModule *m)
 	return "sample";
 }
 
+static const char *a_thread(Arena *a, int64_t bytes)
+{
+	return bytes ? arena_printf(a, " + %s a thread", text_count(a, bytes)) : "";
+}
+
 void report_summary(const Pipeline *p, const char *path, FILE *f)
 {
 	const IrModule *m = p->fe.module;
@@ -90,8 +104,9 @@ void report_summary(const Pipeline *p, const char *path, FILE *f)
 	        text_count(a, p->fe.params), text_flops(a, (double)p->fe.flops), sample_word(m));
 	fprintf(f, "plan: %s weights; ", text_bytes(a, mem.weights));
 	if (mem.train)
-		fprintf(f, "training at batch %d needs %s bytes, ", m->max_n, text_count(a, mem.train));
-	fprintf(f, "predicting %s\n", text_count(a, mem.predict));
+		fprintf(f, "training at batch %d needs %s bytes%s, ", m->max_n, text_count(a, mem.train),
+		        a_thread(a, mem.train_scratch));
+	fprintf(f, "predicting %s%s\n", text_count(a, mem.predict), a_thread(a, mem.predict_scratch));
 	arena_free(a);
 }
 
@@ -193,9 +208,10 @@ bool report_json(const Pipeline *p, FILE *f)
 	cg_identity(m, &p->target, model, schedule);
 	for (int i = 0; i < m->program->nentries; i++)
 		json_array_append_new(entries, entry_json(&m->program->entry[i]));
-	json_t *bytes = json_pack("{s:I, s:I, s:I, s:I}", "weights", (json_int_t)mem.weights, "parameter_slab",
+	json_t *bytes = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "weights", (json_int_t)mem.weights, "parameter_slab",
 	                          (json_int_t)m->program->param_bytes, "train", (json_int_t)mem.train, "predict",
-	                          (json_int_t)mem.predict);
+	                          (json_int_t)mem.predict, "train_scratch_a_thread", (json_int_t)mem.train_scratch,
+	                          "predict_scratch_a_thread", (json_int_t)mem.predict_scratch);
 	json_t *all = json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name", m->name, "target",
 	                        p->target.name, "max_batch", (int)m->max_n, "parameters", (json_int_t)p->fe.params, "trainable",
 	                        (json_int_t)p->fe.trainable, "flops", (json_int_t)p->fe.flops, "layers", layers_json(p), "tensors",

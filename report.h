@@ -8,6 +8,7 @@ typedef struct Memory { /* bytes; exact */
 	int64_t weights;    /* parameters and statistics */
 	int64_t train;      /* weights, moments and the slab of the largest training entry; 0 without train_step */
 	int64_t predict;    /* weights and the slab of predict */
+	int64_t train_scratch, predict_scratch; /* more for each thread */
 } Memory;
 
 Memory report_memory(const IrModule *m);

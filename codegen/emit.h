@@ -31,6 +31,8 @@ struct KEmit {
 	EVal (*phase_call)(KEmit *e);    /* pointer to RtCall */
 	EVal (*phase_part)(KEmit *e);
 	EVal (*phase_scratch)(KEmit *e);
+	/* if (call->mark) call->mark(call->mark_arg, kernel, end): the profile; only in a phase. */
+	void (*mark)(KEmit *e, EVal call, int kernel, bool end);
 
 	/* ---- pointers: byte offsets, whole-pointer loads ---- */
 	EVal (*ptr_add)(KEmit *e, EVal ptr, EVal bytes);              /* inbounds */

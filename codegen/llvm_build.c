@@ -4,6 +4,7 @@
  * runs: no mid-level optimiser is needed after it. Does not choose anything; memory and arithmetic are in llvm_memory.c
  * and llvm_value.c.
  */
+#include <stddef.h>
 #include <string.h>
 #include "codegen/llvm_build.h"
 #include <llvm-c/DebugInfo.h>
@@ -371,6 +372,19 @@ static void if_end(KEmit *e)
 	LLVMPositionBuilderAtEnd(b->b, f->after);
 }
 
+/* `end` goes as a word: C passes a bool in the low byte of the same register. */
+static void mark(KEmit *e, EVal call_ptr, int kernel, bool at_end)
+{
+	LlvmBuild *b = lb(e);
+	LLVMTypeRef param[] = {b->ptr, b->i32, b->i32};
+	LLVMValueRef fn = ptr_load(e, call_ptr, offsetof(RtCall, mark));
+	if_begin(e, LLVMBuildICmp(b->b, LLVMIntNE, fn, LLVMConstNull(b->ptr), ""));
+	LLVMValueRef arg[] = {ptr_load(e, call_ptr, offsetof(RtCall, mark_arg)), LLVMConstInt(b->i32, (unsigned)kernel, 0),
+	                      LLVMConstInt(b->i32, at_end, 0)};
+	LLVMBuildCall2(b->b, LLVMFunctionType(b->nothing, param, 3, 0), fn, arg, 3, "");
+	if_end(e);
+}
+
 /* ---- the table ---- */
 static void make_types(LlvmBuild *b)
 {
@@ -400,7 +414,7 @@ void llvm_build_init(KEmit *e, LlvmBuild *b, Arena *a, LLVMModuleRef module, con
 	*e = (KEmit){
 		.begin = begin, .ptr_arg = ptr_arg, .int_arg = int_arg, .end = end, .call = call,
 		.begin_phase = begin_phase, .phase_call = phase_call, .phase_part = phase_part,
-		.phase_scratch = phase_scratch, .ptr_add = ptr_add, .ptr_load = ptr_load,
+		.phase_scratch = phase_scratch, .mark = mark, .ptr_add = ptr_add, .ptr_load = ptr_load,
 		.i64 = i64_of, .is_i64 = is_i64, .iadd = iadd, .isub = isub, .imul = imul, .idiv = idiv, .imin = imin,
 		.imax = imax, .icmp = icmp, .iselect = iselect, .to_i64 = to_i64, .from_i64 = from_i64,
 		.loop_begin = loop_begin, .loop_end = loop_end, .if_begin = if_begin, .if_end = if_end, .cx = b,

@@ -74,12 +74,13 @@ void llvm_tidy(const CgModule *c)
 static bool write_bytes(const char *path, const char *bytes, size_t n, Diag *d)
 {
 	bool out = strcmp(path, "-") == 0;
+	const char *name = out ? "stdout" : path;
 	FILE *f = out ? stdout : fopen(path, "wb");
 	if (!f)
-		return diag_error(d, (Loc){0}, "cannot write %s: %s", path, strerror(errno));
+		return diag_error(d, (Loc){0}, "cannot write %s: %s", name, strerror(errno));
 	bool ok = fwrite(bytes, 1, n, f) == n;
 	ok = (out ? fflush(f) : fclose(f)) == 0 && ok;
-	return ok || diag_error(d, (Loc){0}, "cannot write %s: %s", path, strerror(errno));
+	return ok || diag_error(d, (Loc){0}, "cannot write %s: %s", name, strerror(errno));
 }
 
 static bool write_text(CgModule *c, const char *path, Diag *d)

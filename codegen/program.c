@@ -158,7 +158,9 @@ static void emit_item(Prog *p, const Frame *f, const KItem *item, EVal lo, EVal 
 {
 	KEmit *e = p->e;
 	if (item->kind == I_RUN) {
+		e->mark(e, f->call, item->kernel, false);
 		emit_call(p, f, f->entry->kernel[item->kernel], lo, hi);
+		e->mark(e, f->call, item->kernel, true);
 		return;
 	}
 	INVARIANT(item->kind == I_STEP);

@@ -468,7 +468,9 @@ START_TEST(phases_and_calls)
 	EVal at = e->ptr_add(e, slab, e->imul(e, part, e->i64(e, 8)));
 	EVal lr = e->load(e, DT_F32, e->ptr_add(e, s, e->i64(e, offsetof(RtScalars, lr))), e->i64(e, 0), 0);
 	e->store(e, DT_F32, lr, at, e->i64(e, 0), 0);
+	e->mark(e, call, 6, false);
 	e->call(e, "later", 1, &at, 1, &part);
+	e->mark(e, call, 6, true);
 	e->end(e);
 	e->begin(e, "later", 1, 1, true);
 	e->store(e, DT_F32, e->from_i64(e, e->int_arg(e, 0), DT_F32), e->ptr_arg(e, 0), e->i64(e, 1), 0);
