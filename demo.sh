@@ -30,8 +30,9 @@ if [ ! -e data/complete ]; then
 	touch data/complete
 fi
 
+cp "$root/examples/classifier/classifier.yaml" .
 say cnnc classifier.yaml -o classifier
-"$root/build/bin/cnnc" "$root/examples/classifier/classifier.yaml" -o classifier
+"$root/build/bin/cnnc" classifier.yaml -o classifier
 say ./classifier-train "$@"
 ./classifier-train "$@"
 say ./classifier evaluate data/test
