@@ -2,6 +2,7 @@
 #include <check.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -228,6 +229,113 @@ START_TEST(a_bad_number_is_named)
 }
 END_TEST
 
+/* ---- the n-th call of any kind fails: exit code of its class, or trained as if nothing was ---- */
+
+static atomic_int calls_left;
+static bool fails_forever;
+static RtSys real;
+
+static bool fails(int error)
+{
+	int left = atomic_fetch_sub(&calls_left, 1);
+	errno = error;
+	return left == 1 || (fails_forever && left < 1);
+}
+
+static void *no_alloc(size_t size)
+{
+	return fails(ENOMEM) ? NULL : real.alloc(size);
+}
+
+static void *no_resize(void *p, size_t size)
+{
+	return fails(ENOMEM) ? NULL : real.resize(p, size);
+}
+
+static void *no_slab(size_t size)
+{
+	return fails(ENOMEM) ? NULL : real.slab(size);
+}
+
+static int no_open(const char *path, int flags, mode_t mode)
+{
+	return fails(EIO) ? -1 : real.open(path, flags, mode);
+}
+
+static ssize_t no_read(int fd, void *bytes, size_t n)
+{
+	return fails(EIO) ? -1 : real.read(fd, bytes, n);
+}
+
+static ssize_t no_write(int fd, const void *bytes, size_t n)
+{
+	return fails(ENOSPC) ? -1 : real.write(fd, bytes, n);
+}
+
+static int no_fsync(int fd)
+{
+	return fails(EIO) ? -1 : real.fsync(fd);
+}
+
+static int no_rename(const char *from, const char *to)
+{
+	return fails(EIO) ? -1 : real.rename(from, to);
+}
+
+static int no_mkdir(const char *path, mode_t mode)
+{
+	return fails(ENOSPC) ? -1 : real.mkdir(path, mode);
+}
+
+static int run_failing(bool memory, int n)
+{
+	calls_left = n;
+	if (memory) {
+		rt_sys.alloc = no_alloc;
+		rt_sys.resize = no_resize;
+		rt_sys.slab = no_slab;
+	} else {
+		rt_sys.open = no_open;
+		rt_sys.read = no_read;
+		rt_sys.write = no_write;
+		rt_sys.fsync = no_fsync;
+		rt_sys.rename = no_rename;
+		rt_sys.mkdir = no_mkdir;
+	}
+	int code = TRAIN("epochs=2", "threads=2", "resume=auto", "EarlyStopping.restore_best_weights=true");
+	rt_sys = real;
+	return code;
+}
+
+START_TEST(any_call_may_fail)
+{
+	bool memory = _i & 1;
+	fails_forever = _i & 2;
+	tiny_folder();
+	real = rt_sys;
+	ck_assert_int_eq(TRAIN("epochs=2", "EarlyStopping.restore_best_weights=true"), 0);
+	ck_assert_int_eq(rename("runs/tiny/1/weights/last.safetensors", "want"), 0);
+	int n = 0, step = memory || !fails_forever ? 1 : 3;
+	do {
+		ck_assert_int_eq(system("rm -rf runs"), 0);
+		n += step;
+		int code = run_failing(memory, n);
+		const char *said = tiny_text("err");
+		if (memory)
+			ck_assert_msg(code == 0 || code == RT_NOMEM, "memory %d: exit code %d: %s", n, code, said);
+		else
+			ck_assert_msg(code == 0 || code == RT_IO || code == RT_BAD_DATA, "file %d: exit code %d: %s", n, code, said);
+		ck_assert_msg(code == 0 || strstr(said, "error: "), "no sentence: %s", said);
+		/* and what is on the disk is good: the run goes on from there */
+		if (code == 0 || n % 7 == 0) {
+			ck_assert_int_eq(TRAIN("epochs=2", "resume=auto", "EarlyStopping.restore_best_weights=true"), 0);
+			ck_assert(same_file("want", "runs/tiny/1/weights/last.safetensors") || access("runs/tiny/2", F_OK) == 0);
+		}
+	} while (calls_left < 1 && n < 2000);
+	ck_assert_int_gt(n, 20);
+}
+END_TEST
+
 START_TEST(usage_errors_end_with_2)
 {
 	tiny_folder();
@@ -282,6 +390,7 @@ int main(void)
 	tcase_add_test(c, resume_says_what_differs);
 	tcase_add_test(c, a_full_disk_is_survived);
 	tcase_add_test(c, a_bad_number_is_named);
+	tcase_add_loop_test(c, any_call_may_fail, 0, 4);
 	tcase_add_test(c, usage_errors_end_with_2);
 	tcase_add_test(c, early_stopping_ends_the_run);
 	tcase_add_test(c, profile_and_split);
