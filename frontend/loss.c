@@ -56,17 +56,16 @@ static IrNode *output(const Build *b)
 	return b->value[b->m->output];
 }
 
-static IrNode *find_logits(Build *b, OpCode op, bool from_logits)
+/* Any activation that has logits lends them, as in Keras' _get_logits: even sigmoid to a categorical loss. */
+static IrNode *find_logits(Build *b, bool from_logits)
 {
-	if (from_logits)
-		return output(b);
-	return b->logits_of && b->logits_of->op == op ? b->logits : NULL;
+	return b->logits ? b->logits : from_logits ? output(b) : NULL;
 }
 
 /* mean over the last axis and all others but N */
 static IrNode *binary(Build *b, bool from_logits, double smoothing)
 {
-	IrNode *t = loss_target(b), *z = find_logits(b, OP_sigmoid, from_logits);
+	IrNode *t = loss_target(b), *z = find_logits(b, from_logits);
 	if (smoothing != 0)
 		t = node2(b, OP_add, node_scaled(b, t, 1 - smoothing), node_k(b, 0.5 * smoothing));
 	if (z) { /* max(z, 0) - z t + log(1 + exp(-|z|)) */
@@ -86,7 +85,7 @@ static IrNode *minus_sum_last(Build *b, IrNode *a)
 
 static IrNode *categorical(Build *b, bool from_logits, double smoothing)
 {
-	IrNode *t = loss_target(b), *z = find_logits(b, OP_softmax, from_logits), *log_p;
+	IrNode *t = loss_target(b), *z = find_logits(b, from_logits), *log_p;
 	if (smoothing != 0)
 		t = node2(b, OP_add, node_scaled(b, t, 1 - smoothing), node_k(b, smoothing / output_classes(b->m)));
 	if (z) {
@@ -100,7 +99,7 @@ static IrNode *categorical(Build *b, bool from_logits, double smoothing)
 
 static IrNode *sparse(Build *b, bool from_logits)
 {
-	IrNode *z = find_logits(b, OP_softmax, from_logits);
+	IrNode *z = find_logits(b, from_logits);
 	if (!z)
 		z = node1(b, OP_log, node_clip(b, output(b), tiny, 1 - tiny));
 	return minus_sum_last(b, node_select(b, one_hot(b), node1(b, OP_log_softmax, z), node_k(b, 0)));
