@@ -79,10 +79,17 @@ static bool name_char(char c)
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 
+/* t1, t2 …: the text's names of shared expressions */
+static bool is_let(const char *name)
+{
+	return name[0] == 't' && name[1] && strspn(name + 1, "0123456789") == strlen(name + 1);
+}
+
 /* An identifier made of `base`, unlike every other name of the kernel. */
 static const char *fresh_name(Arena *a, const Kernel *k, const char *base)
 {
-	char *stem = arena_printf(a, "%s%s", base[0] >= '0' && base[0] <= '9' ? "_" : "", base[0] ? base : "v");
+	const bool bad = (base[0] >= '0' && base[0] <= '9') || is_let(base);
+	char *stem = arena_printf(a, "%s%s", bad ? "_" : "", base[0] ? base : "v");
 	for (char *c = stem; *c; c++) {
 		if (!name_char(*c))
 			*c = '_';
@@ -311,6 +318,15 @@ static int neutral(const Kernel *k, KRow row, DType t, int x, int y, int z)
 	return -1;
 }
 
+/* Shifts and masks of numbers that are not in range have no value. */
+static bool foldable(const Kernel *k, KRow row, int x, int y)
+{
+	if (row != EW_shr && row != EW_shl && row != EW_band)
+		return true;
+	const double u = k->expr[x].imm, v = k->expr[y].imm;
+	return u >= 0 && u < 4294967296.0 && v >= 0 && v < (row == EW_band ? 4294967296.0 : 32.0);
+}
+
 int k_ewise(Arena *a, Kernel *k, KRow row, DType t, int x, int y, int z)
 {
 	if (row == EW_cast && k->expr[x].type == t)
@@ -318,7 +334,7 @@ int k_ewise(Arena *a, Kernel *k, KRow row, DType t, int x, int y, int z)
 	const int same = neutral(k, row, t, x, y, z);
 	if (same >= 0)
 		return same;
-	if (is_konst(k, x) && is_konst(k, y) && is_konst(k, z)) {
+	if (is_konst(k, x) && is_konst(k, y) && is_konst(k, z) && foldable(k, row, x, y)) {
 		const double u = y >= 0 ? k->expr[y].imm : 0, v = z >= 0 ? k->expr[z].imm : 0;
 		return k_konst(a, k, t, ir_ewise(rows[row], k->expr[x].imm, u, v, t));
 	}
@@ -597,10 +613,11 @@ static int64_t stage_flops(const Kernel *k, const KStage *s)
 {
 	int64_t points = 2;
 	for (int ax = 0; ax < k->naxes; ax++) {
-		if ((s->over | s->away) >> ax & 1 && k->axis[ax].ext == EXT_CONST)
-			points *= k->axis[ax].extent;
+		if ((s->over | s->away) >> ax & 1 && k->axis[ax].ext == EXT_CONST &&
+		    __builtin_mul_overflow(points, k->axis[ax].extent, &points))
+			return INT64_MAX / K_MAX_AXES;
 	}
-	return points;
+	return points < INT64_MAX / K_MAX_AXES ? points : INT64_MAX / K_MAX_AXES;
 }
 
 void k_finish(Kernel *k)
@@ -612,7 +629,8 @@ void k_finish(Kernel *k)
 	for (int i = 0; i < k->nstages; i++) {
 		if (k_is_contraction(k, &k->stage[i])) {
 			k->contraction = true;
-			k->flops += stage_flops(k, &k->stage[i]);
+			const int64_t flops = stage_flops(k, &k->stage[i]);
+			k->flops += flops < INT64_MAX - k->flops ? flops : INT64_MAX - k->flops;
 		}
 	}
 }

@@ -251,6 +251,9 @@ bool k_verify(const KProgram *p, Diag *d);
 /* ---- kernel_print.c, kernel_parse.c: inverse of each other ---- */
 void k_print(const KProgram *p, const Kernel *k, FILE *f);
 void k_print_program(const KProgram *p, FILE *f); /* buffers, kernels with schedules, trees */
+/* A program from the text that k_print_program writes, in arena a; buffers of states have no IrState, nothing has a place.
+ * NULL: reported. What it gives has passed k_verify, whatever the text holds. */
+KProgram *k_parse(const char *file, const char *text, size_t len, Arena *a, Diag *d);
 /* The text without names and places: equal keys mean equal code. */
 char *k_key(const KProgram *p, const Kernel *k, Arena *a);
 

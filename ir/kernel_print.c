@@ -71,6 +71,26 @@ static void print_number(FILE *f, double v)
 	fputs(text, f);
 }
 
+/* A name as it is, or in quotes where it holds what the text could take for something else. */
+static void print_name(FILE *f, const char *name)
+{
+	const char *c = name;
+	while ((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') || (*c && strchr("_./+-@", *c)))
+		c++;
+	if (!*c && name[0]) {
+		fputs(name, f);
+		return;
+	}
+	fputc('"', f);
+	for (c = name; *c; c++) {
+		if (*c == '"' || *c == '\\' || (unsigned char)*c < ' ')
+			fprintf(f, "\\x%02x", (unsigned char)*c);
+		else
+			fputc(*c, f);
+	}
+	fputc('"', f);
+}
+
 static void print_type(const Print *x, const IrType *t)
 {
 	fputs(ir_type_text(x->scratch, t), x->f);
@@ -319,7 +339,9 @@ static void print_kernel(const KProgram *p, const Kernel *k, FILE *f, bool key)
 	x.use = NEWN(a, int, k->nexprs + 1);
 	x.let = NEWN(a, int, k->nexprs + 1);
 	count_uses(&x);
-	fprintf(f, "kernel %s {", key ? "" : k->name);
+	fputs("kernel ", f);
+	print_name(f, key ? "k" : k->name);
+	fputs(" {", f);
 	fputs(k->update ? " update" : "", f);
 	fputs(k->naxes ? " axes" : "", f);
 	for (int i = 0; i < k->naxes; i++) {
@@ -358,12 +380,14 @@ char *k_key(const KProgram *p, const Kernel *k, Arena *a)
 static void print_buffer(const KProgram *p, int i, FILE *f, Arena *a)
 {
 	const KBuffer *b = &p->buffer[i];
-	fprintf(f, "buffer #%d %s %s %s", i, classes[b->cls], b->name, ir_type_text(a, &b->type));
+	fprintf(f, "buffer #%d %s ", i, classes[b->cls]);
+	print_name(f, b->name);
+	fprintf(f, " %s", ir_type_text(a, &b->type));
 	if (b->cls == B_IN || b->cls == B_OUT)
 		fprintf(f, " index %d", b->index);
 	if (b->cls == B_PARTIAL)
 		fprintf(f, " rows %d", b->part_rows);
-	if (b->bytes || b->cls == B_METRIC)
+	if (b->bytes || b->offset)
 		fprintf(f, " at %lld bytes %lld", (long long)b->offset, (long long)b->bytes);
 	fputs("\n", f);
 }
@@ -372,12 +396,15 @@ static void print_item(const KEntry *e, const KItem *it, int depth, FILE *f)
 {
 	fprintf(f, "%*s%s", 2 * depth, "", items[it->kind]);
 	if (it->kind == I_RUN) {
-		fprintf(f, " %s\n", e->kernel[it->kernel]->name);
+		fputs(" ", f);
+		print_name(f, e->kernel[it->kernel]->name);
+		fputs("\n", f);
 		return;
 	}
-	const bool samples = it->axis < 0 || it->kind == I_STEP;
-	const int first = it->nbody ? it->body[0].kernel : 0;
-	fprintf(f, " %s/%d {\n", samples ? "n" : e->kernel[first]->axis[it->axis].name, it->size);
+	if (it->axis < 0)
+		fprintf(f, " samples %d {\n", it->size);
+	else
+		fprintf(f, " axis %d of %d {\n", it->size, it->axis);
 	for (int i = 0; i < it->nbody; i++)
 		print_item(e, &it->body[i], depth + 1, f);
 	fprintf(f, "%*s}\n", 2 * depth, "");

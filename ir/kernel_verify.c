@@ -131,6 +131,10 @@ static bool check_expr(const Check *c, int x)
 	if (e->op == K_LOCAL && (e->stage < 0 || e->stage >= c->k->nstages || c->k->stage[e->stage].kind != S_REDUCE ||
 	                         c->k->stage[e->stage].over & ~e->axes))
 		return wrong(c, "expression %d reads no local", x);
+	for (int i = 0; e->op == K_RANDOM && i < 3; i++) {
+		if (e->arg[i] < 0 || c->k->expr[e->arg[i]].type != DT_U32)
+			return wrong(c, "random by something that is not u32");
+	}
 	if (e->op == K_EWISE)
 		return check_ewise(c, e);
 	if (e->op == K_AXIS)
@@ -290,6 +294,9 @@ static bool check_items(const Check *c, const KEntry *e, const KItem *item, int 
 				return wrong(c, "entry %s: an item of size %d", e->name, it->size);
 			if (!check_items(c, e, it->body, it->nbody, runs))
 				return false;
+			if (it->axis >= 0 && (it->nbody != 1 || it->body[0].kind != I_RUN ||
+			                      it->axis >= e->kernel[it->body[0].kernel]->naxes))
+				return wrong(c, "entry %s cuts an axis of no kernel", e->name);
 			continue;
 		}
 		if (it->kernel < 0 || it->kernel >= e->nkernels)

@@ -1,0 +1,103 @@
+/* kernel_text.c -- programs as text: printing and parsing are inverse, and no text does harm */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+#include "tests/numeric/random_graph.h"
+#include "tests/numeric/run_kernels.h"
+
+static char *text_of(const KProgram *p, size_t *len)
+{
+	char *text = NULL;
+	FILE *f = open_memstream(&text, len);
+	k_print_program(p, f);
+	fclose(f);
+	return text;
+}
+
+static IrModule *program(int seed)
+{
+	IrModule *m = random_graph((uint64_t)seed, 3 + seed % 30);
+	kernels_make(m, seed % 2 ? "plan" : "fuse", "random graph");
+	return m;
+}
+
+START_TEST(inverse)
+{
+	IrModule *m = program(_i);
+	size_t len, again_len;
+	char *text = text_of(m->program, &len);
+	Diag *d = diag_new();
+	KProgram *p = k_parse("text", text, len, m->arena, d);
+	if (!p) {
+		fputs(text, stderr);
+		diag_print(d, stderr);
+	}
+	ck_assert_ptr_nonnull(p);
+	char *again = text_of(p, &again_len);
+	ck_assert_str_eq(text, again);
+	for (int i = 0; i < p->nentries; i++) {
+		for (int k = 0; k < p->entry[i].nkernels; k++) {
+			const Kernel *was = m->program->entry[i].kernel[k], *is = p->entry[i].kernel[k];
+			ck_assert_str_eq(k_key(m->program, was, m->arena), k_key(p, is, m->arena));
+			ck_assert_uint_eq(was->par, is->par);
+			ck_assert_int_eq(was->flops, is->flops);
+		}
+	}
+	free(text);
+	free(again);
+	diag_free(d);
+	ir_module_free(m);
+}
+END_TEST
+
+static void spoil(char *text, size_t len, uint64_t *rng)
+{
+	static const char signs[] = "()[]{}+-*/=|@$#:,.\"\\ \n0129afnNtxN\377";
+	for (uint64_t i = random_bits(rng) % 4 + 1; i > 0; i--) {
+		const size_t at = random_bits(rng) % len;
+		switch (random_bits(rng) % 3) {
+		case 0: text[at] = signs[random_bits(rng) % sizeof signs]; break;
+		case 1: memmove(text + at, text + at + 1, len - at - 1); break;
+		default: {
+			const size_t from = random_bits(rng) % len, n = random_bits(rng) % 40;
+			memmove(text + at, text + from, n < len - (at > from ? at : from) ? n : 0);
+		}
+		}
+	}
+}
+
+START_TEST(any_text_is_refused_or_sound)
+{
+	IrModule *m = program(_i);
+	uint64_t rng = (uint64_t)_i;
+	size_t len;
+	char *text = text_of(m->program, &len), *bad = malloc(len);
+	for (int i = 0; i < 60; i++) {
+		Arena *a = arena_new();
+		Diag *d = diag_new();
+		memcpy(bad, text, len);
+		spoil(bad, len, &rng);
+		const KProgram *p = k_parse("text", bad, i % 8 ? len : random_bits(&rng) % len, a, d);
+		ck_assert((p != NULL) == (diag_errors(d) == 0));
+		diag_free(d);
+		arena_free(a);
+	}
+	free(bad);
+	free(text);
+	ir_module_free(m);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("kernel_text");
+	TCase *c = tcase_create("kernel_text");
+	tcase_add_loop_test(c, inverse, 0, 60);
+	tcase_add_loop_test(c, any_text_is_refused_or_sound, 0, 25);
+	suite_add_tcase(s, c);
+	SRunner *r = srunner_create(s);
+	srunner_run_all(r, CK_NORMAL);
+	const int failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed != 0;
+}
