@@ -49,7 +49,7 @@ struct KEmit {
 	EVal (*imax)(KEmit *e, EVal a, EVal b);
 	EVal (*icmp)(KEmit *e, ECmp c, EVal a, EVal b);               /* signed; bool scalar */
 	EVal (*iselect)(KEmit *e, EVal cond, EVal a, EVal b);
-	EVal (*to_i64)(KEmit *e, EVal scalar);                        /* from i32 (signed), u32, u8 */
+	EVal (*to_i64)(KEmit *e, EVal scalar);                        /* from i32, u8, u32 (below 2^31) */
 	EVal (*from_i64)(KEmit *e, EVal i, DType to);                 /* truncates to i32, u32, or converts to f32 */
 
 	/* ---- control ---- */

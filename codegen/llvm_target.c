@@ -4,6 +4,7 @@
  * ordered for the named cpu. So `native` code runs on every machine of the same level, and what a program needs is a short
  * list. Other architectures take LLVM's cpu names as they are.
  */
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 #include "codegen/llvm_build.h"
@@ -128,17 +129,27 @@ bool cg_target(const char *cpu, const char *triple, Diag *d, Arena *a, Target *o
 }
 
 /* ---- LLVM's machine ---- */
-static void start_targets(bool host)
+static void start_host(void)
 {
-	if (host) {
-		LLVMInitializeNativeTarget();
-		LLVMInitializeNativeAsmPrinter();
-		return;
-	}
+	LLVMInitializeNativeTarget();
+	LLVMInitializeNativeAsmPrinter();
+}
+
+static void start_all(void)
+{
 	LLVMInitializeAllTargetInfos();
 	LLVMInitializeAllTargets();
 	LLVMInitializeAllTargetMCs();
 	LLVMInitializeAllAsmPrinters();
+}
+
+/* LLVM's registry of targets belongs to the process; models may be loaded by several threads. */
+static void start_targets(bool host)
+{
+	static pthread_once_t for_host = PTHREAD_ONCE_INIT, for_all = PTHREAD_ONCE_INIT;
+	pthread_once(&for_host, start_host);
+	if (!host)
+		pthread_once(&for_all, start_all);
 }
 
 static const char *tuning(const CgOptions *o, Arena *a)
