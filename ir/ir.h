@@ -43,7 +43,8 @@ typedef enum IrTrait {
 	CONTRACTS = 1 << 8,      /* a sum of products: goes to the register-tiled emitter */
 	WINDOW = 1 << 9,         /* folds small windows */
 	ONE_PER_WINDOW = 1 << 10,/* at most one non-zero a window */
-	ROWWISE = 1 << 11        /* mixes elements of the last axis only */
+	ROWWISE = 1 << 11,       /* mixes elements of the last axis only */
+	SLIDES = 1 << 12         /* windows over operand 0, a picture NHWC: result (i, j) needs the window at (i, j) only */
 } IrTrait;
 
 typedef enum IrFill { FILL_NEAREST, FILL_CONSTANT, FILL_REFLECT, FILL_WRAP } IrFill; /* as scipy.ndimage, Keras fill_mode */

@@ -72,7 +72,7 @@ static const Frame *stretched_frame(const IrNode *n, const IrNode *in, const Fra
 static bool meets_once(const IrWindow *w) /* no cell lies in two windows, none outside */
 {
 	return w->stride[0] >= w->size[0] && w->stride[1] >= w->size[1] && w->dilation[0] == 1 && w->dilation[1] == 1 &&
-	       w->pad[0] == 0 && w->pad[1] == 0 && w->pad[2] == 0 && w->pad[3] == 0;
+	       w->pad[0] == 0 && w->pad[1] == 0 && w->pad[2] <= 0 && w->pad[3] <= 0;
 }
 
 /* Frame of operand i where n is computed in frame `at`; *load: it must be in memory. */
