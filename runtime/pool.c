@@ -70,11 +70,12 @@ static bool take(RtPool *p, uint32_t *part)
 	return false;
 }
 
-static void work(RtPool *p, void *scratch)
+static void work(RtPool *p, const Worker *w)
 {
 	uint32_t part;
 	while (take(p, &part)) {
-		p->fn(p->arg, part, scratch);
+		/* scratch may have grown since the last job: looked up only while a part is held */
+		p->fn(p->arg, part, w->scratch);
 		if (atomic_fetch_sub_explicit(&p->left, 1, memory_order_seq_cst) == 1 &&
 		    atomic_load_explicit(&p->caller_sleeps, memory_order_seq_cst))
 			futex_wake(&p->left, 1);
@@ -101,7 +102,7 @@ static void *worker_main(void *arg)
 	RtPool *p = w->pool;
 	for (;;) {
 		uint32_t seen = atomic_load(&p->wake);
-		work(p, w->scratch);
+		work(p, w);
 		if (atomic_load(&p->quit))
 			return NULL;
 		if (spin(&p->wake, seen))
@@ -115,10 +116,10 @@ static void *worker_main(void *arg)
 
 void rt_pool_for(RtPool *p, uint32_t parts, RtTaskFn *fn, void *arg)
 {
-	void *scratch = p->worker[p->threads - 1].scratch;
+	const Worker *self = &p->worker[p->threads - 1];
 	if (p->started == 0 || parts <= 1) {
 		for (uint32_t i = 0; i < parts; i++)
-			fn(arg, i, scratch);
+			fn(arg, i, self->scratch);
 		return;
 	}
 	p->fn = fn;
@@ -129,7 +130,7 @@ void rt_pool_for(RtPool *p, uint32_t parts, RtTaskFn *fn, void *arg)
 	atomic_fetch_add(&p->wake, 1);
 	if (atomic_load(&p->sleepers))
 		futex_wake(&p->wake, (int)(parts - 1 < INT_MAX ? parts - 1 : INT_MAX));
-	work(p, scratch);
+	work(p, self);
 	for (uint32_t left; (left = atomic_load(&p->left)) != 0;) {
 		if (spin(&p->left, left))
 			continue;
