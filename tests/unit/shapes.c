@@ -116,7 +116,7 @@ static const Case cases[] = {
 	{ "conv2d", { "f32[N,8,8,3]", "f32[3,3,3,8]" }, "{window 5 5}", "f32[N,4,4,8]", "window is 5x5, kernel 3x3" },
 	{ "conv2d", { "f32[N,8,8,3]", "f32[3,3,3,8]" }, "{window 3 3, stride 0 1}", "f32[N,4,4,8]",
 	  "stride in height is 0" },
-	{ "conv2d", { "f32[N,8,8,3]", "f32[3,3,3,8]" }, "{window 3 3, pad 0 0 -1 0}", "f32[N,4,4,8]", "padding is -1" },
+	{ "conv2d", { "f32[N,8,8,3]", "f32[3,3,3,8]" }, "{window 3 3, pad -1 0 0 0}", "f32[N,4,4,8]", "padding is -1" },
 	{ "conv2d", { "f32[N,8,8]", "f32[3,3,3,8]" }, "{window 3 3}", "f32[N,4,4,8]",
 	  "input f32[N,8,8] has 3 dimensions, 4 are needed" },
 	{ "conv2d_dx", { "f32[N,6,6,8]", "f32[3,3,4,8]" }, "{window 3 3}", "f32[N,8,8,4]", 0 },
