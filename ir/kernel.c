@@ -145,8 +145,8 @@ KIndex k_index_affine(KIndex i, int32_t mul, int32_t add)
 {
 	INVARIANT(i.expr < 0 || mul == 1);
 	for (int ax = 0; ax < K_MAX_AXES; ax++)
-		i.coef[ax] *= mul;
-	i.c0 = i.c0 * mul + add;
+		i.coef[ax] = (int32_t)((uint32_t)i.coef[ax] * (uint32_t)mul); /* wraps like the i32 values it stands for */
+	i.c0 = (int32_t)((uint32_t)i.c0 * (uint32_t)mul + (uint32_t)add);
 	return i;
 }
 
@@ -154,8 +154,8 @@ KIndex k_index_plus(KIndex a, KIndex b)
 {
 	INVARIANT(a.expr < 0 || b.expr < 0);
 	for (int ax = 0; ax < K_MAX_AXES; ax++)
-		a.coef[ax] += b.coef[ax];
-	a.c0 += b.c0;
+		a.coef[ax] = (int32_t)((uint32_t)a.coef[ax] + (uint32_t)b.coef[ax]);
+	a.c0 = (int32_t)((uint32_t)a.c0 + (uint32_t)b.c0);
 	if (b.expr >= 0)
 		a.expr = b.expr;
 	return a;
