@@ -409,7 +409,8 @@ bool check_section(Scope *s, const SchemaRow *section, const YNode *node, Loc at
 		if ((f->flags & REQUIRED) && later) { /* may be what stands instead */
 			ok = false;
 		} else if (f->flags & REQUIRED) {
-			ok = diag_error(s->diag, section->kind == MAP ? out->key : at, "%s needs '%s'", section->kind == TOP ? "a model file" : section->name, f->name);
+			const char *what = section->kind == TOP ? "a model file" : section->name;
+			ok = diag_error(s->diag, section->kind == MAP ? out->key : at, "%s needs '%s'", what, f->name);
 			describe(s, section, f);
 		} else {
 			ok = check_default(s, section, f, at, &out->item[i]) && ok;

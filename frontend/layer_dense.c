@@ -82,7 +82,8 @@ static void norm_states(Model *m, Layer *l, const IrType *in)
 	if (val_bool(a, "center"))
 		l->state[BETA] = layer_state(m, l, "beta", type, val(a, "beta_initializer"), val(a, "beta_regularizer"), false);
 	l->state[MOVING_MEAN] = layer_state(m, l, "moving_mean", type, val(a, "moving_mean_initializer"), none, true);
-	l->state[MOVING_VARIANCE] = layer_state(m, l, "moving_variance", type, val(a, "moving_variance_initializer"), none, true);
+	l->state[MOVING_VARIANCE] = layer_state(m, l, "moving_variance", type, val(a, "moving_variance_initializer"), none,
+	                                        true);
 }
 
 /* Mean over all axes but the last, N included: N is known to the program only as 1/N. */

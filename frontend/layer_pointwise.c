@@ -64,7 +64,8 @@ static void set_initializer(IrState *s, const Val *init)
 	ICE("initializer %s is in the schema but not built", init->section->name);
 }
 
-IrState *layer_state(Model *m, Layer *l, const char *name, IrType type, const Val *init, const Val *regularizer, bool stat)
+IrState *layer_state(Model *m, Layer *l, const char *name, IrType type, const Val *init, const Val *regularizer,
+                     bool stat)
 {
 	IrState *s = ir_state_new(m->module, arena_printf(m->arena, "%s.%s", l->name, name), type,
 	                          stat ? STATE_STAT : STATE_PARAM, l->loc);

@@ -16,12 +16,12 @@ static void read_pair(const Val *v, int32_t out[2])
 static bool too_small(Model *m, const Layer *l, const IrType *in, const int64_t span[2])
 {
 	const IrWindow *w = &l->window;
-	bool square = w->size[0] == w->size[1];
-	const char *dilation = w->dilation[0] > 1 || w->dilation[1] > 1 ? arena_printf(m->arena, ", dilation_rate %dx%d", w->dilation[0], w->dilation[1]) : "";
-	const char *size = square ? arena_printf(m->arena, "%d", w->size[0]) : arena_printf(m->arena, "%dx%d", w->size[0], w->size[1]);
+	const char *what = strcmp(l->kind->name, "Conv2D") == 0 ? "kernel_size" : "pool_size", *dilation = "";
+	const char *size = arena_printf(m->arena, w->size[0] == w->size[1] ? "%d" : "%dx%d", w->size[0], w->size[1]);
+	if (w->dilation[0] > 1 || w->dilation[1] > 1)
+		dilation = arena_printf(m->arena, ", dilation_rate %dx%d", w->dilation[0], w->dilation[1]);
 	snprintf(m->reason, sizeof m->reason, "input %s, %s %s%s, padding valid -> needs at least %lldx%lld",
-	         ir_shape_text(m->arena, in), strcmp(l->kind->name, "Conv2D") == 0 ? "kernel_size" : "pool_size", size, dilation,
-	         (long long)span[0], (long long)span[1]);
+	         ir_shape_text(m->arena, in), what, size, dilation, (long long)span[0], (long long)span[1]);
 	m->least[0] = span[0];
 	m->least[1] = span[1];
 	return false;

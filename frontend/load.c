@@ -13,6 +13,7 @@ static bool check_file(Scope *s, const YNode *root, Val *top)
 	const SchemaRow *section = schema_top();
 	Val data = {0};
 	bool ok = true, has_data = false;
+	int at = schema_field_index(section, "data");
 	YNode *rest = yaml_copy(s->arena, root);
 	rest->n = 0;
 	for (int i = 0; i < root->n; i++) {
@@ -28,13 +29,13 @@ static bool check_file(Scope *s, const YNode *root, Val *top)
 	for (int i = 0; has_data && i < root->n; i++) {
 		const YPair *p = &root->pair[i];
 		if (strcmp(p->key, "data") == 0)
-			ok = check_field(s, section, schema_field(section, schema_field_index(section, "data")), p->value, p->loc, &data) && ok;
+			ok = check_field(s, section, schema_field(section, at), p->value, p->loc, &data) && ok;
 	}
 	s->data = &data;
 	ok = check_section(s, section, rest, root->loc, top) && ok;
 	s->data = NULL;
 	if (has_data)
-		top->item[schema_field_index(section, "data")] = data;
+		top->item[at] = data;
 	return ok;
 }
 
@@ -106,8 +107,8 @@ static Val *section_of(const Val *top, const char *name)
 	return v->kind == VAL_OBJECT ? v : NULL;
 }
 
-static bool load_into(IrModule *module, const char *name, const char *text, size_t len, const char *const *overrides, int n,
-                      Diag *d, FeModel *out)
+static bool load_into(IrModule *module, const char *name, const char *text, size_t len, const char *const *overrides,
+                      int n, Diag *d, FeModel *out)
 {
 	Arena *a = module->arena;
 	const char *file = arena_strdup(a, name);
@@ -133,7 +134,8 @@ static bool load_into(IrModule *module, const char *name, const char *text, size
 	return true;
 }
 
-bool fe_load_text(const char *name, const char *text, size_t len, const char *const *overrides, int n, Diag *d, FeModel *out)
+bool fe_load_text(const char *name, const char *text, size_t len, const char *const *overrides, int n, Diag *d,
+                  FeModel *out)
 {
 	diag_source(d, name, text, len);
 	IrModule *module = ir_module_new("model");

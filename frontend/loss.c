@@ -160,7 +160,8 @@ static bool wrong_units(Model *m, const char *why, const char *help)
 static bool wrong_mode(Model *m, const Val *mode, const char *loss, const char *help)
 {
 	const Val *at = mode->given ? mode : val(m->train, "loss");
-	diag_error(m->diag, at->loc, "%s does not go with label_mode: %s%s", loss, mode->s, mode->given ? "" : " (the default)");
+	diag_error(m->diag, at->loc, "%s does not go with label_mode: %s%s", loss, mode->s,
+	           mode->given ? "" : " (the default)");
 	diag_note(m->diag, "help", "%s", help);
 	return false;
 }
@@ -171,7 +172,8 @@ static bool check_class_labels(Model *m, const char *loss)
 	bool one_hot_mode = strcmp(mode->s, "categorical") == 0;
 	int32_t classes = output_classes(m);
 	if (output_type(m)->rank != 2)
-		return diag_error(m->diag, m->layer[m->output].loc, "the output is %s; one row of numbers a sample is needed: add Flatten or pooling",
+		return diag_error(m->diag, m->layer[m->output].loc,
+		                  "the output is %s; one row of numbers a sample is needed: add Flatten or pooling",
 		                  ir_shape_text(m->arena, output_type(m)));
 	if (m->loss == LOSS_CATEGORICAL && !one_hot_mode)
 		return wrong_mode(m, mode, loss, "label_mode: categorical, or loss: sparse_categorical_crossentropy");
@@ -184,7 +186,8 @@ static bool check_class_labels(Model *m, const char *loss)
 		return wrong_units(m, "with class indices as labels it needs 1", "label_mode: categorical");
 	if ((m->loss == LOSS_CATEGORICAL || m->loss == LOSS_SPARSE || one_hot_mode) && classes < 2)
 		return wrong_units(m, arena_printf(m->arena, "%s needs one for each class", loss),
-		                   "Dense: {units: $num_classes, activation: softmax}, or binary_crossentropy with label_mode: binary");
+		                   "Dense: {units: $num_classes, activation: softmax}, or label_mode: binary with "
+		                   "binary_crossentropy");
 	if (strcmp(mode->s, "binary") == 0 && m->num_classes > 0 && m->num_classes != 2)
 		return diag_error(m->diag, mode->loc, "label_mode: binary is for 2 classes, not %lld", (long long)m->num_classes);
 	if (classes == 1 && m->num_classes > 2 && m->loss == LOSS_BINARY)
@@ -216,7 +219,8 @@ static void warn_activation(Model *m, const Val *loss)
 	if (schema_field_index(last->arg->section, "activation") >= 0)
 		function = val(last->arg, "activation")->section->name;
 	if (m->from_logits && function && strcmp(function, wanted[m->loss]) == 0)
-		diag_warning(m->diag, val(loss, "from_logits")->loc, "from_logits: true, but '%s' ends in %s already", last->name, function);
+		diag_warning(m->diag, val(loss, "from_logits")->loc, "from_logits: true, but '%s' ends in %s already", last->name,
+		             function);
 	else if (!m->from_logits && function && strcmp(function, "linear") == 0)
 		diag_warning(m->diag, last->loc, "'%s' has no activation; %s expects %s, or from_logits: true", last->name,
 		             loss->section->name, wanted[m->loss]);

@@ -92,10 +92,12 @@ static IrNode *top_k(Build *b, const Val *v)
 static IrNode *counts(Build *b, IrNode *yes, IrNode *t, bool per_class)
 {
 	IrNode *one = node_k(b, 1), *no = node2(b, OP_sub, one, yes), *f = node2(b, OP_sub, one, t);
-	IrNode *part[4] = {node2(b, OP_mul, t, yes), node2(b, OP_mul, f, yes), node2(b, OP_mul, t, no), node2(b, OP_mul, f, no)};
+	IrNode *part[4] = {node2(b, OP_mul, t, yes), node2(b, OP_mul, f, yes), node2(b, OP_mul, t, no),
+	                   node2(b, OP_mul, f, no)};
 	int32_t classes = last_dim(t);
 	for (int i = 0; i < 4; i++)
-		part[i] = per_class ? node_reshape(b, part[i], 3, (int32_t[]){IR_N, classes, 1}) : node_reduce(b, OP_sum, part[i], 2, true);
+		part[i] = per_class ? node_reshape(b, part[i], 3, (int32_t[]){IR_N, classes, 1}) :
+		                      node_reduce(b, OP_sum, part[i], 2, true);
 	if (!per_class)
 		return node_concat(b, part, 4, 1);
 	return node_reshape(b, node_concat(b, part, 4, 2), 2, (int32_t[]){IR_N, 4 * classes});

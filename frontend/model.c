@@ -96,7 +96,8 @@ static bool find_input(Model *m, int i, const Val *v, int *out)
 			names[n++] = m->layer[k].name;
 	}
 	const char *near = diag_nearest(v->s, names, (size_t)n);
-	diag_error(m->diag, v->loc, "no layer '%.60s' stands above%s%s%s", v->s, near ? "; did you mean '" : "", near ? near : "",
+	diag_error(m->diag, v->loc, "no layer '%.60s' stands above%s%s%s", v->s, near ? "; did you mean '" : "",
+	           near ? near : "",
 	           near ? "'?" : "");
 	return false;
 }
@@ -118,7 +119,8 @@ static bool connect_layer(Model *m, int i)
 		ok = false;
 	} else if (ok && l->nin > l->kind->max_in) {
 		ok = diag_error(m->diag, inputs->loc, "%s takes %s, not %d", l->kind->name,
-		                l->kind->max_in == 1 ? "one input" : l->kind->max_in == 2 ? "two inputs" : "at most 64 inputs", l->nin);
+		                l->kind->max_in == 1 ? "one input" : l->kind->max_in == 2 ? "two inputs" : "at most 64 inputs",
+			l->nin);
 	}
 	for (int k = 0; ok && k < l->nin; k++) {
 		if (l->in[k] >= 0)

@@ -41,7 +41,8 @@ static bool one_of(const SchemaRow *f)
 
 static const SchemaRow *one_section(const SchemaRow *f, const YNode *node)
 {
-	const char *name = node->kind == Y_SCALAR ? node->text : node->kind == Y_MAP && node->n == 1 ? node->pair[0].key : NULL;
+	bool args = node->kind == Y_MAP && node->n == 1;
+	const char *name = node->kind == Y_SCALAR ? node->text : args ? node->pair[0].key : NULL;
 	return name ? schema_find(schema_kind(f->of, strlen(f->of)), name) : NULL;
 }
 

@@ -18,8 +18,8 @@ typedef struct Standard { /* a named preprocessing */
 } Standard;
 
 static const Standard standards[] = {
-	{"mobilenet|mobilenet_v2|inception_v3|xception|inception_resnet_v2|resnet_v2|nasnet", 1 / 127.5, -1, false, false, false,
-	 {0}, {0}},
+	{"mobilenet|mobilenet_v2|inception_v3|xception|inception_resnet_v2|resnet_v2|nasnet", 1 / 127.5, -1,
+	 false, false, false, {0}, {0}},
 	{"imagenet|densenet", 1.0 / 255, 0, false, true, true, {0.485, 0.456, 0.406}, {0.229, 0.224, 0.225}},
 	{"vgg16|vgg19|resnet|resnet50", 1, 0, true, true, false, {103.939, 116.779, 123.68}, {0}},
 	{"efficientnet", 1, 0, false, false, false, {0}, {0}},
@@ -188,7 +188,8 @@ static IrNode *brightness(Build *b, IrNode *x, const Val *range)
 static IrNode *generator(Build *b, const Val *a)
 {
 	IrAttr draws = generator_draws(b->m, a);
-	IrNode *x = moves(&draws) ? warp(b, draws, val_string(a, "fill_mode"), val_number(a, "cval")) : node_cast(b, b->x, DT_F32);
+	IrNode *x = moves(&draws) ? warp(b, draws, val_string(a, "fill_mode"), val_number(a, "cval")) :
+	                            node_cast(b, b->x, DT_F32);
 	double shift_range = val_number(a, "channel_shift_range");
 	if (shift_range != 0)
 		x = channel_shift(b, x, shift_range);
@@ -226,7 +227,9 @@ static IrNode *geometric(Build *b, const Val *list)
 	}
 	if (!moves(&draws))
 		return node_cast(b, b->x, DT_F32);
-	return fill ? warp(b, draws, val_string(fill, "fill_mode"), val_number(fill, "fill_value")) : warp(b, draws, "nearest", 0);
+	if (!fill)
+		return warp(b, draws, "nearest", 0);
+	return warp(b, draws, val_string(fill, "fill_mode"), val_number(fill, "fill_value"));
 }
 
 static IrNode *layers(Build *b, const Val *list)
@@ -292,7 +295,8 @@ static bool check_preprocess(Model *m, const Val *p, const Val *augment)
 	if (augment->kind != VAL_OBJECT || !val_is_set(augment, "rescale"))
 		return ok;
 	if (s || (p->kind == VAL_OBJECT && val_is_set(p, "rescale")))
-		ok = diag_error(m->diag, val(augment, "rescale")->loc, "augment.rescale and data.preprocess are both given; use one of them");
+		ok = diag_error(m->diag, val(augment, "rescale")->loc,
+		                "augment.rescale and data.preprocess are both given; use one of them");
 	return ok;
 }
 
@@ -318,7 +322,8 @@ static bool check_layers(Model *m, const Val *list)
 		if (geometry && other)
 			ok = diag_error(m->diag, v->loc, "%s behind a change of colour is not supported yet", v->section->name);
 		if ((rotation && (turned || moved)) || (translation && moved))
-			ok = diag_error(m->diag, v->loc, "%s here is not supported yet: one rotation, then one translation", v->section->name);
+			ok = diag_error(m->diag, v->loc, "%s here is not supported yet: one rotation, then one translation",
+			                v->section->name);
 		if (rotation || translation) {
 			const char *mode = val_string(v, "fill_mode");
 			if (fill && strcmp(fill, mode) != 0)

@@ -179,8 +179,8 @@ static bool shape_against_data(Model *m, const Val *shape)
 	if (c > 4 || !modes[c])
 		return diag_error(m->diag, shape->item[2].loc, "pictures have 1, 3 or 4 channels, not %lld", (long long)c);
 	if (size->given && (size->item[0].i != h || size->item[1].i != w)) {
-		diag_error(m->diag, size->loc, "data.image_size is %lldx%lld, the model's input %lldx%lld", (long long)size->item[0].i,
-		           (long long)size->item[1].i, (long long)h, (long long)w);
+		diag_error(m->diag, size->loc, "data.image_size is %lldx%lld, the model's input %lldx%lld",
+		           (long long)size->item[0].i, (long long)size->item[1].i, (long long)h, (long long)w);
 		diag_note(m->diag, "=", "the input shape is given in line %d", shape->loc.line);
 		return false;
 	}
@@ -247,7 +247,8 @@ static bool check_data(Model *m)
 	ok = check_split(m, type, "train") && ok;
 	ok = check_split(m, type, "validation") && ok;
 	ok = check_split(m, type, "test") && ok;
-	const Val *directory = val(m->data, "directory"), *train = val(m->data, "train"), *split = val(m->data, "validation_split");
+	const Val *directory = val(m->data, "directory"), *train = val(m->data, "train");
+	const Val *split = val(m->data, "validation_split");
 	if (directory->kind == VAL_STRING && strcmp(type, "image_directory") != 0)
 		ok = diag_error(m->diag, directory->key, "directory is for data of type image_directory, not %s", type);
 	if (directory->kind == VAL_STRING && train->kind == VAL_OBJECT && val_is_set(train, "directory"))
@@ -255,7 +256,8 @@ static bool check_data(Model *m)
 	if (split->x > 0 && val(m->data, "validation")->kind == VAL_OBJECT)
 		ok = diag_error(m->diag, split->key, "validation_split and data.validation are both given");
 	if (val_bool(m->data, "crop_to_aspect_ratio") && val_bool(m->data, "pad_to_aspect_ratio"))
-		ok = diag_error(m->diag, val(m->data, "pad_to_aspect_ratio")->key, "crop_to_aspect_ratio and pad_to_aspect_ratio exclude each other");
+		ok = diag_error(m->diag, val(m->data, "pad_to_aspect_ratio")->key,
+		                "crop_to_aspect_ratio and pad_to_aspect_ratio exclude each other");
 	return ok;
 }
 
@@ -279,7 +281,8 @@ static bool resolve_name(Model *m, const char *file)
 	}
 	for (const char *c = v->s; *c; c++) {
 		if (!name_char(*c) || !isalpha((unsigned char)*v->s))
-			return diag_error(m->diag, v->loc, "'%.60s' can't be a model's name: a letter, then letters, digits, '_', '-' and '.'", v->s);
+			return diag_error(m->diag, v->loc,
+			                  "'%.60s' can't be a model's name: a letter, then letters, digits, '_', '-' and '.'", v->s);
 	}
 	m->module->name = v->s;
 	return true;

@@ -12,7 +12,8 @@
 #include "ir/diag.h"
 
 #define SECTION(kind, name, alias, flags, doc) {kind, name, alias, ANY, "", "", NULL, flags, doc},
-#define FIELD(name, alias, type, of, range, deflt, flags, doc) {FIELD_ROW, name, alias, TYPE_##type, of, range, deflt, flags, doc},
+#define FIELD(name, alias, type, of, range, deflt, flags, doc) \
+	{FIELD_ROW, name, alias, TYPE_##type, of, range, deflt, flags, doc},
 #define TYPE_BOOL BOOL
 #define TYPE_INT INT
 #define TYPE_NUMBER NUMBER
@@ -261,6 +262,7 @@ const char *schema_describe(Arena *a, const SchemaRow *f)
 	const char *pair = f->flags & PAIR ? ", or a list of two" : f->flags & SOME ? ", or a list" : "";
 	const char *state = f->flags & LATER ? " (not supported yet)" : f->flags & REQUIRED ? " (required)" : "";
 	bool listed = f->type == ENUM || f->type == MAP_OR_ENUM;
-	const char *deflt = f->deflt && !(f->flags & REQUIRED) && strcmp(f->deflt, "{}") != 0 ? arena_printf(a, " (default %s)", f->deflt) : "";
+	bool shown = f->deflt && !(f->flags & REQUIRED) && strcmp(f->deflt, "{}") != 0;
+	const char *deflt = shown ? arena_printf(a, " (default %s)", f->deflt) : "";
 	return arena_printf(a, "%s%s%s%s %s%s%s", many, describe_type(a, f), pair, listed ? ";" : ",", f->doc, state, deflt);
 }

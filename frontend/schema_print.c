@@ -7,7 +7,8 @@
 #include "frontend/frontend.h"
 #include "frontend/schema.h"
 
-static const SchemaKind listed[] = {LAYER, ACTIVATION_KIND, OPTIMIZER, LOSS, METRIC, CALLBACK, INITIALIZER, REGULARIZER, AUGMENTATION};
+static const SchemaKind listed[] = {LAYER, ACTIVATION_KIND, OPTIMIZER, LOSS, METRIC, CALLBACK, INITIALIZER,
+                                    REGULARIZER, AUGMENTATION};
 
 static bool is_section(const SchemaRow *row)
 {
@@ -24,7 +25,8 @@ static void print_field(FILE *f, Arena *a, const SchemaRow *field, const char *i
 
 static void print_section(FILE *f, Arena *a, const SchemaRow *s)
 {
-	fprintf(f, "%s (%s%s): %s\n", s->name, schema_kind_name(s->kind), s->flags & LATER ? ", not supported yet" : "", s->doc);
+	fprintf(f, "%s (%s%s): %s\n", s->name, schema_kind_name(s->kind), s->flags & LATER ? ", not supported yet" : "",
+	        s->doc);
 	if (*s->alias)
 		fprintf(f, "  also called: %s\n", s->alias);
 	for (int i = 0; i < schema_nfields(s); i++)
@@ -51,7 +53,8 @@ static void print_names(FILE *f, SchemaKind kind, bool later)
 
 static void print_overview(FILE *f, Arena *a)
 {
-	fputs("cnnc help NAME explains a section, a field, a layer, …; cnnc help reference prints all as Markdown\n\nsections of a model file\n", f);
+	fputs("cnnc help NAME explains a section, a field, a layer, …; cnnc help reference prints all as Markdown\n\n"
+	      "sections of a model file\n", f);
 	for (int i = 0; i < schema_nfields(schema_top()); i++)
 		print_field(f, a, schema_field(schema_top(), i), "    ");
 	for (size_t k = 0; k < COUNT(listed); k++) {
@@ -69,7 +72,8 @@ static bool same_word(const char *a, const char *b)
 	return !*a && !*b;
 }
 
-/* "data.image_size", "Conv2D.filters", "image_size", "train.optimizer.learning_rate": the last part counts, and the one before. */
+/* "data.image_size", "Conv2D.filters", "image_size", "train.optimizer.learning_rate": the last part counts, and the one
+ * before it. */
 static int print_fields_named(FILE *f, Arena *a, const char *topic)
 {
 	const char *dot = strrchr(topic, '.'), *name = dot ? dot + 1 : topic, *before = dot;
@@ -89,7 +93,8 @@ static int print_fields_named(FILE *f, Arena *a, const char *topic)
 		if (owner && !same_word(owner, section->name) && !same_word(owner, schema_kind_name(section->kind)) &&
 		    section->kind != TOP)
 			continue;
-		const char *when = row->flags & LATER ? "" : row->flags & RUN ? " [run-time: also on the trainer's command line]" : " [compile-time]";
+		const char *when = row->flags & LATER ? "" : row->flags & RUN ? " [run-time: also on the trainer's command line]" :
+			" [compile-time]";
 		fprintf(f, "%s%s%s: %s%s\n", section->kind == TOP ? "" : section->name, section->kind == TOP ? "" : ".", row->name,
 		        schema_describe(a, row), when);
 		found++;
@@ -104,7 +109,8 @@ static void print_nearest(FILE *f, Arena *a, const char *topic)
 	for (int i = 0; i < schema_nrows; i++)
 		names[n++] = schema_rows[i].name;
 	const char *near = diag_nearest(topic, names, n);
-	fprintf(f, "no section, layer or field is called '%s'%s%s%s\n", topic, near ? "; did you mean '" : "", near ? near : "",
+	fprintf(f, "no section, layer or field is called '%s'%s%s%s\n", topic, near ? "; did you mean '" : "", near ? near :
+	        "",
 	        near ? "'?" : "");
 }
 
@@ -234,7 +240,8 @@ static void json_property(FILE *f, Arena *a, const char *name, const SchemaRow *
 	if (field->flags & (LIST | SOME | PAIR)) {
 		fprintf(f, "%s{\"type\": \"array\", \"items\": {\"anyOf\": [", field->flags & LIST ? "" : ", ");
 		json_alternatives(f, a, field);
-		fprintf(f, "]}%s}", field->flags & PAIR ? ", \"minItems\": 2, \"maxItems\": 2" : field->flags & SOME ? ", \"minItems\": 1" : "");
+		fprintf(f, "]}%s}", field->flags & PAIR ? ", \"minItems\": 2, \"maxItems\": 2" : field->flags & SOME ?
+		        ", \"minItems\": 1" : "");
 	}
 	fprintf(f, "%s]}", field->flags & NULLABLE ? ", {\"type\": \"null\"}" : "");
 }
@@ -297,7 +304,8 @@ static void json_kind(FILE *f, Arena *a, SchemaKind kind)
 		fprintf(f, ",\n   {\"type\": \"object\", \"minProperties\": 1, \"additionalProperties\": false, \"properties\": {\"%s\": {\"anyOf\": [",
 		        row->name);
 		json_object(f, a, row);
-		fprintf(f, "%s%s]}}}", needs_arguments(row) ? "" : ", {\"type\": \"null\"}", row->flags & BARE ? ", {\"type\": [\"number\", \"string\"]}" : "");
+		fprintf(f, "%s%s]}}}", needs_arguments(row) ? "" : ", {\"type\": \"null\"}", row->flags & BARE ?
+		        ", {\"type\": [\"number\", \"string\"]}" : "");
 	}
 	fputs("]}", f);
 }

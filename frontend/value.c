@@ -303,7 +303,8 @@ const YNode *scope_lookup(Scope *s, Loc at, const char *name, size_t len)
 	for (int i = 0; i < s->n; i++)
 		names[1 + i] = s->name[i].name;
 	const char *near = diag_nearest(text, names, (size_t)s->n + 1);
-	diag_error(s->diag, at, "$%s is not defined%s%s%s", text, near ? "; did you mean '$" : "", near ? near : "", near ? "'?" : "");
+	diag_error(s->diag, at, "$%s is not defined%s%s%s", text, near ? "; did you mean '$" : "", near ? near : "", near ?
+	           "'?" : "");
 	if (!near)
 		diag_note(s->diag, "help", "define: {%s: …} at the top of the file, before its uses in define", text);
 	return NULL;

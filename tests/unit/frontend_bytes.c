@@ -34,9 +34,12 @@ static size_t any(size_t n) /* xorshift64 */
 }
 
 static const char *const tokens[] = {
-	"[", "]", "{", "}", ": ", "- ", "\n", "\n  ", "&a ", "*a", "*c", "<<: ", "$w", "$", "99999999999", "-1", "0", "1e308", "1/0", "null",
-	"~", "true", "'", "\"", "#", "!!str ", "---\n", "\xff", "\xe2\x82", "name: ", "inputs: ", "input", "2147483647", "65535", "\t", "|",
-	"(((((", "$num_classes", "Dense", "Conv2D", "units: 3", "strides: 70000", "groups: 3", "pool_size: 65535", "padding: same",
+	"[", "]", "{", "}", ": ", "- ", "\n", "\n  ", "&a ", "*a", "*c", "<<: ", "$w", "$", "99999999999", "-1", "0", "1e308",
+		"1/0", "null",
+	"~", "true", "'", "\"", "#", "!!str ", "---\n", "\xff", "\xe2\x82", "name: ", "inputs: ", "input", "2147483647",
+		"65535", "\t", "|",
+	"(((((", "$num_classes", "Dense", "Conv2D", "units: 3", "strides: 70000", "groups: 3", "pool_size: 65535",
+		"padding: same",
 };
 
 static size_t mutate(char *text, size_t len, size_t room)

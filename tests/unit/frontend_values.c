@@ -28,7 +28,8 @@ START_TEST(expressions)
 	static const struct { const char *text; bool is_int; double x; } good[] = {
 		{"7", true, 7}, {"0777", true, 777}, {"-3", true, -3}, {"+3", true, 3}, {"- -3", true, 3}, {"1e3", false, 1000},
 		{"1e-3", false, 1e-3}, {".5", false, 0.5}, {"5.", false, 5}, {"1/255", false, 1.0 / 255}, {"7 // 2", true, 3},
-		{"-7 // 2", true, -4}, {"-7 % 3", true, 2}, {"2 + 3 * 4", true, 14}, {"(2 + 3) * 4", true, 20}, {"10 - 4 - 3", true, 3},
+		{"-7 // 2", true, -4}, {"-7 % 3", true, 2}, {"2 + 3 * 4", true, 14}, {"(2 + 3) * 4", true, 20}, {"10 - 4 - 3", true,
+				3},
 		{"100 / 10 / 2", false, 5}, {"-2 * -3", true, 6}, {"4 * $w", true, 256}, {"$h", true, 128}, {"$w // 5", true, 12},
 		{"$f * 2", false, 1}, {"7.5 // 2", false, 3}, {"9223372036854775807", true, 9223372036854775807.0}, {" 1 ", true, 1},
 	};
@@ -44,7 +45,8 @@ END_TEST
 START_TEST(no_expressions)
 {
 	static const char *const bad[] = {
-		"", " ", "1:30", "0x10", "1 2", "three", "1 +", "* 2", "(1", "1)", "1 / 0", "1 // 0", "1 % 0", "1.5 / 0", "1e999", "-1e999",
+		"", " ", "1:30", "0x10", "1 2", "three", "1 +", "* 2", "(1", "1)", "1 / 0", "1 // 0", "1 % 0", "1.5 / 0", "1e999",
+			"-1e999",
 		"inf", "nan", ".inf", ".", "e5", "--", "$", "$nope", "$l", "$t", "9223372036854775808", "9223372036854775807 + 1",
 		"-9223372036854775807 - 2", "4611686018427387904 * 2", "1__0", "1,5", "1e308 * 10", "5 px", "٣",
 	};
@@ -58,7 +60,8 @@ END_TEST
 START_TEST(units)
 {
 	static const struct { const char *text; SchemaType type; double x; } good[] = {
-		{"90s", DURATION, 90}, {"1.5h", DURATION, 5400}, {"10m", DURATION, 600}, {"250ms", DURATION, 0.25}, {"2d", DURATION, 172800},
+		{"90s", DURATION, 90}, {"1.5h", DURATION, 5400}, {"10m", DURATION, 600}, {"250ms", DURATION, 0.25}, {"2d", DURATION,
+				172800},
 		{"7", DURATION, 7}, {"8GB", SIZE, 8e9}, {"512 MB", SIZE, 512e6}, {"1KiB", SIZE, 1024}, {"100", SIZE, 100},
 	};
 	static const struct { const char *text; SchemaType type; } bad[] = {
