@@ -122,6 +122,34 @@ START_TEST(prefixes)
 }
 END_TEST
 
+START_TEST(overrides)
+{
+	static const char *const parts[] = {
+		"train", "data", "model", "layers", "0", "1", "9", "Dense", "units", "optimizer", "adam", "sgd", "learning_rate", ".", ".", ".", "=",
+		"=", "3", "{", "}", "[", "]", "epochs", "seed", "augment", "preprocess", "rescale", "define", "w", "callbacks", "EarlyStopping",
+		"patience", "class_names", "image_size", "metrics", "loss", "inputs", "name", "shape", ": ", "true", "-1", "99999999999999999999",
+		"build", "target", "cpu", "$w", "1/0", "null", "\xff", "", "mse", "filters", "weights", "input_shape",
+	};
+	for (int i = 0; i < 3000; i++) {
+		char text[2][300] = {"", ""};
+		for (int k = 0; k < 2; k++) {
+			for (size_t n = 1 + any(7); n > 0; n--)
+				strcat(text[k], parts[any(sizeof parts / sizeof *parts)]);
+		}
+		Diag *d = diag_new();
+		FeModel m;
+		const char *seed = seeds[i % 3], *given[2] = {text[0], text[1]};
+		if (fe_load_text("m.yaml", seed, strlen(seed), given, 2, d, &m)) {
+			ck_assert(ir_verify(m.module, d));
+			ir_module_free(m.module);
+		} else {
+			ck_assert_int_gt(diag_errors(d), 0);
+		}
+		diag_free(d);
+	}
+}
+END_TEST
+
 static char *repeat(const char *head, const char *piece, size_t times, const char *tail)
 {
 	size_t n = strlen(piece), h = strlen(head);
@@ -163,6 +191,7 @@ int main(void)
 	tcase_add_test(c, whole);
 	tcase_add_test(c, mutations);
 	tcase_add_test(c, prefixes);
+	tcase_add_test(c, overrides);
 	tcase_add_test(c, bombs);
 	suite_add_tcase(s, c);
 	SRunner *r = srunner_create(s);
