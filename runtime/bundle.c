@@ -34,7 +34,7 @@ static bool find_trailer(const unsigned char *file, size_t size, Trailer *t)
 
 static RtStatus map_file(const char *path, RtStatus cannot_be, RtBundle *b, mode_t *mode)
 {
-	*b = (RtBundle){ 0 };
+	*b = (RtBundle){0};
 	int fd = rt_sys.open(path, O_RDONLY, 0);
 	struct stat st;
 	if (fd < 0)
@@ -75,13 +75,14 @@ void rt_bundle_close(RtBundle *b)
 {
 	if (b->map)
 		rt_sys.unmap(b->map, b->mapped);
-	*b = (RtBundle){ 0 };
+	*b = (RtBundle){0};
 }
 
-static RtStatus write_parts(RtNewFile *f, const RtBundle *old, size_t program, const unsigned char *weights, size_t length)
+static RtStatus write_parts(RtNewFile *f, const RtBundle *old, size_t program, const unsigned char *weights,
+			    size_t length)
 {
 	static const unsigned char zeros[START_ALIGN];
-	Trailer t = { .program = program, .length = length };
+	Trailer t = {.program = program, .length = length};
 	size_t padding = -program & (START_ALIGN - 1);
 	t.start = program + padding;
 	memcpy(t.magic, magic, sizeof magic);

@@ -1,7 +1,7 @@
 /* call.c -- runs the entries of a model: phase after phase, parts over the pool
  *
- * A step with updates happens whole or not at all: `stop` is looked at before its first phase only, and its update phases
- * are skipped when the loss of this very call is not finite, so that a NaN never reaches the weights.
+ * A step with updates happens whole or not at all: `stop` is looked at before its first phase only, and its update
+ * phases are skipped when the loss of this very call is not finite, so that a NaN never reaches the weights.
  */
 #include "runtime/call.h"
 
@@ -59,7 +59,7 @@ static bool run_phases(RtPool *pool, const RtEntry *entry, const RtCall *call, c
 		if (skipped(p, call))
 			continue;
 		int64_t start = ns ? rt_sys.monotonic_ns() : 0;
-		PhaseJob job = { p, call };
+		PhaseJob job = {p, call};
 		rt_pool_for(pool, parts_of(p, call->s->n), run_part, &job);
 		if (ns)
 			ns[i] += (double)(rt_sys.monotonic_ns() - start);
@@ -84,8 +84,14 @@ void rt_scalars_set(RtScalars *s, const RtModel *m, uint32_t n, uint32_t step)
 bool rt_instance_run(RtInstance *in, const RtEntry *entry, unsigned char *const *ports, const atomic_int *stop)
 {
 	memset(in->metric, 0, (in->model->metric_doubles + 1) * sizeof *in->metric);
-	RtCall call = { .s = &in->scalars, .params = in->params, .slab = in->slab, .in = ports, .out = in->out,
-			.metric = in->metric, .mark = in->mark, .mark_arg = in->mark_arg };
+	RtCall call = {.s = &in->scalars,
+		       .params = in->params,
+		       .slab = in->slab,
+		       .in = ports,
+		       .out = in->out,
+		       .metric = in->metric,
+		       .mark = in->mark,
+		       .mark_arg = in->mark_arg};
 	return run_phases(in->pool, entry, &call, stop, in->phase_ns);
 }
 
@@ -109,10 +115,11 @@ static RtStatus open_outputs(RtInstance *in, const RtEntry *e)
 
 RtStatus rt_instance_open(RtInstance *in, const RtModel *model, RtPool *pool, const char *const *entries, int n)
 {
-	*in = (RtInstance){ .model = model, .pool = pool };
+	*in = (RtInstance){.model = model, .pool = pool};
 	size_t slab = RT_ALIGN, scratch = 0;
 	if (model->abi != RT_ABI || model->size != sizeof(RtModel))
-		return rt_fail(RT_INTERNAL, "the model was compiled for runtime interface %u, this runtime has %d", model->abi, RT_ABI);
+		return rt_fail(RT_INTERNAL, "the model was compiled for runtime interface %u, this runtime has %d",
+			       model->abi, RT_ABI);
 	for (int i = 0; i < n; i++) {
 		const RtEntry *e = rt_entry(model, entries[i]);
 		if (!e)
@@ -130,7 +137,8 @@ RtStatus rt_instance_open(RtInstance *in, const RtModel *model, RtPool *pool, co
 	in->slab = rt_sys.slab(slab);
 	in->metric = rt_sys.alloc((model->metric_doubles + 1) * sizeof *in->metric);
 	if (!in->params || !in->slab || !in->metric)
-		return rt_fail(RT_NOMEM, "out of memory: the model needs %llu bytes for parameters and %zu for activations",
+		return rt_fail(RT_NOMEM,
+			       "out of memory: the model needs %llu bytes for parameters and %zu for activations",
 			       (unsigned long long)model->params_bytes, slab);
 	return rt_pool_reserve(pool, scratch);
 }
@@ -146,7 +154,7 @@ void rt_instance_close(RtInstance *in)
 			rt_sys.slab_free(in->out[i], in->out_bytes[i]);
 	}
 	rt_sys.release(in->metric);
-	*in = (RtInstance){ 0 };
+	*in = (RtInstance){0};
 }
 
 /* ---- tables ---- */
@@ -166,14 +174,14 @@ int64_t rt_tensor_elems(const RtTensor *t)
 
 int rt_dtype_bytes(int32_t dtype)
 {
-	static const int bytes[] = { [RT_F32] = 4, [RT_F64] = 8, [RT_I32] = 4, [RT_U32] = 4, [RT_U8] = 1, [RT_BOOL] = 1 };
+	static const int bytes[] = {[RT_F32] = 4, [RT_F64] = 8, [RT_I32] = 4, [RT_U32] = 4, [RT_U8] = 1, [RT_BOOL] = 1};
 	return bytes[dtype];
 }
 
 const char *rt_dtype_text(int32_t dtype)
 {
-	static const char *const text[] = { [RT_F32] = "float32", [RT_F64] = "float64", [RT_I32] = "int32",
-					    [RT_U32] = "uint32", [RT_U8] = "uint8", [RT_BOOL] = "bool" };
+	static const char *const text[] = {[RT_F32] = "float32", [RT_F64] = "float64", [RT_I32] = "int32",
+					   [RT_U32] = "uint32",  [RT_U8] = "uint8",    [RT_BOOL] = "bool"};
 	return text[dtype];
 }
 

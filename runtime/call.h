@@ -14,19 +14,20 @@ enum { RT_MAX_ENTRIES = 4, RT_MAX_PORTS = 16 };
 
 typedef struct RtInstance {
 	const RtModel *model;
-	RtPool *pool;                 /* borrowed */
+	RtPool *pool; /* borrowed */
 	unsigned char *params, *slab;
 	size_t slab_bytes;
-	double *metric;               /* sums of the last call */
+	double *metric; /* sums of the last call */
 	unsigned char *out[RT_MAX_PORTS];
 	size_t out_bytes[RT_MAX_PORTS]; /* outputs of the entries: as large as the largest needs */
 	RtScalars scalars;
 	void (*mark)(void *arg, uint32_t kernel, bool end);
 	void *mark_arg;
-	double *phase_ns;             /* profile: time of each phase of the last call's entry, summed; NULL when off */
+	double *phase_ns; /* profile: time of each phase of the last call's entry, summed; NULL when off */
 } RtInstance;
 
-/* Takes the memory that `entries` (names; absent ones are skipped) need and reserves the pool's scratch. Tensors are zero. */
+/* Takes the memory that `entries` (names; absent ones are skipped) need and reserves the pool's scratch. Tensors are
+ * zero. */
 RtStatus rt_instance_open(RtInstance *in, const RtModel *model, RtPool *pool, const char *const *entries, int n);
 void rt_instance_close(RtInstance *in);
 

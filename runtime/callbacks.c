@@ -28,9 +28,9 @@ struct Callback {
 	bool has_best, stopped;
 	double best;
 	int64_t wait, best_epoch, cooldown_left, stopped_epoch;
-	unsigned char *kept;      /* copy of the parameter slab */
+	unsigned char *kept; /* copy of the parameter slab */
 	size_t kept_bytes;
-	char *text;               /* CSV so far */
+	char *text; /* CSV so far */
 	size_t text_length;
 };
 
@@ -46,7 +46,8 @@ bool rt_more_is_better(const char *monitor, const char *mode)
 	if (strcmp(mode, "auto") != 0)
 		return strcmp(mode, "max") == 0;
 	const char *name = strncmp(monitor, "val_", 4) == 0 ? monitor + 4 : monitor;
-	return !strstr(name, "loss") && !strstr(name, "error") && !strstr(name, "entropy") && strcmp(name, "learning_rate") != 0;
+	return !strstr(name, "loss") && !strstr(name, "error") && !strstr(name, "entropy") &&
+	       strcmp(name, "learning_rate") != 0;
 }
 
 json_t *rt_json_double(double v)
@@ -83,7 +84,8 @@ static const double *watched(Callback *cb, const RtEpochEnd *e)
 {
 	const double *v = find_log(e->log, e->nlog, cb->monitor);
 	if (!v && !cb->warned) {
-		fprintf(e->say, "warning: %s watches '%s', which this run does not compute\n", cb->kind->name, cb->monitor);
+		fprintf(e->say, "warning: %s watches '%s', which this run does not compute\n", cb->kind->name,
+			cb->monitor);
 		cb->warned = true;
 	}
 	return v;
@@ -130,7 +132,9 @@ static RtStatus format_one(char *out, size_t size, char *name, int64_t epoch, co
 		return rt_fail(RT_USAGE, "the file path has the unknown format '{%s:%s}'", name, spec);
 	bool typed = length && strchr("dfegFEG", spec[length - 1]);
 	snprintf(format, sizeof format, "%%%.*s%s", (int)(typed ? length - 1 : length), spec ? spec : "",
-		 whole ? "lld" : typed ? spec + length - 1 : "g");
+		 whole   ? "lld"
+		 : typed ? spec + length - 1
+			 : "g");
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 	if (whole)
@@ -194,7 +198,8 @@ static RtStatus count_of(const Callback *cb, const RtConfig *c, const char *name
 	return rt_config_int_in(c, field(cb, name, path, sizeof path), otherwise, 0, INT32_MAX, out);
 }
 
-static RtStatus number_of(const Callback *cb, const RtConfig *c, const char *name, double otherwise, double lo, double hi, double *out)
+static RtStatus number_of(const Callback *cb, const RtConfig *c, const char *name, double otherwise, double lo,
+			  double hi, double *out)
 {
 	char path[200];
 	return rt_config_float_in(c, field(cb, name, path, sizeof path), otherwise, lo, hi, out);
@@ -204,7 +209,7 @@ static void open_monitor(Callback *cb, const RtConfig *c)
 {
 	cb->monitor = text_of(cb, c, "monitor", "val_loss");
 	cb->more = rt_more_is_better(cb->monitor, text_of(cb, c, "mode", "auto"));
-	cb->verbose = rt_config_int(c, field(cb, "verbose", (char[200]){ 0 }, 200), 0) > 0;
+	cb->verbose = rt_config_int(c, field(cb, "verbose", (char[200]){0}, 200), 0) > 0;
 }
 
 /* ---- EarlyStopping ---- */
@@ -455,9 +460,9 @@ static RtStatus nothing_epoch_end(Callback *cb, const RtEpochEnd *e)
 }
 
 static const Kind kinds[] = {
-	{ "EarlyStopping", early_open, early_epoch_end }, { "ModelCheckpoint", save_open, save_epoch_end },
-	{ "ReduceLROnPlateau", plateau_open, plateau_epoch_end }, { "CSVLogger", csv_open, csv_epoch_end },
-	{ "TerminateOnNaN", nothing_open, nothing_epoch_end },
+	{"EarlyStopping", early_open, early_epoch_end},         {"ModelCheckpoint", save_open, save_epoch_end},
+	{"ReduceLROnPlateau", plateau_open, plateau_epoch_end}, {"CSVLogger", csv_open, csv_epoch_end},
+	{"TerminateOnNaN", nothing_open, nothing_epoch_end},
 };
 
 /* ---- all of them ---- */
@@ -494,7 +499,7 @@ RtStatus rt_callbacks_new(const RtConfig *config, const char *folder, RtCallback
 		const Kind *kind = kind_of(config, i, &index);
 		if (!kind || (c->n && c->cb[c->n - 1].index == index))
 			continue;
-		c->cb[c->n] = (Callback){ .kind = kind, .index = index, .folder = folder };
+		c->cb[c->n] = (Callback){.kind = kind, .index = index, .folder = folder};
 		s = kind->open(&c->cb[c->n++], config);
 	}
 	if (s != RT_OK) {
@@ -547,11 +552,13 @@ json_t *rt_callbacks_state(const RtCallbacks *c)
 	json_t *all = json_array();
 	for (int i = 0; i < c->n; i++) {
 		const Callback *cb = &c->cb[i];
-		json_array_append_new(all, json_pack("{s:s, s:b, s:o, s:I, s:I, s:I, s:b, s:I, s:b, s:I}", "kind", cb->kind->name,
-			"has_best", cb->has_best, "best", rt_json_double(cb->best), "wait", (json_int_t)cb->wait, "best_epoch",
-			(json_int_t)cb->best_epoch, "cooldown", (json_int_t)cb->cooldown_left, "stopped", cb->stopped,
-			"stopped_epoch", (json_int_t)cb->stopped_epoch, "kept", cb->kept != NULL, "bytes",
-			(json_int_t)cb->text_length));
+		json_array_append_new(all,
+				      json_pack("{s:s, s:b, s:o, s:I, s:I, s:I, s:b, s:I, s:b, s:I}", "kind",
+						cb->kind->name, "has_best", cb->has_best, "best",
+						rt_json_double(cb->best), "wait", (json_int_t)cb->wait, "best_epoch",
+						(json_int_t)cb->best_epoch, "cooldown", (json_int_t)cb->cooldown_left,
+						"stopped", cb->stopped, "stopped_epoch", (json_int_t)cb->stopped_epoch,
+						"kept", cb->kept != NULL, "bytes", (json_int_t)cb->text_length));
 	}
 	return all;
 }

@@ -17,14 +17,14 @@ typedef struct RtCallbacks RtCallbacks;
 typedef char RtKeptName[300]; /* "callback.0/conv2d.kernel" */
 
 typedef struct RtEpochEnd {
-	int64_t epoch;            /* counts from 0 */
-	const RtShown *log;       /* loss, accuracy, …, val_loss, …, learning_rate */
+	int64_t epoch;      /* counts from 0 */
+	const RtShown *log; /* loss, accuracy, …, val_loss, …, learning_rate */
 	int nlog;
 	RtInstance *in;
-	const char *const *meta;  /* for weight files */
-	float *lr;                /* ReduceLROnPlateau lowers it */
-	bool *stop;               /* EarlyStopping sets it */
-	FILE *say;                /* messages of verbose callbacks and warnings */
+	const char *const *meta; /* for weight files */
+	float *lr;               /* ReduceLROnPlateau lowers it */
+	bool *stop;              /* EarlyStopping sets it */
+	FILE *say;               /* messages of verbose callbacks and warnings */
 } RtEpochEnd;
 
 /* Reads train.callbacks.*; files are relative to `folder`, which must outlive it. Out of range values: RT_USAGE. */
@@ -36,7 +36,8 @@ RtStatus rt_callbacks_epoch_end(RtCallbacks *c, const RtEpochEnd *e);
 void rt_callbacks_train_end(RtCallbacks *c, RtInstance *in, FILE *say);
 
 json_t *rt_callbacks_state(const RtCallbacks *c);
-/* Copies of weights that belong to the state: fills up to `room` entries and their names, returns how many there are. */
+/* Copies of weights that belong to the state: fills up to `room` entries and their names, returns how many there are.
+ */
 int rt_callbacks_tensors(const RtCallbacks *c, const RtInstance *in, RtStTensor *out, RtKeptName *names, int room);
 RtStatus rt_callbacks_restore(RtCallbacks *c, const json_t *state, const RtSafetensors *st, const RtInstance *in);
 

@@ -67,8 +67,9 @@ static RtStatus write_file(const char *path, uint64_t generation, RtStTensor *al
 	if (!sums)
 		return rt_fail(RT_NOMEM, "out of memory for the checksums of %d tensors", n);
 	snprintf(number, sizeof number, "%llu", (unsigned long long)generation);
-	const char *meta[] = { "format", "cnnc-checkpoint-1", "cnnc.generation", number, "cnnc.crc", sums, "cnnc.state", state, NULL };
-	all[n] = (RtStTensor){ .name = end_name, .dtype = RT_ST_U8, .rank = 1, .dim = { END_BYTES }, .bytes = END_BYTES };
+	const char *meta[] = {
+		"format", "cnnc-checkpoint-1", "cnnc.generation", number, "cnnc.crc", sums, "cnnc.state", state, NULL};
+	all[n] = (RtStTensor){.name = end_name, .dtype = RT_ST_U8, .rank = 1, .dim = {END_BYTES}, .bytes = END_BYTES};
 	RtStatus s = rt_st_header(all, n + 1, meta, &header, &length);
 	free(sums);
 	RtNewFile f;
@@ -144,7 +145,7 @@ static RtStatus validate(RtCheckpoint *c)
 
 RtStatus rt_checkpoint_read(const char *path, RtCheckpoint *out)
 {
-	*out = (RtCheckpoint){ 0 };
+	*out = (RtCheckpoint){0};
 	RtStatus s = rt_read_file(path, RT_BAD_WEIGHTS, &out->bytes, &out->length);
 	if (s != RT_OK)
 		return s;
@@ -159,13 +160,13 @@ void rt_checkpoint_free(RtCheckpoint *c)
 	rt_st_free(&c->st);
 	json_decref(c->state);
 	rt_sys.release(c->bytes);
-	*c = (RtCheckpoint){ 0 };
+	*c = (RtCheckpoint){0};
 }
 
 RtStatus rt_checkpoint_newest(const char *dir, RtCheckpoint *out, char *note, size_t size)
 {
 	int damaged = 0;
-	*out = (RtCheckpoint){ 0 };
+	*out = (RtCheckpoint){0};
 	note[0] = '\0';
 	for (uint64_t parity = 1; parity <= 2; parity++) {
 		char path[RT_PATH_MAX];

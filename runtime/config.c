@@ -1,6 +1,7 @@
 /* config.c -- finding, checking and changing fields; numbers from text
  *
- * Values in the table are canonical text made by the compiler; what users give is checked against the field's type here.
+ * Values in the table are canonical text made by the compiler; what users give is checked against the field's type
+ * here.
  */
 #include "runtime/config.h"
 
@@ -13,7 +14,7 @@ enum { LISTED = 6 };
 
 RtStatus rt_config_new(RtConfig *c, const RtModel *model)
 {
-	*c = (RtConfig){ .model = model, .set = rt_sys.alloc((model->nfields + 1) * sizeof(char *)) };
+	*c = (RtConfig){.model = model, .set = rt_sys.alloc((model->nfields + 1) * sizeof(char *))};
 	return c->set ? RT_OK : rt_fail(RT_NOMEM, "out of memory for %u fields", model->nfields);
 }
 
@@ -22,7 +23,7 @@ void rt_config_free(RtConfig *c)
 	for (uint32_t i = 0; c->set && i < c->model->nfields; i++)
 		rt_sys.release(c->set[i]);
 	rt_sys.release(c->set);
-	*c = (RtConfig){ 0 };
+	*c = (RtConfig){0};
 }
 
 const char *rt_config_value(const RtConfig *c, uint32_t field)
@@ -89,14 +90,15 @@ static bool parse_units(const char *text, const Unit *unit, int n, double *out)
 
 bool rt_parse_seconds(const char *text, double *out)
 {
-	static const Unit unit[] = { { "", 1 }, { "s", 1 }, { "ms", 1e-3 }, { "m", 60 }, { "min", 60 }, { "h", 3600 }, { "d", 86400 } };
+	static const Unit unit[] = {{"", 1}, {"s", 1}, {"ms", 1e-3}, {"m", 60}, {"min", 60}, {"h", 3600}, {"d", 86400}};
 	return parse_units(text, unit, sizeof unit / sizeof *unit, out);
 }
 
 bool rt_parse_bytes(const char *text, int64_t *out)
 {
-	static const Unit unit[] = { { "", 1 }, { "B", 1 }, { "kB", 1e3 }, { "KB", 1e3 }, { "MB", 1e6 }, { "GB", 1e9 }, { "TB", 1e12 },
-				     { "KiB", 1024 }, { "MiB", 1048576 }, { "GiB", 1073741824 }, { "TiB", 1099511627776 } };
+	static const Unit unit[] = {
+		{"", 1},      {"B", 1},      {"kB", 1e3},      {"KB", 1e3},         {"MB", 1e6},           {"GB", 1e9},
+		{"TB", 1e12}, {"KiB", 1024}, {"MiB", 1048576}, {"GiB", 1073741824}, {"TiB", 1099511627776}};
 	double v;
 	if (!parse_units(text, unit, sizeof unit / sizeof *unit, &v) || v > 9e15)
 		return false;
@@ -160,7 +162,8 @@ RtStatus rt_config_int_in(const RtConfig *c, const char *path, int64_t otherwise
 	*out = rt_config_int(c, path, otherwise);
 	if (*out >= lo && *out <= hi)
 		return RT_OK;
-	return rt_fail(RT_USAGE, "%s is %lld; it must be %lld … %lld", path, (long long)*out, (long long)lo, (long long)hi);
+	return rt_fail(RT_USAGE, "%s is %lld; it must be %lld … %lld", path, (long long)*out, (long long)lo,
+		       (long long)hi);
 }
 
 RtStatus rt_config_float_in(const RtConfig *c, const char *path, double otherwise, double lo, double hi, double *out)
@@ -204,7 +207,8 @@ static int distance(const char *a, const char *b)
 		int diagonal = row[0];
 		row[0] = i;
 		for (int j = 1; j <= nb; j++) {
-			int change = diagonal + (a[i - 1] != b[j - 1]), gap = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
+			int change = diagonal + (a[i - 1] != b[j - 1]),
+			    gap = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
 			diagonal = row[j];
 			row[j] = change < gap ? change : gap;
 		}
@@ -242,8 +246,8 @@ static RtStatus ambiguous_key(const RtModel *m, const char *key)
 	return rt_fail(RT_USAGE, "'%s' may be any of %s%s; give the whole path", key, list, n > LISTED ? " …" : "");
 }
 
-/* Among several fields with this ending, run-time ones come before compile-time ones and set ones before unset ones (an unset
- * data.seed follows train.seed, so `seed` is train.seed). */
+/* Among several fields with this ending, run-time ones come before compile-time ones and set ones before unset ones (an
+ * unset data.seed follows train.seed, so `seed` is train.seed). */
 static RtStatus find_key(const RtConfig *c, const char *key, int *out)
 {
 	const RtModel *m = c->model;
@@ -296,7 +300,8 @@ static RtStatus check_value(const RtField *f, const char *value)
 			return RT_OK;
 		return rt_fail(RT_USAGE, "%s is a number, not '%s'", f->path, value);
 	case RT_FIELD_ENUM:
-		return rt_fail(RT_USAGE, "%s is one of %s, not '%s'", f->path, f->choices ? f->choices : "nothing", value);
+		return rt_fail(RT_USAGE, "%s is one of %s, not '%s'", f->path, f->choices ? f->choices : "nothing",
+			       value);
 	case RT_FIELD_DURATION:
 		if (rt_parse_seconds(value, &d))
 			return RT_OK;
@@ -320,8 +325,9 @@ RtStatus rt_config_set(RtConfig *c, const char *key, const char *value)
 		return s;
 	const RtField *f = &c->model->field[i];
 	if (!f->runtime)
-		return rt_fail(RT_USAGE, "%s changes the code, so it can't be set here; compile again with `cnnc … -D %s=%s`", f->path,
-			       f->path, value);
+		return rt_fail(RT_USAGE,
+			       "%s changes the code, so it can't be set here; compile again with `cnnc … -D %s=%s`",
+			       f->path, f->path, value);
 	if (strcmp(value, "null") == 0 || strcmp(value, "none") == 0) {
 		if (!(f->choices && is_choice(f->choices, value)) && f->type != RT_FIELD_STRING)
 			value = "";

@@ -14,13 +14,13 @@
 
 typedef struct RtConfig {
 	const RtModel *model;
-	char **set;    /* parallel to model->field: value from the command line, or NULL */
+	char **set; /* parallel to model->field: value from the command line, or NULL */
 } RtConfig;
 
 RtStatus rt_config_new(RtConfig *c, const RtModel *model);
 void rt_config_free(RtConfig *c);
-/* key: a dotted path, or the end of one that is unique ("epochs"). RT_USAGE: unknown (with a suggestion), ambiguous, wrong type,
- * or compile-time (names `-D`). */
+/* key: a dotted path, or the end of one that is unique ("epochs"). RT_USAGE: unknown (with a suggestion), ambiguous,
+ * wrong type, or compile-time (names `-D`). */
 RtStatus rt_config_set(RtConfig *c, const char *key, const char *value);
 RtStatus rt_config_set_pair(RtConfig *c, const char *pair); /* "key=value" */
 

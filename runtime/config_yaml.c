@@ -21,7 +21,9 @@ static json_t *leaf(const RtField *f, const char *value, bool absolute)
 	char path[RT_PATH_MAX];
 	switch ((RtFieldType)f->type) {
 	case RT_FIELD_BOOL:
-		return strcmp(value, "true") == 0 ? json_true() : strcmp(value, "false") == 0 ? json_false() : json_string(value);
+		return strcmp(value, "true") == 0    ? json_true()
+		       : strcmp(value, "false") == 0 ? json_false()
+						     : json_string(value);
 	case RT_FIELD_INT:
 		return rt_parse_int(value, &i) ? json_integer(i) : json_string(value);
 	case RT_FIELD_FLOAT:
@@ -71,10 +73,10 @@ static json_t *with_arrays(json_t *node)
 	if (!json_is_object(node))
 		return json_incref(node);
 	bool all = json_object_size(node) > 0;
-	json_object_foreach (node, key, value)
-		all = all && is_index(key);
+	json_object_foreach(node, key, value) all = all && is_index(key);
 	json_t *out = all ? json_array() : json_object();
-	json_object_foreach (node, key, value) {
+	json_object_foreach(node, key, value)
+	{
 		json_t *inner = with_arrays(value);
 		if (all)
 			json_array_append_new(out, inner);
@@ -136,7 +138,7 @@ static void indent(Text *t, int depth)
 /* A string needs quotes unless it is made of harmless characters and can't be read as another type. */
 static bool is_plain(const char *s)
 {
-	static const char *const words[] = { "true", "false", "null", "yes", "no", "on", "off", "~" };
+	static const char *const words[] = {"true", "false", "null", "yes", "no", "on", "off", "~"};
 	double d;
 	for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
 		if (strcasecmp(s, words[i]) == 0)
@@ -219,7 +221,8 @@ static void put_node(Text *t, json_t *node, int depth, bool after_dash)
 {
 	const char *key;
 	json_t *value;
-	json_object_foreach (node, key, value) {
+	json_object_foreach(node, key, value)
+	{
 		if (!after_dash)
 			indent(t, depth);
 		after_dash = false;
@@ -238,7 +241,7 @@ static void put_node(Text *t, json_t *node, int depth, bool after_dash)
 
 RtStatus rt_config_yaml(const RtConfig *c, bool absolute_paths, char **out)
 {
-	Text t = { 0 };
+	Text t = {0};
 	json_t *root = rt_config_json(c, absolute_paths);
 	*out = NULL;
 	puts_text(&t, "# the resolved model file: every field that has a value\n");
@@ -258,9 +261,10 @@ RtStatus rt_config_yaml(const RtConfig *c, bool absolute_paths, char **out)
 
 void rt_config_help(const RtConfig *c, FILE *f)
 {
-	static const char *const types[] = { [RT_FIELD_BOOL] = "true|false", [RT_FIELD_INT] = "whole number",
-					     [RT_FIELD_FLOAT] = "number", [RT_FIELD_STRING] = "text", [RT_FIELD_ENUM] = "choice",
-					     [RT_FIELD_PATH] = "path", [RT_FIELD_DURATION] = "time", [RT_FIELD_SIZE] = "size" };
+	static const char *const types[] = {
+		[RT_FIELD_BOOL] = "true|false", [RT_FIELD_INT] = "whole number", [RT_FIELD_FLOAT] = "number",
+		[RT_FIELD_STRING] = "text",     [RT_FIELD_ENUM] = "choice",      [RT_FIELD_PATH] = "path",
+		[RT_FIELD_DURATION] = "time",   [RT_FIELD_SIZE] = "size"};
 	for (uint32_t i = 0; i < c->model->nfields; i++) {
 		const RtField *r = &c->model->field[i];
 		const char *value = rt_config_value(c, i);

@@ -1,4 +1,5 @@
-/* crc32c.c -- polynomial 0x1EDC6F41, bits reflected; four bits a look-up in software, eight bytes an instruction on x86 */
+/* crc32c.c -- polynomial 0x1EDC6F41, bits reflected; four bits a look-up in software, eight bytes an instruction on x86
+ */
 #include "runtime/crc32c.h"
 
 #include <string.h>

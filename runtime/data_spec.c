@@ -15,8 +15,8 @@ static RtDataType type_of(const RtConfig *c)
 
 static RtInterpolation interpolation_of(const RtConfig *c)
 {
-	static const char *const names[] = { [RT_BILINEAR] = "bilinear", [RT_NEAREST] = "nearest", [RT_BICUBIC] = "bicubic",
-					     [RT_AREA] = "area" };
+	static const char *const names[] = {
+		[RT_BILINEAR] = "bilinear", [RT_NEAREST] = "nearest", [RT_BICUBIC] = "bicubic", [RT_AREA] = "area"};
 	const char *name = rt_config_text(c, "data.interpolation", "bilinear");
 	for (int i = 0; i < 4; i++) {
 		if (strcmp(name, names[i]) == 0)
@@ -28,13 +28,15 @@ static RtInterpolation interpolation_of(const RtConfig *c)
 static RtCache cache_of(const RtConfig *c)
 {
 	const char *name = rt_config_text(c, "data.cache", "auto");
-	return strcmp(name, "ram") == 0 ? RT_CACHE_RAM : strcmp(name, "disk") == 0 ? RT_CACHE_DISK :
-	       strcmp(name, "none") == 0 ? RT_CACHE_NONE : RT_CACHE_AUTO;
+	return strcmp(name, "ram") == 0    ? RT_CACHE_RAM
+	       : strcmp(name, "disk") == 0 ? RT_CACHE_DISK
+	       : strcmp(name, "none") == 0 ? RT_CACHE_NONE
+					   : RT_CACHE_AUTO;
 }
 
 RtStatus rt_data_spec(const RtConfig *c, const RtEntry *entry, RtDataSpec *out)
 {
-	*out = (RtDataSpec){ .type = type_of(c), .interpolation = interpolation_of(c), .cache = cache_of(c) };
+	*out = (RtDataSpec){.type = type_of(c), .interpolation = interpolation_of(c), .cache = cache_of(c)};
 	int x = entry ? rt_port_find(entry->in, entry->nin, "x") : -1;
 	int y = entry ? rt_port_find(entry->in, entry->nin, "y") : -1;
 	if (x < 0)
@@ -62,7 +64,7 @@ static const char *split_file(const RtConfig *c, const char *split, const char *
 static const char *const *needed(RtDataType type)
 {
 	static const char *const names[][PATH_FIELDS] = {
-		[RT_DATA_IMAGES] = { "directory" }, [RT_DATA_IDX] = { "images", "labels" }, [RT_DATA_NPY] = { "x", "y" } };
+		[RT_DATA_IMAGES] = {"directory"}, [RT_DATA_IDX] = {"images", "labels"}, [RT_DATA_NPY] = {"x", "y"}};
 	return names[type];
 }
 
@@ -79,13 +81,14 @@ static const char *file_of(const RtConfig *c, const char *split, const char *nam
 	return file;
 }
 
-RtStatus rt_data_open(const RtConfig *c, const RtEntry *entry, const char *split, const char *directory, RtDataset **out)
+RtStatus rt_data_open(const RtConfig *c, const RtEntry *entry, const char *split, const char *directory,
+		      RtDataset **out)
 {
 	return rt_data_open_named(c, entry, split, directory, NULL, 0, out);
 }
 
-RtStatus rt_data_open_named(const RtConfig *c, const RtEntry *entry, const char *split, const char *directory, char **names, int n,
-			    RtDataset **out)
+RtStatus rt_data_open_named(const RtConfig *c, const RtEntry *entry, const char *split, const char *directory,
+			    char **names, int n, RtDataset **out)
 {
 	RtDataSpec spec;
 	*out = NULL;
@@ -121,7 +124,8 @@ RtStatus rt_check_classes(const RtModel *m, const RtDataset *d, const char *what
 	int64_t wanted = outputs == 1 ? 2 : outputs;
 	if (classes == wanted)
 		return RT_OK;
-	return rt_fail(RT_BAD_DATA, "%s has %d classes, but the model tells %lld apart", what, classes, (long long)wanted);
+	return rt_fail(RT_BAD_DATA, "%s has %d classes, but the model tells %lld apart", what, classes,
+		       (long long)wanted);
 }
 
 int rt_data_workers(const RtConfig *c, int threads)

@@ -31,7 +31,7 @@ bool rt_path_absolute(char *out, const char *path)
 
 RtStatus rt_new_file(RtNewFile *f, const char *path, mode_t mode)
 {
-	*f = (RtNewFile){ .fd = -1 };
+	*f = (RtNewFile){.fd = -1};
 	if (!rt_path_join(f->path, "", path))
 		return rt_fail(RT_IO, "the path is too long: %.200s…", path);
 	snprintf(f->temporary, sizeof f->temporary, "%s.tmp", path);

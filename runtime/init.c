@@ -1,8 +1,9 @@
 /* init.c -- Keras 3 initializers over Philox(seed, element, 0, 0, tensor's stream)
  *
- * Arguments (RtTensor.init_arg): constant {value}, uniform {minimum, maximum}, normal and truncated_normal {mean, stddev}.
- * The scaled ones: glorot variance 2 / (in + out), he 2 / in, lecun 1 / in; uniform limit sqrt(3 * variance); normal is
- * truncated at two deviations, whose deviation .87962566103423978 is divided out (keras/src/initializers/random_initializers.py).
+ * Arguments (RtTensor.init_arg): constant {value}, uniform {minimum, maximum}, normal and truncated_normal {mean,
+ * stddev}. The scaled ones: glorot variance 2 / (in + out), he 2 / in, lecun 1 / in; uniform limit sqrt(3 * variance);
+ * normal is truncated at two deviations, whose deviation .87962566103423978 is divided out
+ * (keras/src/initializers/random_initializers.py).
  */
 #include "runtime/init.h"
 
@@ -79,7 +80,8 @@ static double draw(const RtTensor *t, uint64_t seed, uint64_t i, double var)
 		return uniform(seed, i, t->init_stream, t->init_arg[0], t->init_arg[1]);
 	case RT_NORMAL:
 	case RT_TRUNCATED_NORMAL:
-		return t->init_arg[0] + t->init_arg[1] * normal(seed, i, t->init_stream, t->init == RT_TRUNCATED_NORMAL);
+		return t->init_arg[0] +
+		       t->init_arg[1] * normal(seed, i, t->init_stream, t->init == RT_TRUNCATED_NORMAL);
 	case RT_GLOROT_UNIFORM:
 	case RT_HE_UNIFORM:
 	case RT_LECUN_UNIFORM:

@@ -6,7 +6,8 @@
 
 /* Fills every tensor: parameters and statistics by their initializer, moments with it too (zeros). */
 void rt_init_tensors(RtInstance *in, uint64_t seed);
-/* Keras' compute_fans: (in, out) for rank 2; receptive field times the last two dimensions for kernels (kh, kw, in, out). */
+/* Keras' compute_fans: (in, out) for rank 2; receptive field times the last two dimensions for kernels (kh, kw, in,
+ * out). */
 void rt_fans(const RtTensor *t, double *fan_in, double *fan_out);
 
 #endif

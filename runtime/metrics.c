@@ -6,9 +6,10 @@
 
 RtStatus rt_metrics_new(RtMetrics *m, const RtModel *model)
 {
-	*m = (RtMetrics){ .model = model };
+	*m = (RtMetrics){.model = model};
 	if (model->nmetrics > RT_MAX_METRICS)
-		return rt_fail(RT_INTERNAL, "the model has %u metrics, at most %d fit", model->nmetrics, RT_MAX_METRICS);
+		return rt_fail(RT_INTERNAL, "the model has %u metrics, at most %d fit", model->nmetrics,
+			       RT_MAX_METRICS);
 	m->sum = rt_sys.alloc((model->metric_doubles + 1) * sizeof *m->sum);
 	return m->sum ? RT_OK : rt_fail(RT_NOMEM, "out of memory for %u metric sums", model->metric_doubles);
 }
@@ -16,7 +17,7 @@ RtStatus rt_metrics_new(RtMetrics *m, const RtModel *model)
 void rt_metrics_free(RtMetrics *m)
 {
 	rt_sys.release(m->sum);
-	*m = (RtMetrics){ 0 };
+	*m = (RtMetrics){0};
 }
 
 void rt_metrics_reset(RtMetrics *m)

@@ -13,7 +13,7 @@ enum { RT_MAX_METRICS = 32 };
 
 typedef struct RtMetrics {
 	const RtModel *model;
-	double *sum;      /* model->metric_doubles */
+	double *sum; /* model->metric_doubles */
 	int64_t samples;
 } RtMetrics;
 

@@ -1,7 +1,7 @@
 /* pool.c -- the thread pool: a ticket hands out parts, a countdown tells when all have run
  *
- * `ticket` holds (generation << 32 | parts not yet taken). A thread takes a part by lowering it with compare-and-swap, so it
- * can only ever own a part of the job whose fields it then reads: the job can't end before that part has run.
+ * `ticket` holds (generation << 32 | parts not yet taken). A thread takes a part by lowering it with compare-and-swap,
+ * so it can only ever own a part of the job whose fields it then reads: the job can't end before that part has run.
  * `left` counts parts not yet finished; the caller returns when it is 0.
  */
 #include "runtime/pool.h"
@@ -29,7 +29,7 @@ typedef struct Worker {
 struct RtPool {
 	_Alignas(64) _Atomic uint64_t ticket;
 	_Alignas(64) _Atomic uint32_t left;
-	_Alignas(64) _Atomic uint32_t wake;  /* futex: bumped with each job and at the end */
+	_Alignas(64) _Atomic uint32_t wake; /* futex: bumped with each job and at the end */
 	_Atomic uint32_t sleepers;
 	_Atomic uint32_t caller_sleeps;
 	_Atomic bool quit;
@@ -37,7 +37,8 @@ struct RtPool {
 	void *arg;
 	uint32_t parts, generation;
 	int threads, started; /* started: workers that run, without the caller */
-	Worker *worker;       /* [threads]; the last one is the caller's */
+	int64_t spin_ns; /* 0 where there are more threads than CPUs: spinning would only keep others from working */
+	Worker *worker;  /* [threads]; the last one is the caller's */
 };
 
 static void futex_wait(_Atomic uint32_t *word, uint32_t seen)
@@ -62,7 +63,8 @@ static bool take(RtPool *p, uint32_t *part)
 {
 	uint64_t t = atomic_load_explicit(&p->ticket, memory_order_acquire);
 	while ((uint32_t)t) {
-		if (atomic_compare_exchange_weak_explicit(&p->ticket, &t, t - 1, memory_order_acquire, memory_order_acquire)) {
+		if (atomic_compare_exchange_weak_explicit(&p->ticket, &t, t - 1, memory_order_acquire,
+							  memory_order_acquire)) {
 			*part = p->parts - (uint32_t)t;
 			return true;
 		}
@@ -82,10 +84,12 @@ static void work(RtPool *p, const Worker *w)
 	}
 }
 
-/* True when the word at `p` changed from `seen` while spinning. */
-static bool spin(_Atomic uint32_t *word, uint32_t seen)
+/* True when the word changed from `seen` while spinning. */
+static bool spin(const RtPool *p, _Atomic uint32_t *word, uint32_t seen)
 {
-	int64_t until = rt_sys.monotonic_ns() + SPIN_NS;
+	if (p->spin_ns == 0)
+		return atomic_load_explicit(word, memory_order_acquire) != seen;
+	int64_t until = rt_sys.monotonic_ns() + p->spin_ns;
 	do {
 		for (int i = 0; i < SPINS_PER_LOOK; i++) {
 			if (atomic_load_explicit(word, memory_order_acquire) != seen)
@@ -105,7 +109,7 @@ static void *worker_main(void *arg)
 		work(p, w);
 		if (atomic_load(&p->quit))
 			return NULL;
-		if (spin(&p->wake, seen))
+		if (spin(p, &p->wake, seen))
 			continue;
 		atomic_fetch_add(&p->sleepers, 1);
 		if (atomic_load(&p->wake) == seen)
@@ -132,7 +136,7 @@ void rt_pool_for(RtPool *p, uint32_t parts, RtTaskFn *fn, void *arg)
 		futex_wake(&p->wake, (int)(parts - 1 < INT_MAX ? parts - 1 : INT_MAX));
 	work(p, self);
 	for (uint32_t left; (left = atomic_load(&p->left)) != 0;) {
-		if (spin(&p->left, left))
+		if (spin(p, &p->left, left))
 			continue;
 		atomic_store(&p->caller_sleeps, 1);
 		left = atomic_load(&p->left);
@@ -169,7 +173,8 @@ RtStatus rt_pool_reserve(RtPool *p, size_t bytes)
 			continue;
 		void *bigger = rt_sys.slab(bytes);
 		if (!bigger)
-			return rt_fail(RT_NOMEM, "out of memory: %zu bytes of scratch for each of %d threads", bytes, p->threads);
+			return rt_fail(RT_NOMEM, "out of memory: %zu bytes of scratch for each of %d threads", bytes,
+				       p->threads);
 		if (w->scratch)
 			rt_sys.slab_free(w->scratch, w->scratch_bytes);
 		w->scratch = bigger;
@@ -189,6 +194,7 @@ RtStatus rt_pool_new(int threads, size_t scratch_bytes, RtPool **out)
 	if (!p)
 		return rt_fail(RT_NOMEM, "out of memory for the thread pool");
 	p->threads = threads;
+	p->spin_ns = threads <= rt_cpu_count() ? SPIN_NS : 0;
 	p->worker = rt_sys.alloc((size_t)threads * sizeof *p->worker);
 	RtStatus s = p->worker ? RT_OK : rt_fail(RT_NOMEM, "out of memory for %d threads", threads);
 	for (int i = 0; p->worker && i < threads; i++)

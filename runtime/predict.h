@@ -19,11 +19,11 @@ typedef struct RtPredictor {
 	FILE *out, *err;
 
 	/* ---- the command line ---- */
-	const char *command;         /* "predict" "evaluate" "run" "info" */
-	char **arg;                  /* operands; owned */
+	const char *command; /* "predict" "evaluate" "run" "info" */
+	char **arg;          /* operands; owned */
 	int nargs;
 	const char *weights, *input, *output;
-	int threads;                 /* 0: not said */
+	int threads; /* 0: not said */
 	int64_t top_k;
 	double threshold;
 	bool json, show_config, help, version;
@@ -31,14 +31,14 @@ typedef struct RtPredictor {
 	/* ---- opened as the command needs ---- */
 	RtPool *pool;
 	RtInstance in;
-	json_t *labels;              /* array of strings, or NULL */
-	bool logits;                 /* outputs are scores before sigmoid or softmax */
+	json_t *labels; /* array of strings, or NULL */
+	bool logits;    /* outputs are scores before sigmoid or softmax */
 } RtPredictor;
 
-typedef struct RtAnswer {        /* for one sample */
+typedef struct RtAnswer { /* for one sample */
 	int best;
 	double probability;
-	double *probabilities;       /* rt_predict_classes of them; room of the caller */
+	double *probabilities; /* rt_predict_classes of them; room of the caller */
 } RtAnswer;
 
 int rt_predict_main(const RtModel *model, int argc, char **argv);
@@ -49,7 +49,7 @@ RtStatus rt_predict_open(RtPredictor *p, const char *const *entries, int n, int 
 /* Labels only, from the weights if there are any: what `info` needs. */
 void rt_predict_labels(RtPredictor *p);
 const char *rt_predict_label(const RtPredictor *p, int i, char room[24]); /* class name, or its number */
-int rt_predict_classes(const RtPredictor *p); /* 0: the outputs are not classes */
+int rt_predict_classes(const RtPredictor *p);                             /* 0: the outputs are not classes */
 /* Reads output 0 of sample `row`. */
 void rt_predict_answer(const RtPredictor *p, int64_t row, RtAnswer *a);
 

@@ -29,8 +29,8 @@ static RtStatus output_path(const RtPredictor *p, const RtEntry *e, uint32_t whi
 {
 	size_t n = strlen(p->output);
 	int stem = n > 4 && strcmp(p->output + n - 4, ".npy") == 0 ? (int)n - 4 : (int)n;
-	int length = which == 0 ? snprintf(path, RT_PATH_MAX, "%s", p->output) :
-				  snprintf(path, RT_PATH_MAX, "%.*s-%s.npy", stem, p->output, e->out[which].name);
+	int length = which == 0 ? snprintf(path, RT_PATH_MAX, "%s", p->output)
+				: snprintf(path, RT_PATH_MAX, "%.*s-%s.npy", stem, p->output, e->out[which].name);
 	return length < RT_PATH_MAX ? RT_OK : rt_fail(RT_USAGE, "the path is too long: %.200s", p->output);
 }
 
@@ -49,13 +49,14 @@ static RtStatus write_outputs(const RtPredictor *p, const RtEntry *e, int64_t n,
 	return s;
 }
 
-static RtStatus run_all(RtPredictor *p, const RtEntry *e, const RtNpy *a, unsigned char *rows, unsigned char *const *all)
+static RtStatus run_all(RtPredictor *p, const RtEntry *e, const RtNpy *a, unsigned char *rows,
+			unsigned char *const *all)
 {
 	const RtPort *x = &e->in[0];
 	int64_t n = a->dim[0];
 	for (int64_t at = 0; at < n;) {
 		uint32_t k = (uint32_t)(n - at < (int64_t)p->model->max_n ? n - at : (int64_t)p->model->max_n);
-		unsigned char *ports[RT_MAX_PORTS] = { rows };
+		unsigned char *ports[RT_MAX_PORTS] = {rows};
 		for (uint32_t i = 0; i < k; i++)
 			rt_npy_row(a, at + i, x, rows + i * x->row_bytes);
 		rt_scalars_set(&p->in.scalars, p->model, k, 0);
@@ -69,16 +70,16 @@ static RtStatus run_all(RtPredictor *p, const RtEntry *e, const RtNpy *a, unsign
 
 static RtStatus run_with_memory(RtPredictor *p, const RtEntry *e, const RtNpy *a)
 {
-	unsigned char *rows = rt_sys.slab((size_t)p->model->max_n * e->in[0].row_bytes), *all[RT_MAX_PORTS] = { 0 };
-	size_t bytes[RT_MAX_PORTS] = { 0 };
+	unsigned char *rows = rt_sys.slab((size_t)p->model->max_n * e->in[0].row_bytes), *all[RT_MAX_PORTS] = {0};
+	size_t bytes[RT_MAX_PORTS] = {0};
 	bool room = rows != NULL;
 	for (uint32_t i = 0; i < e->nout && room; i++) {
 		room = size_mul((size_t)a->dim[0], (size_t)e->out[i].row_bytes, &bytes[i]);
 		all[i] = room ? rt_sys.slab(bytes[i] ? bytes[i] : 1) : NULL;
 		room = all[i] != NULL;
 	}
-	RtStatus s = room ? run_all(p, e, a, rows, all) :
-			    rt_fail(RT_NOMEM, "out of memory for the outputs of %lld samples", (long long)a->dim[0]);
+	RtStatus s = room ? run_all(p, e, a, rows, all)
+			  : rt_fail(RT_NOMEM, "out of memory for the outputs of %lld samples", (long long)a->dim[0]);
 	for (uint32_t i = 0; i < e->nout; i++) {
 		if (all[i])
 			rt_sys.slab_free(all[i], bytes[i] ? bytes[i] : 1);

@@ -13,7 +13,8 @@
 static void print_help(const RtPredictor *p)
 {
 	fprintf(p->out,
-		"usage: %s [OPTION …] PATH…              label and probability of pictures; folders with all below them\n"
+		"usage: %s [OPTION …] PATH…              label and probability of pictures; folders with all below "
+		"them\n"
 		"       %s evaluate [DIR] [KEY=VALUE …]  loss, accuracy and errors by class on CLASS/picture files\n"
 		"       %s run --input X.npy --output Y.npy   the network alone, on arrays\n"
 		"       %s info [--config]               layers, sizes, memory; the resolved model file\n\n"
@@ -22,7 +23,8 @@ static void print_help(const RtPredictor *p)
 		"  --threshold X     two classes: probability above which the second one wins\n"
 		"  --weights FILE    these weights (safetensors) instead of those inside\n"
 		"  --threads N       threads\n"
-		"  --version  --help\n", p->program, p->program, p->program, p->program);
+		"  --version  --help\n",
+		p->program, p->program, p->program, p->program);
 }
 
 static const char *option(int argc, char **argv, int *i, const char *name)
@@ -66,10 +68,17 @@ static RtStatus take_device(const char *device)
 	return rt_fail(RT_DEVICE, "this program was compiled for the CPU only, so there is no device '%s'", device);
 }
 
+static RtStatus take_threads(RtPredictor *p, const char *value)
+{
+	int64_t n;
+	RtStatus s = take_count("threads", value, RT_MAX_THREADS, &n);
+	p->threads = s == RT_OK ? (int)n : 0;
+	return s;
+}
+
 static RtStatus take_option(RtPredictor *p, int argc, char **argv, int *i)
 {
 	const char *value;
-	int64_t n;
 	if ((value = option(argc, argv, i, "--weights")) != NULL)
 		p->weights = value;
 	else if ((value = option(argc, argv, i, "--input")) != NULL)
@@ -80,11 +89,9 @@ static RtStatus take_option(RtPredictor *p, int argc, char **argv, int *i)
 		return take_device(value);
 	else if ((value = option(argc, argv, i, "--top-k")) != NULL)
 		return take_count("--top-k", value, INT32_MAX, &p->top_k);
-	else if ((value = option(argc, argv, i, "--threads")) != NULL) {
-		RtStatus s = take_count("--threads", value, RT_MAX_THREADS, &n);
-		p->threads = s == RT_OK ? (int)n : 0;
-		return s;
-	} else if ((value = option(argc, argv, i, "--threshold")) != NULL) {
+	else if ((value = option(argc, argv, i, "--threads")) != NULL)
+		return take_threads(p, value);
+	else if ((value = option(argc, argv, i, "--threshold")) != NULL) {
 		if (!rt_parse_float(value, &p->threshold) || p->threshold < 0 || p->threshold > 1)
 			return rt_fail(RT_USAGE, "--threshold is a number from 0 to 1, not '%s'", value);
 	} else
@@ -112,6 +119,8 @@ static RtStatus parse(RtPredictor *p, int argc, char **argv)
 			s = take_option(p, argc, argv, &i);
 		else if (!only_paths && !p->command && p->nargs == 0 && is_command(argv[i]))
 			p->command = argv[i];
+		else if (!only_paths && strncmp(argv[i], "threads=", 8) == 0)
+			s = take_threads(p, argv[i] + 8);
 		else if (!only_paths && p->command && strchr(argv[i], '='))
 			s = rt_config_set_pair(&p->config, argv[i]);
 		else
@@ -149,11 +158,12 @@ static json_t *labels_of_weights(const RtSafetensors *st)
 }
 
 /* Gives the bytes of the weights; they live in *file or *bundle. */
-static RtStatus find_weights(const RtPredictor *p, unsigned char **file, RtBundle *bundle, const unsigned char **bytes, size_t *length)
+static RtStatus find_weights(const RtPredictor *p, unsigned char **file, RtBundle *bundle, const unsigned char **bytes,
+			     size_t *length)
 {
 	*file = NULL;
 	*bytes = NULL;
-	*bundle = (RtBundle){ 0 };
+	*bundle = (RtBundle){0};
 	if (p->weights) {
 		RtStatus s = rt_read_file(p->weights, RT_BAD_WEIGHTS, file, length);
 		*bytes = *file;
@@ -163,7 +173,8 @@ static RtStatus find_weights(const RtPredictor *p, unsigned char **file, RtBundl
 	*bytes = bundle->weights;
 	*length = bundle->length;
 	if (s == RT_OK && !*bytes)
-		return rt_fail(RT_BAD_WEIGHTS, "this predictor holds no weights yet: run %s-train, or give --weights FILE", p->program);
+		return rt_fail(RT_BAD_WEIGHTS,
+			       "this predictor holds no weights yet: run %s-train, or give --weights FILE", p->program);
 	return s;
 }
 
@@ -226,12 +237,22 @@ static int64_t outputs_of(const RtModel *m)
 	return e->out[0].rank == 2 ? e->out[0].dim[1] : 1;
 }
 
+/* Whether the loss is one of exclusive classes, of which there are as many as outputs (two, if there is one). */
+static bool loss_of_classes(const RtConfig *c, int64_t outputs)
+{
+	const char *path = rt_config_match(c, "train.loss", "");
+	const char *loss = path ? strncmp(path, "train.loss.", 11) == 0 ? path + 11 : rt_config_text(c, path, "") : "";
+	return strstr(loss, "categorical_crossentropy") ||
+	       (outputs == 1 && strncmp(loss, "binary_crossentropy", 19) == 0);
+}
+
 int rt_predict_classes(const RtPredictor *p)
 {
 	int64_t outputs = outputs_of(p->model);
 	int64_t labels = (int64_t)json_array_size(p->labels);
 	const char *task = rt_config_text(&p->config, "task", "");
-	bool classifies = labels > 0 || strcmp(task, "image_classification") == 0;
+	bool classifies =
+		labels > 0 || strcmp(task, "image_classification") == 0 || loss_of_classes(&p->config, outputs);
 	if (!classifies || outputs < 1 || strcmp(task, "regression") == 0)
 		return 0;
 	return outputs == 1 ? 2 : (int)outputs;
@@ -319,7 +340,7 @@ static RtStatus dispatch(RtPredictor *p, int argc, char **argv)
 
 int rt_predict_main(const RtModel *model, int argc, char **argv)
 {
-	RtPredictor p = { .model = model, .out = stdout, .err = stderr, .program = model->name };
+	RtPredictor p = {.model = model, .out = stdout, .err = stderr, .program = model->name};
 	RtStatus s = dispatch(&p, argc, argv);
 	if (s != RT_OK)
 		fprintf(stderr, "error: %s\n", rt_message());

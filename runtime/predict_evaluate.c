@@ -17,7 +17,7 @@ typedef struct Evaluation {
 	RtStream *stream;
 	RtMetrics metrics;
 	int classes;
-	int64_t *confusion;    /* [true class][predicted class] */
+	int64_t *confusion; /* [true class][predicted class] */
 	double *room;
 } Evaluation;
 
@@ -58,12 +58,14 @@ static RtStatus count(RtPredictor *p, Evaluation *v, const RtEntry *e)
 		if (s != RT_OK || b.n == 0)
 			return s;
 		for (uint32_t i = 0; i < e->nin; i++)
-			ports[i] = strcmp(e->in[i].name, "y") == 0 ? b.y : strcmp(e->in[i].name, "id") == 0 ? (unsigned char *)b.id : b.x;
+			ports[i] = strcmp(e->in[i].name, "y") == 0    ? b.y
+				   : strcmp(e->in[i].name, "id") == 0 ? (unsigned char *)b.id
+								      : b.x;
 		rt_scalars_set(&p->in.scalars, p->model, (uint32_t)b.n, 0);
 		rt_instance_run(&p->in, e, ports, NULL);
 		rt_metrics_add(&v->metrics, p->in.metric, (uint32_t)b.n);
 		for (int32_t row = 0; row < b.n && v->classes && ypos >= 0; row++) {
-			RtAnswer a = { .probabilities = v->room };
+			RtAnswer a = {.probabilities = v->room};
 			int truth = class_of(&e->in[ypos], b.y + (size_t)row * e->in[ypos].row_bytes, v->classes);
 			rt_predict_answer(p, row, &a);
 			if (truth >= 0)
@@ -94,14 +96,14 @@ typedef struct Scores {
 
 static Scores scores_of(const double s[4])
 {
-	return (Scores){ rt_precision(s), rt_recall(s), rt_f1(s) };
+	return (Scores){rt_precision(s), rt_recall(s), rt_f1(s)};
 }
 
 /* macro: mean of the classes' scores; micro: scores of all decisions together. */
 static void averages(const Evaluation *v, Scores *macro, Scores *micro)
 {
-	double all[4] = { 0 };
-	*macro = (Scores){ 0 };
+	double all[4] = {0};
+	*macro = (Scores){0};
 	for (int c = 0; c < v->classes; c++) {
 		double s[4];
 		sums_of(v, c, s);
@@ -124,7 +126,8 @@ static json_t *scores_json(Scores s)
 
 static void print_json(const RtPredictor *p, const Evaluation *v)
 {
-	json_t *root = json_pack("{s:I, s:I}", "samples", (json_int_t)v->metrics.samples, "unreadable", (json_int_t)rt_dataset_bad(v->data));
+	json_t *root = json_pack("{s:I, s:I}", "samples", (json_int_t)v->metrics.samples, "unreadable",
+				 (json_int_t)rt_dataset_bad(v->data));
 	for (uint32_t i = 0; i < p->model->nmetrics; i++)
 		json_object_set_new(root, p->model->metric[i].name, json_real(rt_metrics_value(&v->metrics, i)));
 	if (v->classes) {
@@ -172,7 +175,8 @@ static void print_scores(FILE *f, int width, const char *name, Scores s)
 static void print_matrix(const RtPredictor *p, const Evaluation *v, int width)
 {
 	char room[24];
-	fprintf(p->out, "\nconfusion matrix: a row for each true class, a column for each predicted one, in the same order\n");
+	fprintf(p->out,
+		"\nconfusion matrix: a row for each true class, a column for each predicted one, in the same order\n");
 	for (int c = 0; c < v->classes; c++) {
 		fprintf(p->out, "%-*.*s", width, WIDEST, rt_predict_label(p, c, room));
 		for (int k = 0; k < v->classes; k++)
@@ -227,13 +231,13 @@ static RtStatus open_data(RtPredictor *p, const RtEntry *e, RtDataset **out)
 
 static RtStatus open_all(RtPredictor *p, const RtEntry *e, Evaluation *v)
 {
-	static const char *const entries[] = { "evaluate" };
+	static const char *const entries[] = {"evaluate"};
 	RtStatus s = rt_predict_open(p, entries, 1, p->threads);
 	if (s == RT_OK)
 		s = open_data(p, e, &v->data);
 	if (s == RT_OK)
 		s = rt_metrics_new(&v->metrics, p->model);
-	RtStreamSpec spec = { .batch = (int32_t)p->model->max_n, .ahead = AHEAD };
+	RtStreamSpec spec = {.batch = (int32_t)p->model->max_n, .ahead = AHEAD};
 	if (s == RT_OK) {
 		spec.workers = rt_data_workers(&p->config, rt_pool_threads(p->pool));
 		s = rt_stream_new(v->data, &spec, &v->stream);
@@ -248,10 +252,11 @@ static RtStatus open_all(RtPredictor *p, const RtEntry *e, Evaluation *v)
 
 RtStatus rt_predict_evaluate(RtPredictor *p)
 {
-	Evaluation v = { 0 };
+	Evaluation v = {0};
 	const RtEntry *e = rt_entry(p->model, "evaluate");
 	if (!e)
-		return rt_fail(RT_USAGE, "this model was compiled without a train section, so it has no loss to evaluate");
+		return rt_fail(RT_USAGE,
+			       "this model was compiled without a train section, so it has no loss to evaluate");
 	if (p->nargs > 1)
 		return rt_fail(RT_USAGE, "evaluate takes one folder");
 	RtStatus s = open_all(p, e, &v);

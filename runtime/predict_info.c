@@ -15,7 +15,7 @@ typedef struct Counts {
 
 static Counts counts_of(const RtModel *m)
 {
-	Counts c = { 0 };
+	Counts c = {0};
 	for (uint32_t i = 0; i < m->ntensors; i++) {
 		int64_t n = rt_tensor_elems(&m->tensor[i]);
 		c.params += m->tensor[i].kind == RT_MOMENT ? 0 : n;
@@ -66,11 +66,13 @@ static void print_entries(FILE *f, const RtModel *m)
 	fprintf(f, "\n%-14s %18s %22s\n", "entry", "activations, bytes", "scratch a thread, bytes");
 	for (uint32_t i = 0; i < m->nentries; i++) {
 		const RtEntry *e = &m->entry[i];
-		fprintf(f, "%-14s %18s %22s\n", e->name, grouped((int64_t)e->slab_bytes, a), grouped((int64_t)e->scratch_bytes, b));
+		fprintf(f, "%-14s %18s %22s\n", e->name, grouped((int64_t)e->slab_bytes, a),
+			grouped((int64_t)e->scratch_bytes, b));
 		for (uint32_t k = 0; k < e->nin + e->nout; k++) {
 			const RtPort *p = k < e->nin ? &e->in[k] : &e->out[k - e->nin];
 			shape_text(p, shape, sizeof shape);
-			fprintf(f, "  %-3s %-10s %s %s\n", k < e->nin ? "in" : "out", p->name, rt_dtype_text(p->dtype), shape);
+			fprintf(f, "  %-3s %-10s %s %s\n", k < e->nin ? "in" : "out", p->name, rt_dtype_text(p->dtype),
+				shape);
 		}
 	}
 }
@@ -80,13 +82,13 @@ static void print_text(const RtPredictor *p)
 	const RtModel *m = p->model;
 	char a[32], b[32], hash[65], room[24];
 	Counts c = counts_of(m);
-	fprintf(p->out, "%s, made by cnnc " CNNC_VERSION " for %s%s%s\n\n", m->name, m->target, m->cpu_needs && m->cpu_needs[0] ? ": " : "",
-		m->cpu_needs ? m->cpu_needs : "");
+	fprintf(p->out, "%s, made by cnnc " CNNC_VERSION " for %s%s%s\n\n", m->name, m->target,
+		m->cpu_needs && m->cpu_needs[0] ? ": " : "", m->cpu_needs ? m->cpu_needs : "");
 	print_layers(p->out, m);
 	fprintf(p->out, "\n%s parameters, %s trainable; ", grouped(c.params, a), grouped(c.trainable, b));
 	fprintf(p->out, "%s FLOP a sample\n", grouped(c.flops, a));
-	fprintf(p->out, "%s bytes of parameters and optimizer state; at most %llu samples a call\n", grouped((int64_t)m->params_bytes, a),
-		(unsigned long long)m->max_n);
+	fprintf(p->out, "%s bytes of parameters and optimizer state; at most %llu samples a call\n",
+		grouped((int64_t)m->params_bytes, a), (unsigned long long)m->max_n);
 	print_entries(p->out, m);
 	size_t labels = json_array_size(p->labels);
 	fputs(labels ? "\nclasses:" : "", p->out);
@@ -120,9 +122,10 @@ static json_t *entries_json(const RtModel *m)
 			json_array_append_new(in, port_json(&e->in[k]));
 		for (uint32_t k = 0; k < e->nout; k++)
 			json_array_append_new(out, port_json(&e->out[k]));
-		json_array_append_new(entries, json_pack("{s:s, s:I, s:I, s:i, s:o, s:o}", "name", e->name, "activation_bytes",
-			(json_int_t)e->slab_bytes, "scratch_bytes_per_thread", (json_int_t)e->scratch_bytes, "phases", (int)e->nphases,
-			"inputs", in, "outputs", out));
+		json_array_append_new(entries, json_pack("{s:s, s:I, s:I, s:i, s:o, s:o}", "name", e->name,
+							 "activation_bytes", (json_int_t)e->slab_bytes,
+							 "scratch_bytes_per_thread", (json_int_t)e->scratch_bytes,
+							 "phases", (int)e->nphases, "inputs", in, "outputs", out));
 	}
 	return entries;
 }
@@ -132,8 +135,9 @@ static json_t *layers_json(const RtModel *m)
 	json_t *layers = json_array();
 	for (uint32_t i = 0; i < m->nlayers; i++) {
 		const RtLayer *l = &m->layer[i];
-		json_array_append_new(layers, json_pack("{s:s, s:s, s:s, s:I, s:I}", "name", l->name, "kind", l->kind, "output", l->shape,
-			"parameters", (json_int_t)l->params, "flops", (json_int_t)l->flops));
+		json_array_append_new(layers, json_pack("{s:s, s:s, s:s, s:I, s:I}", "name", l->name, "kind", l->kind,
+							"output", l->shape, "parameters", (json_int_t)l->params,
+							"flops", (json_int_t)l->flops));
 	}
 	return layers;
 }
@@ -145,9 +149,11 @@ static void print_json(const RtPredictor *p)
 	Counts c = counts_of(m);
 	hash_text(m->model_hash, model);
 	hash_text(m->schedule_key, schedule);
-	json_t *root = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "name", m->name, "cnnc", CNNC_VERSION, "target", m->target,
-		"cpu", m->cpu_needs ? m->cpu_needs : "", "parameters", (json_int_t)c.params, "trainable", (json_int_t)c.trainable, "flops",
-		(json_int_t)c.flops, "parameter_bytes", (json_int_t)m->params_bytes, "max_batch", (json_int_t)m->max_n);
+	json_t *root =
+		json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "name", m->name, "cnnc", CNNC_VERSION,
+			  "target", m->target, "cpu", m->cpu_needs ? m->cpu_needs : "", "parameters",
+			  (json_int_t)c.params, "trainable", (json_int_t)c.trainable, "flops", (json_int_t)c.flops,
+			  "parameter_bytes", (json_int_t)m->params_bytes, "max_batch", (json_int_t)m->max_n);
 	json_object_set_new(root, "layers", layers_json(m));
 	json_object_set_new(root, "entries", entries_json(m));
 	json_object_set(root, "classes", p->labels ? p->labels : json_null());

@@ -1,7 +1,7 @@
 /* predict_paths.c -- predicts pictures: files, and folders with all pictures below them in the order of their names
  *
- * Pictures are decoded by the pool, a batch at a time, and printed in order. One that can't be read is told on stderr and
- * makes the exit code 5; the others are still predicted.
+ * Pictures are decoded by the pool, a batch at a time, and printed in order. One that can't be read is told on stderr
+ * and makes the exit code 5; the others are still predicted.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -19,11 +19,11 @@ typedef struct Paths {
 	size_t n, room;
 } Paths;
 
-typedef struct Batch {           /* what the decoding parts share */
+typedef struct Batch { /* what the decoding parts share */
 	const RtDataSpec *spec;
 	char *const *path;
 	unsigned char *rows;
-	char (*reason)[REASON];  /* "": decoded */
+	char (*reason)[REASON]; /* "": decoded */
 } Batch;
 
 /* ---- collecting ---- */
@@ -61,7 +61,7 @@ static int by_bytes(const void *a, const void *b)
 
 static RtStatus walk(Paths *list, const char *dir, int depth)
 {
-	Paths inside = { 0 };
+	Paths inside = {0};
 	RtStatus s = RT_OK;
 	DIR *d = opendir(dir);
 	if (!d)
@@ -141,8 +141,8 @@ static json_t *top_k_json(const RtPredictor *p, const RtAnswer *a, int classes)
 			break;
 		last = a->probabilities[next];
 		last_index = next;
-		json_array_append_new(top, json_pack("{s:s, s:i, s:f}", "label", rt_predict_label(p, next, room), "index", next,
-						     "probability", last));
+		json_array_append_new(top, json_pack("{s:s, s:i, s:f}", "label", rt_predict_label(p, next, room),
+						     "index", next, "probability", last));
 	}
 	return top;
 }
@@ -177,8 +177,9 @@ static void print_class(const RtPredictor *p, const char *path, const RtAnswer *
 	json_t *all = json_object();
 	for (int i = 0; i < classes; i++)
 		json_object_set_new(all, rt_predict_label(p, i, room), json_real(a->probabilities[i]));
-	json_t *line = json_pack("{s:o, s:s, s:i, s:f, s:o}", "path", path_json(path), "label", rt_predict_label(p, a->best, room), "index",
-				 a->best, "probability", a->probability, "probabilities", all);
+	json_t *line = json_pack("{s:o, s:s, s:i, s:f, s:o}", "path", path_json(path), "label",
+				 rt_predict_label(p, a->best, room), "index", a->best, "probability", a->probability,
+				 "probabilities", all);
 	if (p->top_k > 1)
 		json_object_set_new(line, "top_k", top_k_json(p, a, classes));
 	print_json(p, line);
@@ -231,18 +232,19 @@ static uint32_t compact(const RtPredictor *p, Batch *b, uint32_t n, uint32_t *or
 	return kept;
 }
 
-static void predict_batch(RtPredictor *p, const RtEntry *e, Batch *b, uint32_t n, uint32_t *order, double *room, int64_t *bad)
+static void predict_batch(RtPredictor *p, const RtEntry *e, Batch *b, uint32_t n, uint32_t *order, double *room,
+			  int64_t *bad)
 {
 	int classes = rt_predict_classes(p);
 	rt_pool_for(p->pool, n, decode_one, b);
 	uint32_t kept = compact(p, b, n, order, bad);
-	unsigned char *ports[RT_MAX_PORTS] = { b->rows };
+	unsigned char *ports[RT_MAX_PORTS] = {b->rows};
 	if (kept == 0)
 		return;
 	rt_scalars_set(&p->in.scalars, p->model, kept, 0);
 	rt_instance_run(&p->in, e, ports, NULL);
 	for (uint32_t k = 0; k < kept; k++) {
-		RtAnswer a = { .probabilities = room };
+		RtAnswer a = {.probabilities = room};
 		if (classes == 0) {
 			print_values(p, b->path[order[k]], e, k);
 			continue;
@@ -255,12 +257,14 @@ static void predict_batch(RtPredictor *p, const RtEntry *e, Batch *b, uint32_t n
 static RtStatus predict_all(RtPredictor *p, const RtEntry *e, const RtDataSpec *spec, const Paths *list)
 {
 	uint32_t most = (uint32_t)(list->n < p->model->max_n ? list->n : p->model->max_n);
-	Batch b = { .spec = spec, .rows = rt_sys.slab((size_t)spec->xport.row_bytes * most) };
+	Batch b = {.spec = spec, .rows = rt_sys.slab((size_t)spec->xport.row_bytes * most)};
 	uint32_t *order = rt_sys.alloc(most * sizeof *order);
 	double *room = rt_sys.alloc(((size_t)rt_predict_classes(p) + 1) * sizeof *room);
 	int64_t bad = 0;
 	b.reason = rt_sys.alloc(most * sizeof *b.reason);
-	RtStatus s = b.rows && order && room && b.reason ? RT_OK : rt_fail(RT_NOMEM, "out of memory for a batch of %u pictures", most);
+	RtStatus s = b.rows && order && room && b.reason
+			     ? RT_OK
+			     : rt_fail(RT_NOMEM, "out of memory for a batch of %u pictures", most);
 	for (size_t at = 0; at < list->n && s == RT_OK; at += most) {
 		b.path = list->path + at;
 		predict_batch(p, e, &b, (uint32_t)(list->n - at < most ? list->n - at : most), order, room, &bad);
@@ -277,10 +281,10 @@ static RtStatus predict_all(RtPredictor *p, const RtEntry *e, const RtDataSpec *
 
 RtStatus rt_predict_paths(RtPredictor *p)
 {
-	static const char *const entries[] = { "predict" };
+	static const char *const entries[] = {"predict"};
 	const RtEntry *e = rt_entry(p->model, "predict");
 	RtDataSpec spec;
-	Paths list = { 0 };
+	Paths list = {0};
 	if (p->nargs == 0)
 		return rt_fail(RT_USAGE, "no picture or folder is named; --help shows how");
 	RtStatus s = rt_data_spec(&p->config, e, &spec);

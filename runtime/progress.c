@@ -15,11 +15,15 @@ enum { BAR = 20, REDRAW_NS = 100000000, MOST_SHOWN = 80 };
 
 void rt_progress_open(RtProgress *p, FILE *f, const char *verbose)
 {
-	*p = (RtProgress){ .f = f };
+	*p = (RtProgress){.f = f};
 	bool terminal = isatty(fileno(f));
 	const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
 	bool dumb = term && strcmp(term, "dumb") == 0;
-	p->mode = strcmp(verbose, "0") == 0 ? 0 : strcmp(verbose, "1") == 0 ? 1 : strcmp(verbose, "2") == 0 ? 2 : terminal && !dumb ? 1 : 2;
+	p->mode = strcmp(verbose, "0") == 0   ? 0
+		  : strcmp(verbose, "1") == 0 ? 1
+		  : strcmp(verbose, "2") == 0 ? 2
+		  : terminal && !dumb         ? 1
+					      : 2;
 	p->color = terminal && !dumb && !(no_color && no_color[0]);
 }
 
@@ -106,8 +110,8 @@ void rt_progress_end(RtProgress *p, int64_t steps, const RtShown *shown, int n)
 		draw(p, steps, shown, n);
 		fputs("\n", p->f);
 	} else if (p->mode == 2) {
-		fprintf(p->f, "Epoch %lld/%lld - %lld/%lld -", (long long)p->epoch, (long long)p->epochs, (long long)steps,
-			(long long)steps);
+		fprintf(p->f, "Epoch %lld/%lld - %lld/%lld -", (long long)p->epoch, (long long)p->epochs,
+			(long long)steps, (long long)steps);
 		put_times(p, steps);
 		put_numbers(p, shown, n);
 		fputs("\n", p->f);

@@ -13,7 +13,8 @@ typedef struct RtRunFolder {
 
 /* Makes the next number, with weights/ inside, and locks it. */
 RtStatus rt_run_new(RtRunFolder *r, const char *name);
-/* Highest number that holds a checkpoint; *found false if there is none. Locks it: RT_USAGE if another process trains there. */
+/* Highest number that holds a checkpoint; *found false if there is none. Locks it: RT_USAGE if another process trains
+ * there. */
 RtStatus rt_run_latest(RtRunFolder *r, const char *name, bool *found);
 void rt_run_close(RtRunFolder *r);
 bool rt_run_file(const RtRunFolder *r, const char *name, char *out); /* PATH/name; out: RT_PATH_MAX */

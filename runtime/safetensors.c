@@ -12,10 +12,11 @@ static const struct {
 	const char *name;
 	size_t size;
 } dtypes[RT_ST_COUNT] = {
-	[RT_ST_F32] = { "F32", 4 }, [RT_ST_F64] = { "F64", 8 }, [RT_ST_F16] = { "F16", 2 }, [RT_ST_BF16] = { "BF16", 2 },
-	[RT_ST_I64] = { "I64", 8 }, [RT_ST_I32] = { "I32", 4 }, [RT_ST_I16] = { "I16", 2 }, [RT_ST_I8] = { "I8", 1 },
-	[RT_ST_U64] = { "U64", 8 }, [RT_ST_U32] = { "U32", 4 }, [RT_ST_U16] = { "U16", 2 }, [RT_ST_U8] = { "U8", 1 },
-	[RT_ST_BOOL] = { "BOOL", 1 }, [RT_ST_F8_E4M3] = { "F8_E4M3", 1 }, [RT_ST_F8_E5M2] = { "F8_E5M2", 1 },
+	[RT_ST_F32] = {"F32", 4},   [RT_ST_F64] = {"F64", 8},         [RT_ST_F16] = {"F16", 2},
+	[RT_ST_BF16] = {"BF16", 2}, [RT_ST_I64] = {"I64", 8},         [RT_ST_I32] = {"I32", 4},
+	[RT_ST_I16] = {"I16", 2},   [RT_ST_I8] = {"I8", 1},           [RT_ST_U64] = {"U64", 8},
+	[RT_ST_U32] = {"U32", 4},   [RT_ST_U16] = {"U16", 2},         [RT_ST_U8] = {"U8", 1},
+	[RT_ST_BOOL] = {"BOOL", 1}, [RT_ST_F8_E4M3] = {"F8_E4M3", 1}, [RT_ST_F8_E5M2] = {"F8_E5M2", 1},
 };
 
 const char *rt_st_dtype_name(RtStDType t)
@@ -40,12 +41,14 @@ static RtStatus parse_shape(const json_t *shape, RtStTensor *t)
 {
 	size_t rank = json_array_size(shape);
 	if (!json_is_array(shape) || rank > RT_ST_MAX_RANK)
-		return rt_fail(RT_BAD_WEIGHTS, "tensor '%s' has no shape of at most %d dimensions", t->name, RT_ST_MAX_RANK);
+		return rt_fail(RT_BAD_WEIGHTS, "tensor '%s' has no shape of at most %d dimensions", t->name,
+			       RT_ST_MAX_RANK);
 	t->rank = (int)rank;
 	for (size_t i = 0; i < rank; i++) {
 		const json_t *dim = json_array_get(shape, i);
 		if (!json_is_integer(dim) || json_integer_value(dim) < 0)
-			return rt_fail(RT_BAD_WEIGHTS, "the shape of tensor '%s' is not made of whole numbers", t->name);
+			return rt_fail(RT_BAD_WEIGHTS, "the shape of tensor '%s' is not made of whole numbers",
+				       t->name);
 		t->dim[i] = json_integer_value(dim);
 	}
 	return RT_OK;
@@ -63,7 +66,8 @@ static RtStatus parse_dtype(const json_t *dtype, RtStTensor *t)
 	return rt_fail(RT_BAD_WEIGHTS, "tensor '%s' has the unknown dtype '%.32s'", t->name, text ? text : "");
 }
 
-static RtStatus parse_tensor(const char *name, const json_t *entry, const unsigned char *data, size_t length, RtStTensor *t)
+static RtStatus parse_tensor(const char *name, const json_t *entry, const unsigned char *data, size_t length,
+			     RtStTensor *t)
 {
 	t->name = name;
 	if (!json_is_object(entry))
@@ -82,7 +86,8 @@ static RtStatus parse_tensor(const char *name, const json_t *entry, const unsign
 	if (begin < 0 || end < begin || (uint64_t)end > length)
 		return rt_fail(RT_BAD_WEIGHTS, "the bytes of tensor '%s' lie outside the file", name);
 	if (!size_of_dims(t->dim, t->rank, dtypes[t->dtype].size, &want) || want != (uint64_t)(end - begin))
-		return rt_fail(RT_BAD_WEIGHTS, "tensor '%s' has %lld bytes, not what its shape says", name, (long long)(end - begin));
+		return rt_fail(RT_BAD_WEIGHTS, "tensor '%s' has %lld bytes, not what its shape says", name,
+			       (long long)(end - begin));
 	t->data = data + begin;
 	t->bytes = want;
 	return RT_OK;
@@ -103,11 +108,13 @@ static RtStatus check_cover(RtSafetensors *st, const unsigned char *data, size_t
 	const unsigned char *at = data;
 	for (int i = 0; i < st->ntensors; i++) {
 		if (st->tensor[i].data != at)
-			return rt_fail(RT_BAD_WEIGHTS, "the bytes of tensor '%s' overlap others or leave a hole", st->tensor[i].name);
+			return rt_fail(RT_BAD_WEIGHTS, "the bytes of tensor '%s' overlap others or leave a hole",
+				       st->tensor[i].name);
 		at += st->tensor[i].bytes;
 	}
 	if (at != data + length)
-		return rt_fail(RT_BAD_WEIGHTS, "%zu bytes at the end belong to no tensor", (size_t)(data + length - at));
+		return rt_fail(RT_BAD_WEIGHTS, "%zu bytes at the end belong to no tensor",
+			       (size_t)(data + length - at));
 	return RT_OK;
 }
 
@@ -118,7 +125,8 @@ static RtStatus parse_entries(RtSafetensors *st, const unsigned char *data, size
 	st->tensor = rt_sys.alloc((json_object_size(root) + 1) * sizeof *st->tensor);
 	if (!st->tensor)
 		return rt_fail(RT_NOMEM, "out of memory for the table of %zu tensors", json_object_size(root));
-	json_object_foreach (root, key, entry) {
+	json_object_foreach(root, key, entry)
+	{
 		RtStatus s = RT_OK;
 		if (strcmp(key, "__metadata__") != 0)
 			s = parse_tensor(key, entry, data, length, &st->tensor[st->ntensors++]);
@@ -132,12 +140,13 @@ static RtStatus parse_entries(RtSafetensors *st, const unsigned char *data, size
 
 RtStatus rt_st_parse(const void *bytes, size_t length, RtSafetensors *out)
 {
-	*out = (RtSafetensors){ .length = length };
+	*out = (RtSafetensors){.length = length};
 	if (length < 8)
 		return rt_fail(RT_BAD_WEIGHTS, "a safetensors file has at least 8 bytes, this one %zu", length);
 	uint64_t header = get_u64(bytes);
 	if (header > RT_ST_MAX_HEADER || header > length - 8)
-		return rt_fail(RT_BAD_WEIGHTS, "not a safetensors file, or cut short: the header should have %llu bytes",
+		return rt_fail(RT_BAD_WEIGHTS,
+			       "not a safetensors file, or cut short: the header should have %llu bytes",
 			       (unsigned long long)header);
 	const char *text = (const char *)bytes + 8;
 	if (header == 0 || text[0] != '{')
@@ -158,7 +167,7 @@ void rt_st_free(RtSafetensors *st)
 {
 	rt_sys.release(st->tensor);
 	json_decref(st->json);
-	*st = (RtSafetensors){ 0 };
+	*st = (RtSafetensors){0};
 }
 
 const RtStTensor *rt_st_find(const RtSafetensors *st, const char *name)

@@ -1,8 +1,8 @@
 /* train.h -- the trainer's parts; rt_train_main is the program
  *
  * train_main.c    main            train_run.c    opens all, runs, closes     train_args.c   the command line
- * train_loop.c    epochs, steps   train_state.c  checkpoint and resume       train_output.c results.csv, weights, bundle
- * train_blame.c   names the first non-finite tensor                          train_signal.c SIGINT and SIGTERM
+ * train_loop.c    epochs, steps   train_state.c  checkpoint and resume       train_output.c results.csv, weights,
+ * bundle train_blame.c   names the first non-finite tensor                          train_signal.c SIGINT and SIGTERM
  */
 #ifndef CNNC_RUNTIME_TRAIN_H
 #define CNNC_RUNTIME_TRAIN_H
@@ -41,12 +41,12 @@ typedef struct RtTrainer {
 	RtCallbacks *callbacks;
 	RtRunFolder run;
 	RtProgress progress;
-	json_t *arguments;                        /* fields that decide the numbers */
+	json_t *arguments; /* fields that decide the numbers */
 	unsigned char files_hash[32];
 	char shown_name[RT_MAX_SHOWN][80];
 	char *labels_json;
-	double *phase_ns;                         /* --profile */
-	uint32_t profiled;                        /* steps in it */
+	double *phase_ns;  /* --profile */
+	uint32_t profiled; /* steps in it */
 
 	/* ---- settings ---- */
 	int64_t epochs, steps_per_epoch, validation_steps; /* 0: one pass */
@@ -55,10 +55,10 @@ typedef struct RtTrainer {
 	int64_t checkpoint_ns;
 
 	/* ---- state that a checkpoint holds ---- */
-	uint32_t step;          /* steps done, in all epochs */
-	int64_t epoch;          /* epochs done */
+	uint32_t step; /* steps done, in all epochs */
+	int64_t epoch; /* epochs done */
 	int64_t step_in_epoch;
-	bool epoch_trained;     /* all steps of this epoch are done, its validation is not */
+	bool epoch_trained; /* all steps of this epoch are done, its validation is not */
 	float lr;
 	double best, seconds;   /* seconds: of training, before this start */
 	bool has_best, stopped; /* stopped: by a callback */
@@ -97,17 +97,19 @@ RtStatus rt_train_restore(RtTrainer *t, bool *found);
 bool rt_train_finished(const RtTrainer *t);
 
 /* ---- train_output.c ---- */
-RtStatus rt_train_start_files(RtTrainer *t);                                 /* args.yaml, labels.txt */
-RtStatus rt_train_row(RtTrainer *t, const RtShown *log, int n);              /* results.csv */
-RtStatus rt_train_csv_keep(RtTrainer *t);                                    /* rows up to t->epoch, after a resume */
-RtStatus rt_train_weights(RtTrainer *t, const char *name);                   /* "best" or "last" */
-RtStatus rt_train_finish(RtTrainer *t);                                      /* last weights, bundle, summary */
-RtStatus rt_train_bundle(RtTrainer *t, const char *weights, const char *said); /* a failure is a warning and given back */
-RtStatus rt_train_bundle_run(RtTrainer *t, const char *run);                 /* --bundle */
+RtStatus rt_train_start_files(RtTrainer *t);                    /* args.yaml, labels.txt */
+RtStatus rt_train_row(RtTrainer *t, const RtShown *log, int n); /* results.csv */
+RtStatus rt_train_csv_keep(RtTrainer *t);                       /* rows up to t->epoch, after a resume */
+RtStatus rt_train_weights(RtTrainer *t, const char *name);      /* "best" or "last" */
+RtStatus rt_train_finish(RtTrainer *t);                         /* last weights, bundle, summary */
+RtStatus rt_train_bundle(RtTrainer *t, const char *weights,
+			 const char *said);                  /* a failure is a warning and given back */
+RtStatus rt_train_bundle_run(RtTrainer *t, const char *run); /* --bundle */
 void rt_train_meta(const RtTrainer *t, RtTrainMeta *out);
 
 /* ---- train_blame.c ---- */
-/* The loss of the call just made on `ports` is not finite: runs it again phase by phase and names the first bad tensor. */
+/* The loss of the call just made on `ports` is not finite: runs it again phase by phase and names the first bad tensor.
+ */
 RtStatus rt_train_blame(RtTrainer *t, unsigned char *const *ports, uint32_t n);
 
 /* ---- train_signal.c ---- */

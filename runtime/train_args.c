@@ -7,7 +7,8 @@ void rt_train_help(const RtTrainer *t)
 	fprintf(t->out,
 		"usage: %s [KEY=VALUE …] [OPTION …]\n\n"
 		"Trains %s. Results go to runs/%s/N; at the end the weights are put into the predictor.\n\n"
-		"  --resume           go on from the last checkpoint, if there is one (resume=must: it has to be there)\n"
+		"  --resume           go on from the last checkpoint, if there is one (resume=must: it has to be "
+		"there)\n"
 		"  --threads N        the same as threads=N\n"
 		"  --device=auto|cpu  where to compute\n"
 		"  --profile          print where the time of a step goes\n"
@@ -23,7 +24,8 @@ static RtStatus check_device(const char *device)
 	if (strcmp(device, "auto") == 0 || strcmp(device, "cpu") == 0)
 		return RT_OK;
 	if (strncmp(device, "cuda", 4) == 0)
-		return rt_fail(RT_DEVICE, "this program was compiled for the CPU only, so there is no device '%s'", device);
+		return rt_fail(RT_DEVICE, "this program was compiled for the CPU only, so there is no device '%s'",
+			       device);
 	return rt_fail(RT_USAGE, "--device is auto, cpu or cuda:N, not '%s'", device);
 }
 

@@ -1,7 +1,8 @@
 /* train_blame.c -- which tensor was the first to hold a NaN or infinity
  *
- * The step is run again on the same batch and the same weights (its updates were skipped), phase by phase; after each phase
- * the values that are complete then are looked at. Slab memory is reused, so this is the only time they can be seen.
+ * The step is run again on the same batch and the same weights (its updates were skipped), phase by phase; after each
+ * phase the values that are complete then are looked at. Slab memory is reused, so this is the only time they can be
+ * seen.
  */
 #include <math.h>
 #include <string.h>
@@ -48,12 +49,16 @@ static const char *replay(RtTrainer *t, unsigned char *const *ports)
 {
 	const RtEntry *e = t->step_entry;
 	memset(t->in.metric, 0, t->model->metric_doubles * sizeof *t->in.metric);
-	RtCall call = { .s = &t->in.scalars, .params = t->in.params, .slab = t->in.slab, .in = ports, .out = t->in.out,
-			.metric = t->in.metric };
+	RtCall call = {.s = &t->in.scalars,
+		       .params = t->in.params,
+		       .slab = t->in.slab,
+		       .in = ports,
+		       .out = t->in.out,
+		       .metric = t->in.metric};
 	for (uint32_t i = 0; i < e->nphases; i++) {
 		const RtPhase *p = &e->phase[i];
 		uint32_t n = t->in.scalars.n;
-		Job job = { p, &call };
+		Job job = {p, &call};
 		if (p->update)
 			continue;
 		rt_pool_for(t->pool, p->rows ? n / p->rows + (n % p->rows != 0) : p->parts, run_part, &job);
@@ -78,7 +83,10 @@ RtStatus rt_train_blame(RtTrainer *t, unsigned char *const *ports, uint32_t n)
 		name = replay(t, ports);
 	}
 	const char *hint = strcmp(kind, "input") == 0 ? "look at the data" : "try a lower learning rate";
-	return rt_fail(RT_NONFINITE, "the loss is not finite (%s) at step %lld of epoch %lld; the first bad tensor is the %s '%s'; %s. "
-		       "The weights on the disk are those from before", isnan(loss) ? "NaN" : "infinity", (long long)t->step_in_epoch + 1,
-		       (long long)t->epoch + 1, name ? kind : "value", name ? name : "loss", hint);
+	return rt_fail(
+		RT_NONFINITE,
+		"the loss is not finite (%s) at step %lld of epoch %lld; the first bad tensor is the %s '%s'; %s. "
+		"The weights on the disk are those from before",
+		isnan(loss) ? "NaN" : "infinity", (long long)t->step_in_epoch + 1, (long long)t->epoch + 1,
+		name ? kind : "value", name ? name : "loss", hint);
 }

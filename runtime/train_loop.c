@@ -23,11 +23,11 @@ static int collect(const RtTrainer *t, bool all, RtShown *out)
 {
 	int n = 0, nm = (int)t->model->nmetrics;
 	for (int i = 0; i < nm; i++, n++)
-		out[n] = (RtShown){ t->shown_name[i], rt_metrics_value(&t->train, (uint32_t)i) };
+		out[n] = (RtShown){t->shown_name[i], rt_metrics_value(&t->train, (uint32_t)i)};
 	for (int i = 0; i < nm && all && t->val_stream; i++, n++)
-		out[n] = (RtShown){ t->shown_name[nm + i], rt_metrics_value(&t->val, (uint32_t)i) };
+		out[n] = (RtShown){t->shown_name[nm + i], rt_metrics_value(&t->val, (uint32_t)i)};
 	if (all)
-		out[n++] = (RtShown){ "learning_rate", (double)t->lr };
+		out[n++] = (RtShown){"learning_rate", (double)t->lr};
 	return n;
 }
 
@@ -142,8 +142,14 @@ static RtStatus end_epoch(RtTrainer *t)
 	/* the learning rate is a column of results.csv, not of the progress line */
 	rt_progress_end(&t->progress, t->step_in_epoch, log, n - 1);
 	rt_train_meta(t, &meta);
-	RtEpochEnd e = { .epoch = t->epoch, .log = log, .nlog = n, .in = &t->in, .meta = meta.pair, .lr = &t->lr, .stop = &t->stopped,
-			 .say = t->err };
+	RtEpochEnd e = {.epoch = t->epoch,
+			.log = log,
+			.nlog = n,
+			.in = &t->in,
+			.meta = meta.pair,
+			.lr = &t->lr,
+			.stop = &t->stopped,
+			.say = t->err};
 	RtStatus s = keep_best(t);
 	if (s == RT_OK)
 		s = rt_train_row(t, log, n);
@@ -164,9 +170,11 @@ static RtStatus interrupted(RtTrainer *t)
 	if (s != RT_OK)
 		return s;
 	if (t->unsaved)
-		return rt_fail(RT_IO, "interrupted, and the checkpoint could not be written; the one before it is in %s", t->run.path);
-	fprintf(t->err, "interrupted at epoch %lld, step %lld: checkpoint saved in %s; go on with: %s --resume\n", (long long)t->epoch + 1,
-		(long long)t->step_in_epoch, t->run.path, t->args.program);
+		return rt_fail(RT_IO,
+			       "interrupted, and the checkpoint could not be written; the one before it is in %s",
+			       t->run.path);
+	fprintf(t->err, "interrupted at epoch %lld, step %lld: checkpoint saved in %s; go on with: %s --resume\n",
+		(long long)t->epoch + 1, (long long)t->step_in_epoch, t->run.path, t->args.program);
 	return RT_INTERRUPTED;
 }
 

@@ -93,7 +93,8 @@ RtStatus rt_train_row(RtTrainer *t, const RtShown *log, int n)
 	s = s == RT_OK ? csv_append(t, piece) : s;
 	for (int i = 0; i < n && s == RT_OK; i++) {
 		/* the rate is a float: its digits beyond the seventh are noise */
-		snprintf(piece, sizeof piece, strcmp(log[i].name, "learning_rate") == 0 ? ",%.7g" : ",%.9g", log[i].value);
+		snprintf(piece, sizeof piece, strcmp(log[i].name, "learning_rate") == 0 ? ",%.7g" : ",%.9g",
+			 log[i].value);
 		s = csv_append(t, piece);
 	}
 	s = s == RT_OK ? csv_append(t, "\n") : s;
@@ -133,7 +134,7 @@ void rt_train_meta(const RtTrainer *t, RtTrainMeta *out)
 	for (int i = 0; i < 32; i++)
 		snprintf(out->hash + 2 * i, 3, "%02x", t->model->model_hash[i]);
 	snprintf(out->epoch, sizeof out->epoch, "%lld", (long long)t->epoch);
-	const char *pairs[] = { "format", "cnnc", "model", t->model->name, "model_hash", out->hash, "epoch", out->epoch };
+	const char *pairs[] = {"format", "cnnc", "model", t->model->name, "model_hash", out->hash, "epoch", out->epoch};
 	for (; n < 8; n++)
 		out->pair[n] = pairs[n];
 	if (t->labels_json) {
@@ -191,7 +192,8 @@ RtStatus rt_train_bundle(RtTrainer *t, const char *weights, const char *said)
 	struct stat st;
 	RtStatus s;
 	if (!predictor_path(t, path, shown) || rt_sys.stat(path, &st) != 0)
-		s = rt_fail(RT_IO, "there is no predictor beside %s to put the weights into; it takes them with --weights %s",
+		s = rt_fail(RT_IO,
+			    "there is no predictor beside %s to put the weights into; it takes them with --weights %s",
 			    t->args.program, weights);
 	else
 		s = rt_bundle_write(path, weights, t->model->model_hash);
@@ -204,7 +206,7 @@ RtStatus rt_train_bundle(RtTrainer *t, const char *weights, const char *said)
 
 RtStatus rt_train_bundle_run(RtTrainer *t, const char *run)
 {
-	static const char *const names[] = { "best", "last" };
+	static const char *const names[] = {"best", "last"};
 	char file[64], path[RT_PATH_MAX], said[64];
 	struct stat st;
 	for (int i = 0; i < 2; i++) {
@@ -222,8 +224,8 @@ RtStatus rt_train_bundle_run(RtTrainer *t, const char *run)
 
 static void list_files(const RtTrainer *t)
 {
-	static const char *const names[] = { "args.yaml", "results.csv", "labels.txt", "weights/best.safetensors",
-					     "weights/last.safetensors" };
+	static const char *const names[] = {"args.yaml", "results.csv", "labels.txt", "weights/best.safetensors",
+					    "weights/last.safetensors"};
 	char path[RT_PATH_MAX];
 	struct stat st;
 	fprintf(t->out, "%s:", t->run.path);
@@ -243,9 +245,11 @@ RtStatus rt_train_finish(RtTrainer *t)
 	if (s != RT_OK)
 		return s;
 	list_files(t);
-	bool best = t->val_stream && t->has_best && weights_path(t, "best", path) == RT_OK && rt_sys.stat(path, &st) == 0;
+	bool best =
+		t->val_stream && t->has_best && weights_path(t, "best", path) == RT_OK && rt_sys.stat(path, &st) == 0;
 	if (best)
-		snprintf(said, sizeof said, "best weights (epoch %lld, val_loss %.4f)", (long long)t->best_epoch, t->best);
+		snprintf(said, sizeof said, "best weights (epoch %lld, val_loss %.4f)", (long long)t->best_epoch,
+			 t->best);
 	else
 		snprintf(said, sizeof said, "last weights (epoch %lld)", (long long)t->epoch);
 	if (best || (weights_path(t, "last", path) == RT_OK && rt_sys.stat(path, &st) == 0))

@@ -1,6 +1,7 @@
 /* train_run.c -- the trainer from its arguments to its exit code
  *
- * Opens configuration, data, memory and run folder in this order, starts or resumes, runs the loop, and closes all again.
+ * Opens configuration, data, memory and run folder in this order, starts or resumes, runs the loop, and closes all
+ * again.
  */
 #include <jansson.h>
 #include <stdlib.h>
@@ -20,10 +21,14 @@ static RtStatus read_batch(RtTrainer *t)
 {
 	int64_t batch = rt_config_int(&t->config, "data.batch_size", (int64_t)t->model->max_n);
 	if (batch > (int64_t)t->model->max_n)
-		return rt_fail(RT_USAGE, "data.batch_size is %lld, but the program was compiled for at most %llu samples a step; compile again "
-			       "with `cnnc … -D data.batch_size=%lld`", (long long)batch, (unsigned long long)t->model->max_n, (long long)batch);
+		return rt_fail(RT_USAGE,
+			       "data.batch_size is %lld, but the program was compiled for at most %llu samples a step; "
+			       "compile again "
+			       "with `cnnc … -D data.batch_size=%lld`",
+			       (long long)batch, (unsigned long long)t->model->max_n, (long long)batch);
 	t->batch = batch < 1 ? 1 : (int)batch;
-	return batch < 1 ? rt_fail(RT_USAGE, "data.batch_size is %lld; it must be at least 1", (long long)batch) : RT_OK;
+	return batch < 1 ? rt_fail(RT_USAGE, "data.batch_size is %lld; it must be at least 1", (long long)batch)
+			 : RT_OK;
 }
 
 static RtStatus read_settings(RtTrainer *t)
@@ -62,7 +67,8 @@ static void say_found(const RtTrainer *t, const RtDataset *d)
 	if (t->progress.mode == 0)
 		return;
 	if (rt_dataset_path(d, 0))
-		fprintf(t->err, "Found %lld files belonging to %d classes.\n", (long long)rt_dataset_count(d), rt_dataset_classes(d));
+		fprintf(t->err, "Found %lld files belonging to %d classes.\n", (long long)rt_dataset_count(d),
+			rt_dataset_classes(d));
 	else
 		fprintf(t->err, "Found %lld samples.\n", (long long)rt_dataset_count(d));
 }
@@ -73,8 +79,8 @@ static RtStatus split_data(RtTrainer *t, double fraction)
 	t->train_data = NULL;
 	RtStatus s = rt_dataset_split(t->whole, fraction, rt_data_seed(&t->config), &t->train_data, &t->val_data);
 	if (s == RT_OK && t->progress.mode)
-		fprintf(t->err, "Using %lld for training and %lld for validation.\n", (long long)rt_dataset_count(t->train_data),
-			(long long)rt_dataset_count(t->val_data));
+		fprintf(t->err, "Using %lld for training and %lld for validation.\n",
+			(long long)rt_dataset_count(t->train_data), (long long)rt_dataset_count(t->val_data));
 	return s;
 }
 
@@ -84,7 +90,9 @@ static RtStatus check_same_classes(const RtDataset *train, const RtDataset *vali
 	for (int i = 0; i < rt_dataset_classes(train) && i < rt_dataset_classes(validation); i++) {
 		const char *a = rt_dataset_class(train, i), *b = rt_dataset_class(validation, i);
 		if (strcmp(a, b) != 0)
-			return rt_fail(RT_BAD_DATA, "class %d is called '%s' in the training data and '%s' in the validation data", i, a, b);
+			return rt_fail(RT_BAD_DATA,
+				       "class %d is called '%s' in the training data and '%s' in the validation data",
+				       i, a, b);
 	}
 	return RT_OK;
 }
@@ -98,8 +106,8 @@ static RtStatus open_validation(RtTrainer *t)
 	char **names = rt_sys.alloc((size_t)n * sizeof *names);
 	for (int i = 0; names && i < n; i++)
 		names[i] = (char *)(uintptr_t)rt_dataset_class(t->train_data, i); /* only read */
-	RtStatus s = names ? rt_data_open_named(&t->config, t->eval_entry, "validation", NULL, names, n, &t->val_data) :
-			     rt_fail(RT_NOMEM, "out of memory for %d class names", n);
+	RtStatus s = names ? rt_data_open_named(&t->config, t->eval_entry, "validation", NULL, names, n, &t->val_data)
+			   : rt_fail(RT_NOMEM, "out of memory for %d class names", n);
 	rt_sys.release(names);
 	return s;
 }
@@ -134,8 +142,12 @@ static RtStatus open_streams(RtTrainer *t)
 	int workers = rt_data_workers(&t->config, rt_pool_threads(t->pool));
 	int64_t ahead;
 	RtStatus s = rt_config_int_in(&t->config, "data.prefetch", AHEAD, 0, 1024, &ahead);
-	RtStreamSpec spec = { .batch = t->batch, .shuffle = rt_config_bool(&t->config, "data.shuffle", true),
-			      .seed = rt_data_seed(&t->config), .workers = workers, .ahead = ahead < 1 ? 1 : (int)ahead, .endless = true };
+	RtStreamSpec spec = {.batch = t->batch,
+			     .shuffle = rt_config_bool(&t->config, "data.shuffle", true),
+			     .seed = rt_data_seed(&t->config),
+			     .workers = workers,
+			     .ahead = ahead < 1 ? 1 : (int)ahead,
+			     .endless = true};
 	if (s == RT_OK)
 		s = rt_stream_new(t->train_data, &spec, &t->train_stream);
 	spec.endless = false; /* shuffled too, always alike: the first batches hold all classes (validation_steps) */
@@ -159,7 +171,7 @@ static RtStatus make_labels_json(RtTrainer *t)
 
 static RtStatus open_memory(RtTrainer *t)
 {
-	static const char *const entries[] = { "train_step", "evaluate" };
+	static const char *const entries[] = {"train_step", "evaluate"};
 	RtStatus s = rt_pool_new((int)rt_config_int(&t->config, "train.threads", 0), 0, &t->pool);
 	if (s == RT_OK)
 		s = rt_instance_open(&t->in, t->model, t->pool, entries, 2);
@@ -172,7 +184,8 @@ static RtStatus open_memory(RtTrainer *t)
 	t->in.scalars.seed = t->seed;
 	for (uint32_t i = 0; i < t->model->nmetrics; i++) {
 		snprintf(t->shown_name[i], sizeof t->shown_name[i], "%s", t->model->metric[i].name);
-		snprintf(t->shown_name[t->model->nmetrics + i], sizeof t->shown_name[i], "val_%s", t->model->metric[i].name);
+		snprintf(t->shown_name[t->model->nmetrics + i], sizeof t->shown_name[i], "val_%s",
+			 t->model->metric[i].name);
 	}
 	if (t->args.profile)
 		t->phase_ns = rt_sys.alloc((t->step_entry->nphases + 1) * sizeof *t->phase_ns);
@@ -219,9 +232,11 @@ static RtStatus resume(RtTrainer *t, bool must, bool *found)
 	if (!*found)
 		fprintf(t->err, "There is nothing to resume in runs/%s: starting at epoch 1.\n", t->model->name);
 	else if (rt_train_finished(t))
-		fprintf(t->err, "%s is finished: %lld epochs%s.\n", t->run.path, (long long)t->epoch, t->stopped ? ", stopped early" : "");
+		fprintf(t->err, "%s is finished: %lld epochs%s.\n", t->run.path, (long long)t->epoch,
+			t->stopped ? ", stopped early" : "");
 	else
-		fprintf(t->err, "Resuming %s at epoch %lld, step %lld.\n", t->run.path, (long long)t->epoch + 1, (long long)t->step_in_epoch + 1);
+		fprintf(t->err, "Resuming %s at epoch %lld, step %lld.\n", t->run.path, (long long)t->epoch + 1,
+			(long long)t->step_in_epoch + 1);
 	return RT_OK;
 }
 
@@ -241,7 +256,8 @@ static RtStatus start(RtTrainer *t)
 		s = start_new(t);
 	}
 	if (s == RT_OK && t->progress.mode)
-		fprintf(t->err, "Seed %llu, %d threads, writing to %s.\n", (unsigned long long)t->seed, rt_pool_threads(t->pool), t->run.path);
+		fprintf(t->err, "Seed %llu, %d threads, writing to %s.\n", (unsigned long long)t->seed,
+			rt_pool_threads(t->pool), t->run.path);
 	return s;
 }
 

@@ -1,7 +1,7 @@
 /* train_signal.c -- SIGINT and SIGTERM ask the loop to stop; a second one ends the process at once
  *
- * The flag is the one piece of global state in the runtime: a signal handler has nothing else. Files are written whole or
- * not at all, so that ending at once harms nothing.
+ * The flag is the one piece of global state in the runtime: a signal handler has nothing else. Files are written whole
+ * or not at all, so that ending at once harms nothing.
  */
 #include <signal.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* train_state.c -- the trainer's state into a checkpoint and back
  *
- * A checkpoint is taken between steps, so the state is: all tensors, where the stream stands, the sums of the running epoch, and
- * what callbacks remember. Doubles go as bits: a resumed run continues with exactly the same numbers.
+ * A checkpoint is taken between steps, so the state is: all tensors, where the stream stands, the sums of the running
+ * epoch, and what callbacks remember. Doubles go as bits: a resumed run continues with exactly the same numbers.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +15,9 @@
 /* Fields that don't change a number that training computes, or may change between sessions. */
 static bool is_free(const RtField *f)
 {
-	static const char *const names[] = { "train.epochs", "train.threads", "train.verbose", "train.resume", "train.initial_weights",
-					     "data.workers", "data.prefetch", "data.cache", "train.validation_steps" };
+	static const char *const names[] = {"train.epochs",          "train.threads", "train.verbose", "train.resume",
+					    "train.initial_weights", "data.workers",  "data.prefetch", "data.cache",
+					    "train.validation_steps"};
 	const char *dot = strrchr(f->path, '.');
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
 		if (strcmp(f->path, names[i]) == 0)
@@ -59,22 +60,31 @@ static RtStatus check_identity(const RtTrainer *t, const json_t *state)
 	const char *model = json_string_value(json_object_get(state, "model"));
 	hash_text(t->model->model_hash, hash);
 	if (!model || strcmp(model, hash) != 0)
-		return rt_fail(RT_BAD_WEIGHTS, "the checkpoint in %s was made by another model; start anew without resume", t->run.path);
-	json_object_foreach (t->arguments, key, value) {
+		return rt_fail(RT_BAD_WEIGHTS,
+			       "the checkpoint in %s was made by another model; start anew without resume",
+			       t->run.path);
+	json_object_foreach(t->arguments, key, value)
+	{
 		const char *mine = json_string_value(value), *other = json_string_value(json_object_get(theirs, key));
 		if (!other || strcmp(mine, other) != 0)
-			return rt_fail(RT_BAD_WEIGHTS, "%s is '%s' now and was '%s' in the checkpoint in %s; set it back, or start anew "
-				       "without resume", key, mine, other ? other : "not set", t->run.path);
+			return rt_fail(
+				RT_BAD_WEIGHTS,
+				"%s is '%s' now and was '%s' in the checkpoint in %s; set it back, or start anew "
+				"without resume",
+				key, mine, other ? other : "not set", t->run.path);
 	}
 	const char *files = json_string_value(json_object_get(state, "files"));
 	hash_text(t->files_hash, hash);
 	if (!files || strcmp(files, hash) != 0)
-		return rt_fail(RT_BAD_WEIGHTS, "the data files are not those of the checkpoint in %s (data.train, data.validation): "
-			       "some were added, removed or changed", t->run.path);
+		return rt_fail(RT_BAD_WEIGHTS,
+			       "the data files are not those of the checkpoint in %s (data.train, data.validation): "
+			       "some were added, removed or changed",
+			       t->run.path);
 	const char *schedule = json_string_value(json_object_get(state, "schedule"));
 	hash_text(t->model->schedule_key, hash);
 	if (!schedule || strcmp(schedule, hash) != 0)
-		fprintf(t->err, "warning: the program was compiled with another schedule than the checkpoint, so last bits may differ\n");
+		fprintf(t->err, "warning: the program was compiled with another schedule than the checkpoint, so last "
+				"bits may differ\n");
 	return RT_OK;
 }
 
@@ -98,13 +108,16 @@ static char *state_text(const RtTrainer *t)
 	hash_text(t->files_hash, files);
 	rt_stream_tell(t->train_stream, &pass, &position);
 	double seconds = t->seconds + (double)(rt_sys.monotonic_ns() - t->started) / 1e9;
-	json_t *root = json_pack("{s:i, s:s, s:s, s:s, s:O, s:o, s:o}", "version", 1, "model", model, "schedule", schedule, "files", files,
-				 "arguments", t->arguments, "sums", sums_json(&t->train), "callbacks", rt_callbacks_state(t->callbacks));
-	json_t *more = json_pack("{s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:o, s:o, s:b, s:I, s:b, s:f}", "step", (json_int_t)t->step, "epoch",
-		(json_int_t)t->epoch, "step_in_epoch", (json_int_t)t->step_in_epoch, "trained", t->epoch_trained, "pass", (json_int_t)pass,
-		"position", (json_int_t)position, "samples", (json_int_t)t->train.samples, "lr", rt_json_double((double)t->lr), "best",
-		rt_json_double(t->best), "has_best", t->has_best, "best_epoch", (json_int_t)t->best_epoch, "stopped", t->stopped,
-		"seconds", seconds);
+	json_t *root = json_pack("{s:i, s:s, s:s, s:s, s:O, s:o, s:o}", "version", 1, "model", model, "schedule",
+				 schedule, "files", files, "arguments", t->arguments, "sums", sums_json(&t->train),
+				 "callbacks", rt_callbacks_state(t->callbacks));
+	json_t *more =
+		json_pack("{s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:o, s:o, s:b, s:I, s:b, s:f}", "step",
+			  (json_int_t)t->step, "epoch", (json_int_t)t->epoch, "step_in_epoch",
+			  (json_int_t)t->step_in_epoch, "trained", t->epoch_trained, "pass", (json_int_t)pass,
+			  "position", (json_int_t)position, "samples", (json_int_t)t->train.samples, "lr",
+			  rt_json_double((double)t->lr), "best", rt_json_double(t->best), "has_best", t->has_best,
+			  "best_epoch", (json_int_t)t->best_epoch, "stopped", t->stopped, "seconds", seconds);
 	char *text = NULL;
 	if (root && more && json_object_update(root, more) == 0)
 		text = json_dumps(root, JSON_COMPACT);
@@ -138,7 +151,9 @@ RtStatus rt_train_save(RtTrainer *t)
 {
 	const RtTensor *bad = rt_tensor_nonfinite(&t->in, true);
 	if (bad)
-		return rt_fail(RT_NONFINITE, "tensor '%s' holds NaN or infinity after step %u; the weights on the disk are those from before",
+		return rt_fail(RT_NONFINITE,
+			       "tensor '%s' holds NaN or infinity after step %u; the weights on the disk are those "
+			       "from before",
 			       bad->name, t->step);
 	RtStatus s = write_checkpoint(t);
 	t->saved = rt_sys.monotonic_ns();
@@ -161,7 +176,8 @@ static RtStatus restore_tensors(RtTrainer *t, const RtSafetensors *st)
 		const RtStTensor *from = rt_st_find(st, to->name);
 		RtStTensor want = rt_st_tensor_of(to, NULL);
 		if (!from || from->dtype != want.dtype || from->bytes != want.bytes)
-			return rt_fail(RT_BAD_WEIGHTS, "the checkpoint in %s lacks the tensor '%s'", t->run.path, to->name);
+			return rt_fail(RT_BAD_WEIGHTS, "the checkpoint in %s lacks the tensor '%s'", t->run.path,
+				       to->name);
 		memcpy(rt_tensor_data(&t->in, to), from->data, from->bytes);
 	}
 	return RT_OK;
@@ -197,8 +213,13 @@ static RtStatus restore_state(RtTrainer *t, const json_t *state)
 /* What a kill in the middle of writing may have left. */
 static void remove_temporaries(const RtTrainer *t)
 {
-	static const char *const names[] = { "checkpoint-a.tmp", "checkpoint-b.tmp", "results.csv.tmp", "args.yaml.tmp", "labels.txt.tmp",
-					     "weights/best.safetensors.tmp", "weights/last.safetensors.tmp" };
+	static const char *const names[] = {"checkpoint-a.tmp",
+					    "checkpoint-b.tmp",
+					    "results.csv.tmp",
+					    "args.yaml.tmp",
+					    "labels.txt.tmp",
+					    "weights/best.safetensors.tmp",
+					    "weights/last.safetensors.tmp"};
 	char path[RT_PATH_MAX];
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
 		if (rt_run_file(&t->run, names[i], path))

@@ -12,14 +12,14 @@ enum { LISTED = 5 }; /* names an error shows of each kind */
 
 RtStDType rt_st_dtype_of(int32_t dtype)
 {
-	static const RtStDType of[] = { [RT_F32] = RT_ST_F32, [RT_F64] = RT_ST_F64, [RT_I32] = RT_ST_I32,
-					[RT_U32] = RT_ST_U32, [RT_U8] = RT_ST_U8, [RT_BOOL] = RT_ST_BOOL };
+	static const RtStDType of[] = {[RT_F32] = RT_ST_F32, [RT_F64] = RT_ST_F64, [RT_I32] = RT_ST_I32,
+				       [RT_U32] = RT_ST_U32, [RT_U8] = RT_ST_U8,   [RT_BOOL] = RT_ST_BOOL};
 	return of[dtype];
 }
 
 RtStTensor rt_st_tensor_of(const RtTensor *t, const unsigned char *data)
 {
-	RtStTensor s = { .name = t->name, .dtype = rt_st_dtype_of(t->dtype), .rank = t->rank, .data = data };
+	RtStTensor s = {.name = t->name, .dtype = rt_st_dtype_of(t->dtype), .rank = t->rank, .data = data};
 	memcpy(s.dim, t->dim, (size_t)t->rank * sizeof *s.dim);
 	s.bytes = (size_t)rt_tensor_elems(t) * (size_t)rt_dtype_bytes(t->dtype);
 	return s;
@@ -80,7 +80,8 @@ static bool same_shape(const RtTensor *t, const RtStTensor *s)
 
 static bool convertible(const RtTensor *t, const RtStTensor *s)
 {
-	bool is_float = s->dtype == RT_ST_F32 || s->dtype == RT_ST_F64 || s->dtype == RT_ST_F16 || s->dtype == RT_ST_BF16;
+	bool is_float =
+		s->dtype == RT_ST_F32 || s->dtype == RT_ST_F64 || s->dtype == RT_ST_F16 || s->dtype == RT_ST_BF16;
 	return rt_st_dtype_of(t->dtype) == s->dtype || ((t->dtype == RT_F32 || t->dtype == RT_F64) && is_float);
 }
 
@@ -147,7 +148,7 @@ static void list_misfit(List *l, const RtTensor *t, const RtStTensor *s)
 
 static RtStatus check_names(const RtModel *m, const RtSafetensors *st, const char *file)
 {
-	List missing = { .n = 0 }, unexpected = { .n = 0 }, misshapen = { .n = 0 };
+	List missing = {.n = 0}, unexpected = {.n = 0}, misshapen = {.n = 0};
 	for (uint32_t i = 0; i < m->ntensors; i++) {
 		const RtTensor *t = &m->tensor[i];
 		const RtStTensor *s = rt_st_find(st, t->name);
@@ -255,7 +256,8 @@ RtStatus rt_weights_save(const RtInstance *in, const char *path, const char *con
 {
 	const RtTensor *bad = rt_tensor_nonfinite(in, false);
 	if (bad)
-		return rt_fail(RT_NONFINITE, "tensor '%s' holds NaN or infinity, so %s is not written", bad->name, path);
+		return rt_fail(RT_NONFINITE, "tensor '%s' holds NaN or infinity, so %s is not written", bad->name,
+			       path);
 	RtStTensor *tensor = rt_sys.alloc((in->model->ntensors + 1) * sizeof *tensor);
 	if (!tensor)
 		return rt_fail(RT_NOMEM, "out of memory for the table of %u tensors", in->model->ntensors);

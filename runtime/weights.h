@@ -6,9 +6,11 @@
 #include "runtime/call.h"
 #include "runtime/safetensors.h"
 
-/* Fills the instance's parameters and statistics. Names and shapes must agree one to one, else RT_BAD_WEIGHTS with all that
- * is missing, unexpected or misshapen (`file` names it); skip_mismatch takes what fits and returns how many in *out_loaded. */
-RtStatus rt_weights_load(RtInstance *in, const RtSafetensors *st, const char *file, bool skip_mismatch, int *out_loaded);
+/* Fills the instance's parameters and statistics. Names and shapes must agree one to one, else RT_BAD_WEIGHTS with all
+ * that is missing, unexpected or misshapen (`file` names it); skip_mismatch takes what fits and returns how many in
+ * *out_loaded. */
+RtStatus rt_weights_load(RtInstance *in, const RtSafetensors *st, const char *file, bool skip_mismatch,
+			 int *out_loaded);
 RtStatus rt_weights_load_file(RtInstance *in, const char *path, bool skip_mismatch, int *out_loaded);
 /* Writes them to a new file and renames it. A tensor that is not finite is an error: RT_NONFINITE, nothing written.
  * meta: as rt_st_header. */

@@ -28,7 +28,7 @@ static void rig_open(Rig *g, const char *const *fields)
 	int n = 0;
 	for (; fields[2 * n]; n++) {
 		snprintf(paths[n], sizeof paths[n], "train.callbacks.%s", fields[2 * n]);
-		g->field[n] = (RtField){ paths[n], fields[2 * n + 1], RT_FIELD_STRING, 1, NULL, "" };
+		g->field[n] = (RtField){paths[n], fields[2 * n + 1], RT_FIELD_STRING, 1, NULL, ""};
 	}
 	g->model = tiny_model;
 	g->model.nfields = (uint32_t)n;
@@ -53,9 +53,17 @@ static void rig_close(Rig *g)
 
 static RtStatus epoch(Rig *g, int64_t number, double val_loss)
 {
-	static const char *const meta[] = { "format", "cnnc", NULL };
-	RtShown log[] = { { "loss", 2 * val_loss }, { "accuracy", 0.5 }, { "val_loss", val_loss }, { "learning_rate", (double)g->lr } };
-	RtEpochEnd e = { .epoch = number, .log = log, .nlog = 4, .in = &g->in, .meta = meta, .lr = &g->lr, .stop = &g->stop, .say = g->said };
+	static const char *const meta[] = {"format", "cnnc", NULL};
+	RtShown log[] = {
+		{"loss", 2 * val_loss}, {"accuracy", 0.5}, {"val_loss", val_loss}, {"learning_rate", (double)g->lr}};
+	RtEpochEnd e = {.epoch = number,
+			.log = log,
+			.nlog = 4,
+			.in = &g->in,
+			.meta = meta,
+			.lr = &g->lr,
+			.stop = &g->stop,
+			.say = g->said};
 	*(float *)(void *)g->in.params = (float)number; /* weights that tell the epoch */
 	return rt_callbacks_epoch_end(g->callbacks, &e);
 }
@@ -71,7 +79,7 @@ static int stops_after(Rig *g, const double *losses, int n)
 	return -1;
 }
 
-static const double curve[] = { 1.0, 0.9, 0.95, 0.91, 0.85, 0.9, 0.9, 0.9, 0.9, 0.9 };
+static const double curve[] = {1.0, 0.9, 0.95, 0.91, 0.85, 0.9, 0.9, 0.9, 0.9, 0.9};
 
 START_TEST(early_stopping)
 {
@@ -79,15 +87,16 @@ START_TEST(early_stopping)
 		const char *patience, *min_delta, *start, *baseline;
 		int stops;
 	} cases[] = {
-		{ "0", "0", "0", "", 2 }, { "1", "0", "0", "", 2 }, { "2", "0", "0", "", 3 }, { "3", "0", "0", "", 7 },
-		{ "2", "0.2", "0", "", 2 }, { "2", "0", "4", "", 6 }, { "3", "0", "0", "0.5", 2 }, { "20", "0", "0", "", -1 },
+		{"0", "0", "0", "", 2},   {"1", "0", "0", "", 2}, {"2", "0", "0", "", 3},    {"3", "0", "0", "", 7},
+		{"2", "0.2", "0", "", 2}, {"2", "0", "4", "", 6}, {"3", "0", "0", "0.5", 2}, {"20", "0", "0", "", -1},
 	};
 	tiny_folder();
 	for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
 		Rig g;
-		rig_open(&g, (const char *const[]){ "0.EarlyStopping.patience", cases[k].patience, "0.EarlyStopping.min_delta",
-			cases[k].min_delta, "0.EarlyStopping.start_from_epoch", cases[k].start, "0.EarlyStopping.baseline",
-			cases[k].baseline, NULL });
+		rig_open(&g, (const char *const[]){"0.EarlyStopping.patience", cases[k].patience,
+						   "0.EarlyStopping.min_delta", cases[k].min_delta,
+						   "0.EarlyStopping.start_from_epoch", cases[k].start,
+						   "0.EarlyStopping.baseline", cases[k].baseline, NULL});
 		int stops = stops_after(&g, curve, 10);
 		ck_assert_msg(stops == cases[k].stops, "case %zu stops after %d, not %d", k, stops, cases[k].stops);
 		rig_close(&g);
@@ -99,7 +108,8 @@ START_TEST(best_weights_come_back)
 {
 	Rig g;
 	tiny_folder();
-	rig_open(&g, (const char *const[]){ "0.EarlyStopping.patience", "3", "0.EarlyStopping.restore_best_weights", "true", NULL });
+	rig_open(&g, (const char *const[]){"0.EarlyStopping.patience", "3", "0.EarlyStopping.restore_best_weights",
+					   "true", NULL});
 	ck_assert_int_eq(stops_after(&g, curve, 10), 7);
 	rt_callbacks_train_end(g.callbacks, &g.in, g.said);
 	ck_assert_float_eq(*(float *)(void *)g.in.params, 4);
@@ -123,10 +133,11 @@ START_TEST(plateau)
 {
 	Rig g;
 	tiny_folder();
-	rig_open(&g, (const char *const[]){ "0.ReduceLROnPlateau.patience", "2", "0.ReduceLROnPlateau.factor", "0.5",
-		"0.ReduceLROnPlateau.cooldown", "1", "0.ReduceLROnPlateau.min_lr", "0.2", NULL });
+	rig_open(&g,
+		 (const char *const[]){"0.ReduceLROnPlateau.patience", "2", "0.ReduceLROnPlateau.factor", "0.5",
+				       "0.ReduceLROnPlateau.cooldown", "1", "0.ReduceLROnPlateau.min_lr", "0.2", NULL});
 	/* waits at 1 and 2: lowered; cooldown over at 3, which already waits; again at 4; never below min_lr */
-	static const float rate[] = { 1, 1, 0.5f, 0.5f, 0.25f, 0.25f, 0.2f, 0.2f, 0.2f };
+	static const float rate[] = {1, 1, 0.5f, 0.5f, 0.25f, 0.25f, 0.2f, 0.2f, 0.2f};
 	for (int i = 0; i < 9; i++) {
 		ck_assert_int_eq(epoch(&g, i, 1), RT_OK);
 		ck_assert_msg(g.lr == rate[i], "after epoch %d: %g, not %g", i, (double)g.lr, (double)rate[i]);
@@ -139,8 +150,9 @@ START_TEST(weight_files)
 {
 	Rig g;
 	tiny_folder();
-	rig_open(&g, (const char *const[]){ "0.ModelCheckpoint.filepath", "w/{epoch:02d}-{val_loss:.2f}", "1.ModelCheckpoint.filepath",
-		"best.safetensors", "1.ModelCheckpoint.save_best_only", "true", NULL });
+	rig_open(&g, (const char *const[]){"0.ModelCheckpoint.filepath", "w/{epoch:02d}-{val_loss:.2f}",
+					   "1.ModelCheckpoint.filepath", "best.safetensors",
+					   "1.ModelCheckpoint.save_best_only", "true", NULL});
 	ck_assert_int_eq(epoch(&g, 0, 1), RT_OK);
 	ck_assert_int_eq(access("w/01-1.00.safetensors", R_OK), 0);
 	ck_assert_int_eq(access("best.safetensors", R_OK), 0);
@@ -157,13 +169,13 @@ END_TEST
 START_TEST(path_formats)
 {
 	char out[100];
-	RtShown log[] = { { "val_loss", 0.12345 } };
+	RtShown log[] = {{"val_loss", 0.12345}};
 	ck_assert_int_eq(rt_format_path(out, sizeof out, "a{epoch}b{val_loss:.3f}{val_loss:8.1e}", 4, log, 1), RT_OK);
 	ck_assert_str_eq(out, "a5b0.123 1.2e-01");
 	ck_assert_int_eq(rt_format_path(out, sizeof out, "{epoch:03d}", 4, log, 1), RT_OK);
 	ck_assert_str_eq(out, "005");
-	static const char *const wrong[] = { "{loss}", "{epoch:s}", "{epoch:.2f}", "{val_loss:n}", "{val_loss:%n}", "{val_loss:999999f}",
-					     "{val_loss:d}", "{}" };
+	static const char *const wrong[] = {"{loss}",        "{epoch:s}",          "{epoch:.2f}",  "{val_loss:n}",
+					    "{val_loss:%n}", "{val_loss:999999f}", "{val_loss:d}", "{}"};
 	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
 		ck_assert_msg(rt_format_path(out, sizeof out, wrong[i], 4, log, 1) == RT_USAGE, "%s", wrong[i]);
 	ck_assert_int_eq(rt_format_path(out, 10, "longer than ten", 4, log, 1), RT_USAGE);
@@ -176,7 +188,7 @@ START_TEST(csv)
 {
 	Rig g;
 	tiny_folder();
-	rig_open(&g, (const char *const[]){ "0.CSVLogger.filename", "log.csv", "0.CSVLogger.separator", ";", NULL });
+	rig_open(&g, (const char *const[]){"0.CSVLogger.filename", "log.csv", "0.CSVLogger.separator", ";", NULL});
 	ck_assert_int_eq(epoch(&g, 0, 1), RT_OK);
 	ck_assert_int_eq(epoch(&g, 1, 0.25), RT_OK);
 	ck_assert_str_eq(tiny_text("log.csv"), "epoch;accuracy;loss;val_loss\n0;0.5;2;1\n1;0.5;0.5;0.25\n");
@@ -187,8 +199,13 @@ END_TEST
 /* After any epoch the state goes to a new set of callbacks, which then decides the same. */
 START_TEST(state_survives)
 {
-	static const char *const fields[] = { "0.EarlyStopping.patience", "3", "1.ReduceLROnPlateau.patience", "1", "2.CSVLogger.filename",
-					      "log.csv", NULL };
+	static const char *const fields[] = {"0.EarlyStopping.patience",
+					     "3",
+					     "1.ReduceLROnPlateau.patience",
+					     "1",
+					     "2.CSVLogger.filename",
+					     "log.csv",
+					     NULL};
 	tiny_folder();
 	for (int cut = 0; cut < 7; cut++) {
 		Rig g, h;
@@ -206,7 +223,9 @@ START_TEST(state_survives)
 			ck_assert_int_eq(h.stop, i == 7);
 		}
 		ck_assert_float_eq_tol(h.lr, 1e-5f, 1e-9f);
-		ck_assert_ptr_nonnull(strstr(tiny_text("log.csv"), "\n6;0.5;") ? NULL : strstr(tiny_text("log.csv"), "\n7,0.5,1.8,0.9\n"));
+		ck_assert_ptr_nonnull(strstr(tiny_text("log.csv"), "\n6;0.5;")
+					      ? NULL
+					      : strstr(tiny_text("log.csv"), "\n7,0.5,1.8,0.9\n"));
 		json_decref(state);
 		rig_close(&h);
 	}
@@ -215,16 +234,18 @@ END_TEST
 
 START_TEST(bad_values_are_refused)
 {
-	static const char *const wrong[][2] = { { "0.EarlyStopping.patience", "-1" }, { "0.ReduceLROnPlateau.factor", "1" },
-						{ "0.ReduceLROnPlateau.min_lr", "-1" }, { "0.ModelCheckpoint.filepath", "" },
-						{ "0.CSVLogger.filename", "" } };
+	static const char *const wrong[][2] = {{"0.EarlyStopping.patience", "-1"},
+					       {"0.ReduceLROnPlateau.factor", "1"},
+					       {"0.ReduceLROnPlateau.min_lr", "-1"},
+					       {"0.ModelCheckpoint.filepath", ""},
+					       {"0.CSVLogger.filename", ""}};
 	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
 		char path[120];
 		RtCallbacks *callbacks;
 		RtConfig config;
 		snprintf(path, sizeof path, "train.callbacks.%s", wrong[i][0]);
-		RtField field = { path, wrong[i][1], RT_FIELD_STRING, 1, NULL, "" };
-		RtModel model = { .nfields = 1, .field = &field };
+		RtField field = {path, wrong[i][1], RT_FIELD_STRING, 1, NULL, ""};
+		RtModel model = {.nfields = 1, .field = &field};
 		ck_assert_int_eq(rt_config_new(&config, &model), RT_OK);
 		ck_assert_int_eq(rt_callbacks_new(&config, ".", &callbacks), RT_USAGE);
 		ck_assert_ptr_nonnull(strstr(rt_message(), "train.callbacks.0"));

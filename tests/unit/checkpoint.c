@@ -1,4 +1,5 @@
-/* checkpoint.c -- two generations, damage of any bit seen, the older one used then; failed writes leave the good file */
+/* checkpoint.c -- two generations, damage of any bit seen, the older one used then; failed writes leave the good file
+ */
 #include <check.h>
 #include <errno.h>
 #include <stdio.h>
@@ -9,21 +10,15 @@
 #include "runtime/crc32c.h"
 #include "runtime/durable.h"
 #include "runtime/sys.h"
-
-static void enter_folder(void)
-{
-	char dir[] = "/tmp/cnnc-checkpoint-XXXXXX";
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	ck_assert_int_eq(chdir(dir), 0);
-}
+#include "tests/unit/tiny_model.h"
 
 static RtStatus write_one(uint64_t generation)
 {
-	float a[3] = { 1, 2, (float)generation };
-	unsigned char b[5] = { 9, 8, 7, 6, 5 };
+	float a[3] = {1, 2, (float)generation};
+	unsigned char b[5] = {9, 8, 7, 6, 5};
 	char state[64];
-	RtStTensor t[2] = { { .name = "a", .dtype = RT_ST_F32, .rank = 1, .dim = { 3 }, .data = (void *)a, .bytes = 12 },
-			    { .name = "b", .dtype = RT_ST_U8, .rank = 1, .dim = { 5 }, .data = b, .bytes = 5 } };
+	RtStTensor t[2] = {{.name = "a", .dtype = RT_ST_F32, .rank = 1, .dim = {3}, .data = (void *)a, .bytes = 12},
+			   {.name = "b", .dtype = RT_ST_U8, .rank = 1, .dim = {5}, .data = b, .bytes = 5}};
 	snprintf(state, sizeof state, "{\"step\":%d}", (int)generation * 10);
 	return rt_checkpoint_write(".", generation, t, 2, state);
 }
@@ -45,20 +40,21 @@ static uint64_t newest(char note[500])
 
 START_TEST(crc_is_castagnoli)
 {
-	unsigned char zeros[32] = { 0 }, text[] = "123456789", long_text[1000];
+	unsigned char zeros[32] = {0}, text[] = "123456789", long_text[1000];
 	ck_assert_uint_eq(rt_crc32c(0, text, 9), 0xe3069283);
 	ck_assert_uint_eq(rt_crc32c(0, zeros, 32), 0x8a9136aa);
 	for (int i = 0; i < 1000; i++)
 		long_text[i] = (unsigned char)(i * 7);
 	for (size_t cut = 0; cut < 40; cut++)
-		ck_assert_uint_eq(rt_crc32c(rt_crc32c(0, long_text, cut), long_text + cut, 1000 - cut), rt_crc32c(0, long_text, 1000));
+		ck_assert_uint_eq(rt_crc32c(rt_crc32c(0, long_text, cut), long_text + cut, 1000 - cut),
+				  rt_crc32c(0, long_text, 1000));
 }
 END_TEST
 
 START_TEST(the_newest_is_found)
 {
 	char note[500];
-	enter_folder();
+	tiny_empty_folder();
 	ck_assert_uint_eq(newest(note), 0);
 	for (uint64_t g = 1; g < 6; g++) {
 		ck_assert_int_eq(write_one(g), RT_OK);
@@ -74,7 +70,7 @@ START_TEST(every_flipped_bit_is_seen)
 	unsigned char *bytes;
 	size_t n;
 	char note[500];
-	enter_folder();
+	tiny_empty_folder();
 	ck_assert_int_eq(write_one(1), RT_OK);
 	ck_assert_int_eq(write_one(2), RT_OK);
 	ck_assert_int_eq(rt_read_file("checkpoint-b", RT_IO, &bytes, &n), RT_OK);
@@ -143,7 +139,7 @@ static void *failing_alloc(size_t size)
 START_TEST(any_failing_call_keeps_the_good_file)
 {
 	char note[500];
-	enter_folder();
+	tiny_empty_folder();
 	ck_assert_int_eq(write_one(1), RT_OK);
 	real = rt_sys;
 	for (int n = 1;; n++) {

@@ -32,16 +32,16 @@ END_TEST
 static const struct {
 	const char *pair, *path, *value;
 } accepted[] = {
-	{ "train.epochs=5", "train.epochs", "5" },
-	{ "epochs=5", "train.epochs", "5" },
-	{ "epochs=1e3", "train.epochs", "1e3" },
-	{ "optimizer.learning_rate=1/8", "train.optimizer.learning_rate", "1/8" },
-	{ "seed=9", "train.seed", "9" }, /* data.seed is unset and follows it */
-	{ "threads=auto", "train.threads", "auto" },
-	{ "resume=must", "train.resume", "must" },
-	{ "train.x=a=b.npy", "data.train.x", "a=b.npy" },
-	{ "steps_per_epoch=null", "train.steps_per_epoch", "" },
-	{ "patience=4", "train.callbacks.0.EarlyStopping.patience", "4" },
+	{"train.epochs=5", "train.epochs", "5"},
+	{"epochs=5", "train.epochs", "5"},
+	{"epochs=1e3", "train.epochs", "1e3"},
+	{"optimizer.learning_rate=1/8", "train.optimizer.learning_rate", "1/8"},
+	{"seed=9", "train.seed", "9"}, /* data.seed is unset and follows it */
+	{"threads=auto", "train.threads", "auto"},
+	{"resume=must", "train.resume", "must"},
+	{"train.x=a=b.npy", "data.train.x", "a=b.npy"},
+	{"steps_per_epoch=null", "train.steps_per_epoch", ""},
+	{"patience=4", "train.callbacks.0.EarlyStopping.patience", "4"},
 };
 
 START_TEST(accepted_pairs)
@@ -56,23 +56,23 @@ END_TEST
 static const struct {
 	const char *pair, *says;
 } refused[] = {
-	{ "epochs", "'epochs' is not KEY=VALUE" },
-	{ "=3", "'=3' is not KEY=VALUE" },
-	{ "epocs=5", "there is no field 'epocs'; did you mean 'train.epochs'?" },
-	{ "train.epoch=5", "there is no field 'train.epoch'; did you mean 'train.epochs'?" },
-	{ "zzzzzz=5", "there is no field 'zzzzzz'; --help lists them" },
-	{ "x=5", "'x' may be any of data.train.x, data.validation.x; give the whole path" },
-	{ "epochs=many", "train.epochs is a whole number, not 'many'" },
-	{ "epochs=1.5", "train.epochs is a whole number, not '1.5'" },
-	{ "epochs=auto", "train.epochs is a whole number, not 'auto'" },
-	{ "epochs=0x10", "train.epochs is a whole number, not '0x10'" },
-	{ "learning_rate=nan", "train.optimizer.learning_rate is a number, not 'nan'" },
-	{ "learning_rate=1/0", "train.optimizer.learning_rate is a number, not '1/0'" },
-	{ "shuffle=yes", "data.shuffle is true or false, not 'yes'" },
-	{ "resume=perhaps", "train.resume is one of never|auto|must, not 'perhaps'" },
-	{ "resume=never|auto", "train.resume is one of never|auto|must, not 'never|auto'" },
-	{ "image_size.0=3", "data.image_size.0 changes the code, so it can't be set here; compile again with "
-			    "`cnnc … -D data.image_size.0=3`" },
+	{"epochs", "'epochs' is not KEY=VALUE"},
+	{"=3", "'=3' is not KEY=VALUE"},
+	{"epocs=5", "there is no field 'epocs'; did you mean 'train.epochs'?"},
+	{"train.epoch=5", "there is no field 'train.epoch'; did you mean 'train.epochs'?"},
+	{"zzzzzz=5", "there is no field 'zzzzzz'; --help lists them"},
+	{"x=5", "'x' may be any of data.train.x, data.validation.x; give the whole path"},
+	{"epochs=many", "train.epochs is a whole number, not 'many'"},
+	{"epochs=1.5", "train.epochs is a whole number, not '1.5'"},
+	{"epochs=auto", "train.epochs is a whole number, not 'auto'"},
+	{"epochs=0x10", "train.epochs is a whole number, not '0x10'"},
+	{"learning_rate=nan", "train.optimizer.learning_rate is a number, not 'nan'"},
+	{"learning_rate=1/0", "train.optimizer.learning_rate is a number, not '1/0'"},
+	{"shuffle=yes", "data.shuffle is true or false, not 'yes'"},
+	{"resume=perhaps", "train.resume is one of never|auto|must, not 'perhaps'"},
+	{"resume=never|auto", "train.resume is one of never|auto|must, not 'never|auto'"},
+	{"image_size.0=3", "data.image_size.0 changes the code, so it can't be set here; compile again with "
+			   "`cnnc … -D data.image_size.0=3`"},
 };
 
 START_TEST(refused_pairs)
@@ -104,7 +104,8 @@ START_TEST(number_texts)
 	int64_t i;
 	ck_assert(rt_parse_float("1/255", &d) && d == 1.0 / 255);
 	ck_assert(rt_parse_float("-2.5e-3", &d) && d == -2.5e-3);
-	static const char *const wrong[] = { "", " 1", "1 ", "1/2/3", "inf", "nan", "1e999", "0x1", "1,5", "e5", "--1", "/2", "1/" };
+	static const char *const wrong[] = {"",    " 1",  "1 ", "1/2/3", "inf", "nan", "1e999",
+					    "0x1", "1,5", "e5", "--1",   "/2",  "1/"};
 	for (size_t k = 0; k < sizeof wrong / sizeof *wrong; k++)
 		ck_assert_msg(!rt_parse_float(wrong[k], &d), "'%s' was taken", wrong[k]);
 	ck_assert(rt_parse_int("1e3", &i) && i == 1000);
@@ -121,16 +122,16 @@ END_TEST
 
 /* A small table of its own: what needs quotes gets them. */
 static const RtField odd_fields[] = {
-	{ "name", "yes", RT_FIELD_STRING, 0, NULL, "" },
-	{ "data.class_names.0", "a b", RT_FIELD_STRING, 0, NULL, "" },
-	{ "data.class_names.1", "1e3", RT_FIELD_STRING, 0, NULL, "" },
-	{ "data.rescale", "1/255", RT_FIELD_FLOAT, 0, NULL, "" },
-	{ "train.loss", "mse", RT_FIELD_STRING, 0, NULL, "" },
-	{ "train.callbacks.0", "TerminateOnNaN", RT_FIELD_STRING, 0, NULL, "" },
-	{ "train.callbacks.1.CSVLogger.filename", "a.csv", RT_FIELD_PATH, 1, NULL, "" },
-	{ "train.seed", "", RT_FIELD_INT, 1, NULL, "" },
+	{"name", "yes", RT_FIELD_STRING, 0, NULL, ""},
+	{"data.class_names.0", "a b", RT_FIELD_STRING, 0, NULL, ""},
+	{"data.class_names.1", "1e3", RT_FIELD_STRING, 0, NULL, ""},
+	{"data.rescale", "1/255", RT_FIELD_FLOAT, 0, NULL, ""},
+	{"train.loss", "mse", RT_FIELD_STRING, 0, NULL, ""},
+	{"train.callbacks.0", "TerminateOnNaN", RT_FIELD_STRING, 0, NULL, ""},
+	{"train.callbacks.1.CSVLogger.filename", "a.csv", RT_FIELD_PATH, 1, NULL, ""},
+	{"train.seed", "", RT_FIELD_INT, 1, NULL, ""},
 };
-static const RtModel odd_model = { .nfields = sizeof odd_fields / sizeof *odd_fields, .field = odd_fields };
+static const RtModel odd_model = {.nfields = sizeof odd_fields / sizeof *odd_fields, .field = odd_fields};
 
 START_TEST(as_yaml)
 {

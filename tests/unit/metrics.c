@@ -1,4 +1,5 @@
-/* metrics.c -- metrics from sums against values worked out by hand or by Keras; initializers against their distributions */
+/* metrics.c -- metrics from sums against values worked out by hand or by Keras; initializers against their
+ * distributions */
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
@@ -8,7 +9,7 @@
 
 START_TEST(precision_recall_f1)
 {
-	double s[4] = { 6, 2, 4, 8 }, none[4] = { 0, 0, 0, 9 };
+	double s[4] = {6, 2, 4, 8}, none[4] = {0, 0, 0, 9};
 	ck_assert_double_eq(rt_precision(s), 0.75);
 	ck_assert_double_eq(rt_recall(s), 0.6);
 	ck_assert_double_eq_tol(rt_f1(s), 2 * 0.75 * 0.6 / 1.35, 1e-15);
@@ -21,24 +22,24 @@ END_TEST
 /* Keras' example: labels 0 0 1 1, scores 0 0.5 0.3 0.9 with 3 thresholds give 0.75; bins of 1/2, upper edges inside. */
 START_TEST(area_under_the_curve)
 {
-	double positives[2] = { 1, 1 }, negatives[2] = { 2, 0 };
+	double positives[2] = {1, 1}, negatives[2] = {2, 0};
 	ck_assert_double_eq(rt_auc(positives, negatives, 2), 0.75);
-	double all_right_p[4] = { 0, 0, 0, 5 }, all_right_n[4] = { 3, 1, 0, 0 };
+	double all_right_p[4] = {0, 0, 0, 5}, all_right_n[4] = {3, 1, 0, 0};
 	ck_assert_double_eq(rt_auc(all_right_p, all_right_n, 4), 1);
 	ck_assert_double_eq(rt_auc(all_right_n, all_right_p, 4), 0);
 	ck_assert_double_eq(rt_auc(positives, positives, 2), 0.5);
-	double nothing[2] = { 0, 0 };
+	double nothing[2] = {0, 0};
 	ck_assert_double_eq(rt_auc(nothing, negatives, 2), 0);
 }
 END_TEST
 
-static const RtMetric table[] = { { "loss", RT_MEAN, 0, 1 }, { "precision", RT_PRECISION, 1, 8 }, { "auc", RT_AUC, 9, 4 } };
-static const RtModel model = { .nmetrics = 3, .metric_doubles = 13, .metric = table };
+static const RtMetric table[] = {{"loss", RT_MEAN, 0, 1}, {"precision", RT_PRECISION, 1, 8}, {"auc", RT_AUC, 9, 4}};
+static const RtModel model = {.nmetrics = 3, .metric_doubles = 13, .metric = table};
 
 START_TEST(sums_over_batches)
 {
 	RtMetrics m;
-	double one[13] = { 3, 1, 1, 0, 2, 2, 0, 2, 0, 1, 1, 2, 0 }, two[13] = { 1, 1, 1, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0 };
+	double one[13] = {3, 1, 1, 0, 2, 2, 0, 2, 0, 1, 1, 2, 0}, two[13] = {1, 1, 1, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0};
 	ck_assert_int_eq(rt_metrics_new(&m, &model), RT_OK);
 	ck_assert_double_eq(rt_metrics_value(&m, 0), 0);
 	rt_metrics_add(&m, one, 4);
@@ -61,10 +62,16 @@ static float values[N];
 
 static void init(int32_t kind, double a, double b, uint64_t seed)
 {
-	RtTensor t = { .name = "k", .dtype = RT_F32, .rank = 4, .dim = { KH, KW, IN, OUT }, .bytes = sizeof values, .init = kind,
-		       .init_stream = 4, .init_arg = { a, b } };
-	RtModel one = { .ntensors = 1, .tensor = &t };
-	RtInstance in = { .model = &one, .params = (unsigned char *)values };
+	RtTensor t = {.name = "k",
+		      .dtype = RT_F32,
+		      .rank = 4,
+		      .dim = {KH, KW, IN, OUT},
+		      .bytes = sizeof values,
+		      .init = kind,
+		      .init_stream = 4,
+		      .init_arg = {a, b}};
+	RtModel one = {.ntensors = 1, .tensor = &t};
+	RtInstance in = {.model = &one, .params = (unsigned char *)values};
 	rt_init_tensors(&in, seed);
 }
 
@@ -85,15 +92,12 @@ static const struct {
 	int32_t kind;
 	double a, b, deviation, limit; /* limit 0: none */
 } kinds[] = {
-	{ RT_GLOROT_UNIFORM, 0, 0, 0.056344, 0.097590 }, /* limit sqrt(6 / 630) */
-	{ RT_GLOROT_NORMAL, 0, 0, 0.056344, 0.128107 },  /* twice the deviation before truncation, 0.0640535 */
-	{ RT_HE_UNIFORM, 0, 0, 0.105409, 0.182575 },
-	{ RT_HE_NORMAL, 0, 0, 0.105409, 0.239664 },
-	{ RT_LECUN_UNIFORM, 0, 0, 0.074536, 0.129100 },
-	{ RT_LECUN_NORMAL, 0, 0, 0.074536, 0.169468 },
-	{ RT_UNIFORM, -0.05, 0.05, 0.028868, 0.05 },
-	{ RT_NORMAL, 0, 0.05, 0.05, 0 },
-	{ RT_TRUNCATED_NORMAL, 0, 0.05, 0.043981, 0.1 },
+	{RT_GLOROT_UNIFORM, 0, 0, 0.056344, 0.097590}, /* limit sqrt(6 / 630) */
+	{RT_GLOROT_NORMAL, 0, 0, 0.056344, 0.128107},  /* twice the deviation before truncation, 0.0640535 */
+	{RT_HE_UNIFORM, 0, 0, 0.105409, 0.182575},     {RT_HE_NORMAL, 0, 0, 0.105409, 0.239664},
+	{RT_LECUN_UNIFORM, 0, 0, 0.074536, 0.129100},  {RT_LECUN_NORMAL, 0, 0, 0.074536, 0.169468},
+	{RT_UNIFORM, -0.05, 0.05, 0.028868, 0.05},     {RT_NORMAL, 0, 0.05, 0.05, 0},
+	{RT_TRUNCATED_NORMAL, 0, 0.05, 0.043981, 0.1},
 };
 
 START_TEST(initializers_have_their_moments)
@@ -121,7 +125,8 @@ START_TEST(constants_and_fans)
 	ck_assert_float_eq(values[N - 1], 0.25f);
 	init(RT_ONES, 0, 0, 1);
 	ck_assert_float_eq(values[7], 1);
-	RtTensor dense = { .rank = 2, .dim = { 7, 9 } }, bias = { .rank = 1, .dim = { 5 } }, kernel = { .rank = 4, .dim = { 3, 5, 7, 9 } };
+	RtTensor dense = {.rank = 2, .dim = {7, 9}}, bias = {.rank = 1, .dim = {5}},
+		 kernel = {.rank = 4, .dim = {3, 5, 7, 9}};
 	rt_fans(&dense, &in, &out);
 	ck_assert(in == 7 && out == 9);
 	rt_fans(&bias, &in, &out);

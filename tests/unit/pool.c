@@ -23,7 +23,7 @@ static void count(void *arg, uint32_t part, void *scratch)
 
 START_TEST(every_part_runs_once)
 {
-	static const uint32_t sizes[] = { 0, 1, 2, 7, 64, PARTS };
+	static const uint32_t sizes[] = {0, 1, 2, 7, 64, PARTS};
 	RtPool *pool;
 	ck_assert_int_eq(rt_pool_new(_i, 100, &pool), RT_OK);
 	ck_assert_int_eq(rt_pool_threads(pool), _i);

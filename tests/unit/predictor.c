@@ -23,7 +23,7 @@ static void train_first(void)
 /* A 2x2 grey PNG whose pixels are all `value`. */
 static void write_png(const char *path, int value)
 {
-	png_image image = { .version = PNG_IMAGE_VERSION, .width = 2, .height = 2, .format = PNG_FORMAT_GRAY };
+	png_image image = {.version = PNG_IMAGE_VERSION, .width = 2, .height = 2, .format = PNG_FORMAT_GRAY};
 	unsigned char pixels[4];
 	memset(pixels, value, sizeof pixels);
 	ck_assert(png_image_write_to_file(&image, path, 0, pixels, 0, NULL));
@@ -34,7 +34,8 @@ START_TEST(without_weights_it_says_how_to_get_them)
 	tiny_folder();
 	write_png("a.png", 9);
 	ck_assert_int_eq(PREDICT("a.png"), RT_BAD_WEIGHTS);
-	ck_assert_ptr_nonnull(strstr(tiny_text("err"), "holds no weights yet: run ./tiny-train, or give --weights FILE"));
+	ck_assert_ptr_nonnull(
+		strstr(tiny_text("err"), "holds no weights yet: run ./tiny-train, or give --weights FILE"));
 	ck_assert_int_eq(PREDICT("--weights", "x.npy", "a.png"), RT_BAD_WEIGHTS);
 }
 END_TEST
@@ -48,7 +49,8 @@ START_TEST(pictures_and_folders)
 	write_png("pictures/a.png", 255);
 	ck_assert_int_eq(PREDICT(WITH, "pictures"), 0);
 	const char *text = tiny_text("out");
-	const char *a = strstr(text, "pictures/a.png  "), *b = strstr(text, "pictures/b.png  "), *c = strstr(text, "pictures/deep/c.PNG  ");
+	const char *a = strstr(text, "pictures/a.png  "), *b = strstr(text, "pictures/b.png  "),
+		   *c = strstr(text, "pictures/deep/c.PNG  ");
 	ck_assert(a == text && b > a && c > b);
 	ck_assert_int_eq(PREDICT(WITH, "--json", "--top-k", "2", "pictures/a.png"), 0);
 	json_t *j = json_loads(tiny_text("out"), 0, NULL);
@@ -93,7 +95,8 @@ START_TEST(evaluate_counts_by_class)
 	ck_assert_double_eq_tol(accuracy, (double)(n[0][0] + n[1][1]) / 19, 1e-9);
 	ck_assert_double_eq_tol(json_real_value(json_object_get(json_object_get(j, "micro"), "f1")), accuracy, 1e-9);
 	json_t *yes = json_array_get(json_object_get(j, "classes"), 1);
-	ck_assert_double_eq_tol(json_real_value(json_object_get(yes, "recall")), (double)n[1][1] / (double)(n[1][0] + n[1][1]), 1e-9);
+	ck_assert_double_eq_tol(json_real_value(json_object_get(yes, "recall")),
+				(double)n[1][1] / (double)(n[1][0] + n[1][1]), 1e-9);
 	json_decref(j);
 	ck_assert_int_eq(PREDICT(WITH, "evaluate", "data.validation.x=x.npy", "data.validation.y=y.npy"), 0);
 	ck_assert_ptr_nonnull(strstr(tiny_text("out"), "  45"));
@@ -148,19 +151,23 @@ START_TEST(weights_inside_a_program)
 	fclose(f);
 	ck_assert_int_eq(system("chmod 755 program; cp program original"), 0);
 	for (int i = 0; i < 2; i++) {
-		ck_assert_int_eq(rt_bundle_write("program", "runs/tiny/1/weights/best.safetensors", tiny_model.model_hash), RT_OK);
+		ck_assert_int_eq(
+			rt_bundle_write("program", "runs/tiny/1/weights/best.safetensors", tiny_model.model_hash),
+			RT_OK);
 		ck_assert_int_eq(rt_bundle_open("program", &b), RT_OK);
 		ck_assert_ptr_nonnull(b.weights);
 		rt_bundle_close(&b);
 	}
 	ck_assert_int_eq(system("test \"$(./program)\" = hi && cmp -n $(stat -c %s original) program original && "
-				"test $(stat -c %s program) -lt 2000"), 0);
+				"test $(stat -c %s program) -lt 2000"),
+			 0);
 	ck_assert_int_eq(system("printf X | dd of=program bs=1 seek=300 conv=notrunc 2>/dev/null"), 0);
 	ck_assert_int_eq(rt_bundle_open("program", &b), RT_BAD_WEIGHTS);
 	ck_assert_int_eq(system("cp original program; printf 'another program, of some other model' > other"), 0);
 	ck_assert_int_eq(rt_bundle_open("program", &b), RT_OK);
 	ck_assert_ptr_null(b.weights);
-	ck_assert_int_eq(rt_bundle_write("other", "runs/tiny/1/weights/best.safetensors", tiny_model.model_hash), RT_BAD_WEIGHTS);
+	ck_assert_int_eq(rt_bundle_write("other", "runs/tiny/1/weights/best.safetensors", tiny_model.model_hash),
+			 RT_BAD_WEIGHTS);
 	ck_assert_int_eq(rt_bundle_write("program", "x.npy", tiny_model.model_hash), RT_BAD_WEIGHTS);
 	ck_assert_int_eq(system("cmp program original && test ! -e program.tmp"), 0);
 }

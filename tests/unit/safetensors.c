@@ -22,9 +22,10 @@ static size_t make(unsigned char *out, const char *header, size_t data)
 	return 8 + n + data;
 }
 
-static const char good[] = "{\"__metadata__\":{\"format\":\"np\"},\"b\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[8,11]},"
-			   "\"a\":{\"dtype\":\"F32\",\"shape\":[2,1],\"data_offsets\":[0,8]},"
-			   "\"empty\":{\"dtype\":\"F32\",\"shape\":[0,4],\"data_offsets\":[8,8]}}  ";
+static const char good[] =
+	"{\"__metadata__\":{\"format\":\"np\"},\"b\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[8,11]},"
+	"\"a\":{\"dtype\":\"F32\",\"shape\":[2,1],\"data_offsets\":[0,8]},"
+	"\"empty\":{\"dtype\":\"F32\",\"shape\":[0,4],\"data_offsets\":[8,8]}}  ";
 
 START_TEST(a_good_file)
 {
@@ -49,24 +50,30 @@ static const struct {
 	const char *header;
 	size_t data;
 } bad[] = {
-	{ "[]", 0 },
-	{ "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}", 8 },
-	{ "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 7 },
-	{ "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 9 },
-	{ "{\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,8]}}", 8 },
-	{ "{\"a\":{\"dtype\":\"F99\",\"shape\":[2],\"data_offsets\":[0,8]}}", 8 },
-	{ "{\"a\":{\"dtype\":\"F32\",\"shape\":[-2],\"data_offsets\":[0,8]}}", 8 },
-	{ "{\"a\":{\"dtype\":\"F32\",\"shape\":[2.0],\"data_offsets\":[0,8]}}", 8 },
-	{ "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,0]}}", 8 },
-	{ "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[-8,0]}}", 8 },
-	{ "{\"a\":{\"dtype\":\"F32\",\"shape\":[2]}}", 8 },
-	{ "{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296,4294967296],\"data_offsets\":[0,8]}}", 8 },
-	{ "{\"a\":{\"dtype\":\"U8\",\"shape\":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,1]}}", 1 },
-	{ "{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[2,6]}}", 6 },
-	{ "{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]},\"b\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[4,6]}}", 6 },
-	{ "{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]},\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[2,4]}}", 4 },
-	{ "{\"a\":7}", 0 },
-	{ "{\"__metadata__\":3}", 0 },
+	{"[]", 0},
+	{"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}", 8},
+	{"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 7},
+	{"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 9},
+	{"{\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,8]}}", 8},
+	{"{\"a\":{\"dtype\":\"F99\",\"shape\":[2],\"data_offsets\":[0,8]}}", 8},
+	{"{\"a\":{\"dtype\":\"F32\",\"shape\":[-2],\"data_offsets\":[0,8]}}", 8},
+	{"{\"a\":{\"dtype\":\"F32\",\"shape\":[2.0],\"data_offsets\":[0,8]}}", 8},
+	{"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,0]}}", 8},
+	{"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[-8,0]}}", 8},
+	{"{\"a\":{\"dtype\":\"F32\",\"shape\":[2]}}", 8},
+	{"{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296,4294967296],\"data_offsets\":[0,8]}}", 8},
+	{"{\"a\":{\"dtype\":\"U8\",\"shape\":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,1]}}", 1},
+	{"{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"U8\",\"shape\":[4],\"data_"
+	 "offsets\":[2,6]}}",
+	 6},
+	{"{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]},\"b\":{\"dtype\":\"U8\",\"shape\":[2],\"data_"
+	 "offsets\":[4,6]}}",
+	 6},
+	{"{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]},\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_"
+	 "offsets\":[2,4]}}",
+	 4},
+	{"{\"a\":7}", 0},
+	{"{\"__metadata__\":3}", 0},
 };
 
 START_TEST(a_bad_file)
@@ -80,7 +87,8 @@ START_TEST(a_bad_file)
 }
 END_TEST
 
-/* Every byte changed three ways, and every length: an error or a file, never a crash. The copy is exact so that ASan sees all. */
+/* Every byte changed three ways, and every length: an error or a file, never a crash. The copy is exact so that ASan
+ * sees all. */
 START_TEST(damage_is_survived)
 {
 	unsigned char file[500];
@@ -103,10 +111,11 @@ END_TEST
 
 START_TEST(made_headers_parse)
 {
-	unsigned char data[64] = { 0 }, *header;
-	RtStTensor t[2] = { { .name = "x", .dtype = RT_ST_F64, .rank = 0, .data = data, .bytes = 8 },
-			    { .name = "y \"quoted\"", .dtype = RT_ST_F32, .rank = 2, .dim = { 3, 2 }, .data = data, .bytes = 24 } };
-	const char *meta[] = { "labels", "[\"a\",\"b\"]", NULL };
+	unsigned char data[64] = {0}, *header;
+	RtStTensor t[2] = {
+		{.name = "x", .dtype = RT_ST_F64, .rank = 0, .data = data, .bytes = 8},
+		{.name = "y \"quoted\"", .dtype = RT_ST_F32, .rank = 2, .dim = {3, 2}, .data = data, .bytes = 24}};
+	const char *meta[] = {"labels", "[\"a\",\"b\"]", NULL};
 	size_t n;
 	RtSafetensors st;
 	ck_assert_int_eq(rt_st_header(t, 2, meta, &header, &n), RT_OK);
@@ -125,13 +134,13 @@ END_TEST
 
 START_TEST(halves_become_doubles)
 {
-	static const uint16_t half[] = { 0x3c00, 0xc000, 0x7bff, 0x0001, 0x8000, 0x3555 };
-	static const double value[] = { 1, -2, 65504, 5.9604644775390625e-08, 0, 0.333251953125 };
-	static const uint16_t brain[] = { 0x3f80, 0xc040 };
-	RtStTensor t = { .dtype = RT_ST_F16, .data = (const void *)half };
+	static const uint16_t half[] = {0x3c00, 0xc000, 0x7bff, 0x0001, 0x8000, 0x3555};
+	static const double value[] = {1, -2, 65504, 5.9604644775390625e-08, 0, 0.333251953125};
+	static const uint16_t brain[] = {0x3f80, 0xc040};
+	RtStTensor t = {.dtype = RT_ST_F16, .data = (const void *)half};
 	for (size_t i = 0; i < 6; i++)
 		ck_assert_double_eq(rt_st_value(&t, i), value[i]);
-	t = (RtStTensor){ .dtype = RT_ST_BF16, .data = (const void *)brain };
+	t = (RtStTensor){.dtype = RT_ST_BF16, .data = (const void *)brain};
 	ck_assert_double_eq(rt_st_value(&t, 0), 1);
 	ck_assert_double_eq(rt_st_value(&t, 1), -3);
 }
@@ -149,7 +158,7 @@ START_TEST(weights_round_trip)
 	rt_init_tensors(&in, 5);
 	float before[4], *w = (float *)(void *)in.params;
 	memcpy(before, w, sizeof before);
-	const char *meta[] = { "format", "cnnc", NULL };
+	const char *meta[] = {"format", "cnnc", NULL};
 	ck_assert_int_eq(rt_weights_save(&in, "w.safetensors", meta), RT_OK);
 	memset(w, 0, sizeof before);
 	ck_assert_int_eq(rt_weights_load_file(&in, "w.safetensors", false, &loaded), RT_OK);
@@ -159,10 +168,10 @@ START_TEST(weights_round_trip)
 	ck_assert_int_eq(rt_weights_save(&in, "w.safetensors", meta), RT_NONFINITE);
 	ck_assert_int_eq(rt_weights_load_file(&in, "w.safetensors", false, &loaded), RT_OK);
 
-	RtStTensor other[] = { { .name = "dense.kernel", .dtype = RT_ST_F32, .rank = 2, .dim = { 1, 4 }, .bytes = 16 },
-			       { .name = "conv.kernel", .dtype = RT_ST_F32, .rank = 1, .dim = { 1 }, .bytes = 4 },
-			       { .name = "dense.bias", .dtype = RT_ST_F32, .rank = 1, .dim = { 1 }, .bytes = 4 } };
-	unsigned char *header, file[1000] = { 0 };
+	RtStTensor other[] = {{.name = "dense.kernel", .dtype = RT_ST_F32, .rank = 2, .dim = {1, 4}, .bytes = 16},
+			      {.name = "conv.kernel", .dtype = RT_ST_F32, .rank = 1, .dim = {1}, .bytes = 4},
+			      {.name = "dense.bias", .dtype = RT_ST_F32, .rank = 1, .dim = {1}, .bytes = 4}};
+	unsigned char *header, file[1000] = {0};
 	size_t n;
 	ck_assert_int_eq(rt_st_header(other, 3, NULL, &header, &n), RT_OK);
 	memcpy(file, header, n);
@@ -171,7 +180,8 @@ START_TEST(weights_round_trip)
 	fwrite(file, 1, n + 24, f);
 	fclose(f);
 	ck_assert_int_eq(rt_weights_load_file(&in, "o.safetensors", false, &loaded), RT_BAD_WEIGHTS);
-	ck_assert_str_eq(rt_message(), "o.safetensors does not fit this model; missing: tracker.mean; unexpected: conv.kernel; "
+	ck_assert_str_eq(rt_message(),
+			 "o.safetensors does not fit this model; missing: tracker.mean; unexpected: conv.kernel; "
 			 "wrong shape: dense.kernel (1, 4) instead of (4, 1)");
 	ck_assert_int_eq(rt_weights_load_file(&in, "o.safetensors", true, &loaded), RT_OK);
 	ck_assert_int_eq(loaded, 1);

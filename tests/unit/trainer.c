@@ -1,4 +1,5 @@
-/* trainer.c -- the trainer from end to end on the hand-written model: results, resume, threads, disk and number trouble */
+/* trainer.c -- the trainer from end to end on the hand-written model: results, resume, threads, disk and number trouble
+ */
 #include <check.h>
 #include <errno.h>
 #include <signal.h>
@@ -171,7 +172,8 @@ START_TEST(resume_says_what_differs)
 	tiny_data("x.npy", "y.npy", 45, 1);
 	ck_assert_int_eq(TRAIN("--resume", "epochs=4"), 0);
 	ck_assert_int_eq(lines("runs/tiny/1/results.csv"), 5);
-	ck_assert_int_eq(system("printf xxxx | dd of=runs/tiny/1/checkpoint-a bs=1 seek=900 conv=notrunc 2>/dev/null"), 0);
+	ck_assert_int_eq(system("printf xxxx | dd of=runs/tiny/1/checkpoint-a bs=1 seek=900 conv=notrunc 2>/dev/null"),
+			 0);
 	ck_assert_int_eq(TRAIN("--resume", "epochs=5"), 0);
 	ck_assert_ptr_nonnull(strstr(tiny_text("err"), "checkpoint-a is damaged"));
 	ck_assert_int_eq(lines("runs/tiny/1/results.csv"), 6);
@@ -219,11 +221,12 @@ START_TEST(a_bad_number_is_named)
 	ck_assert_int_eq(TRAIN("epochs=1", "learning_rate=0.1"), 0);
 	ck_assert_int_eq(TRAIN("epochs=9", "learning_rate=3e38"), RT_NONFINITE);
 	ck_assert_ptr_nonnull(strstr(tiny_text("err"), "first bad tensor"));
-	ck_assert_int_eq(TRAIN("epochs=1", "learning_rate=0.1", "initial_weights=runs/tiny/1/weights/last.safetensors"), 0);
-	float nan_rows[8] = { 0, 0, 0, __builtin_nanf(""), 0, 0, 0, 0 };
-	float y[2] = { 0, 1 };
-	ck_assert_int_eq(rt_npy_write("x.npy", RT_F32, 2, (int64_t[]){ 2, 4 }, nan_rows), RT_OK);
-	ck_assert_int_eq(rt_npy_write("y.npy", RT_F32, 2, (int64_t[]){ 2, 1 }, y), RT_OK);
+	ck_assert_int_eq(TRAIN("epochs=1", "learning_rate=0.1", "initial_weights=runs/tiny/1/weights/last.safetensors"),
+			 0);
+	float nan_rows[8] = {0, 0, 0, __builtin_nanf(""), 0, 0, 0, 0};
+	float y[2] = {0, 1};
+	ck_assert_int_eq(rt_npy_write("x.npy", RT_F32, 2, (int64_t[]){2, 4}, nan_rows), RT_OK);
+	ck_assert_int_eq(rt_npy_write("y.npy", RT_F32, 2, (int64_t[]){2, 1}, y), RT_OK);
 	ck_assert_int_eq(TRAIN("epochs=1"), RT_NONFINITE);
 	ck_assert_ptr_nonnull(strstr(tiny_text("err"), "the input 'x'"));
 }
@@ -324,12 +327,15 @@ START_TEST(any_call_may_fail)
 		if (memory)
 			ck_assert_msg(code == 0 || code == RT_NOMEM, "memory %d: exit code %d: %s", n, code, said);
 		else
-			ck_assert_msg(code == 0 || code == RT_IO || code == RT_BAD_DATA, "file %d: exit code %d: %s", n, code, said);
+			ck_assert_msg(code == 0 || code == RT_IO || code == RT_BAD_DATA, "file %d: exit code %d: %s", n,
+				      code, said);
 		ck_assert_msg(code == 0 || strstr(said, "error: "), "no sentence: %s", said);
 		/* and what is on the disk is good: the run goes on from there */
 		if (code == 0 || n % 7 == 0) {
-			ck_assert_int_eq(TRAIN("epochs=2", "resume=auto", "EarlyStopping.restore_best_weights=true"), 0);
-			ck_assert(same_file("want", "runs/tiny/1/weights/last.safetensors") || access("runs/tiny/2", F_OK) == 0);
+			ck_assert_int_eq(TRAIN("epochs=2", "resume=auto", "EarlyStopping.restore_best_weights=true"),
+					 0);
+			ck_assert(same_file("want", "runs/tiny/1/weights/last.safetensors") ||
+				  access("runs/tiny/2", F_OK) == 0);
 		}
 	} while (calls_left < 1 && n < 2000);
 	ck_assert_int_gt(n, 20);
@@ -360,7 +366,8 @@ START_TEST(early_stopping_ends_the_run)
 	ck_assert_int_eq(TRAIN("epochs=50", "EarlyStopping.patience=1", "EarlyStopping.monitor=val_accuracy"), 0);
 	int rows = lines("runs/tiny/1/results.csv");
 	ck_assert_int_lt(rows, 51);
-	ck_assert_int_eq(TRAIN("epochs=50", "EarlyStopping.patience=1", "EarlyStopping.monitor=val_accuracy", "--resume"), 0);
+	ck_assert_int_eq(
+		TRAIN("epochs=50", "EarlyStopping.patience=1", "EarlyStopping.monitor=val_accuracy", "--resume"), 0);
 	ck_assert_ptr_nonnull(strstr(tiny_text("err"), "stopped early"));
 	ck_assert_int_eq(lines("runs/tiny/1/results.csv"), rows);
 }
