@@ -7,7 +7,6 @@
  */
 #include <string.h>
 #include "passes/passes.h"
-#include "passes/rules.h"
 
 typedef struct Seen { IrNode *n; struct Seen *next; } Seen;
 
@@ -58,24 +57,47 @@ static IrNode *first_equal(const Seen *list, const IrNode *n)
 	return NULL;
 }
 
-static void cse_entry(IrEntry *e, Arena *a)
+/* What stands for n: readers come after what they read, so one walk redirects them all. */
+static IrNode *standing_for(IrNode *n)
 {
-	enum { BUCKETS = 1024 };
+	return n && n->mark ? (IrNode *)n->mark : n;
+}
+
+static void merge_equal(IrEntry *e, Arena *a)
+{
+	enum { BUCKETS = 4096 };
 	Seen **bucket = NEWN(a, Seen *, BUCKETS);
-	for (IrNode *n = e->first, *after; n; n = after) {
-		after = n->next;
+	IR_EACH(e, n) {
+		for (int i = 0; i < n->nin; i++)
+			n->in[i] = standing_for(n->in[i]);
 		if (!sharable(n))
 			continue;
 		Seen **list = &bucket[hash(n) % BUCKETS];
 		IrNode *same = first_equal(*list, n);
 		if (same) {
-			rules_replace(e, n, same);
-			ir_remove(e, n);
+			n->mark = same;
+			if (!same->name) {
+				same->name = n->name;
+				n->name = NULL;
+			}
 			continue;
 		}
 		Seen *seen = NEW(a, Seen);
 		*seen = (Seen){ n, *list };
 		*list = seen;
+	}
+}
+
+static void cse_entry(IrEntry *e, Arena *a)
+{
+	merge_equal(e, a);
+	for (int i = 0; i < e->nroot; i++)
+		e->root[i].value = standing_for(e->root[i].value);
+	e->loss = standing_for(e->loss);
+	for (IrNode *n = e->first, *after; n; n = after) {
+		after = n->next;
+		if (n->mark)
+			ir_remove(e, n);
 	}
 }
 

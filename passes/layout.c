@@ -77,13 +77,13 @@ static void permute_index(const KIndex *at, int rank, int dim, KIndex *out)
 }
 
 /* view[…, i_dim] = source[…] */
-static Kernel *view_kernel(Arena *a, const KBuffer *src, const View *v, Loc loc)
+static Kernel *view_kernel(Arena *a, const KBuffer *src, const View *v, Loc loc, int32_t max_n)
 {
 	Kernel *k = k_new(a, arena_printf(a, "%s.view", src->name), loc);
 	KIndex at[IR_MAX_RANK], out[IR_MAX_RANK];
 	for (int d = 0; d < v->type.rank; d++) {
 		bool samples = v->type.dim[d] == IR_N;
-		at[d] = k_index_axis(k_axis(a, k, samples ? "n" : "i", samples ? EXT_N : EXT_CONST, v->type.dim[d]));
+		at[d] = k_index_axis(samples ? k_axis(a, k, "n", EXT_N, max_n) : k_axis(a, k, "i", EXT_CONST, v->type.dim[d]));
 	}
 	IrType to = permuted(&v->type, v->dim);
 	int x = k_load(a, k, k_operand(a, k, "x", v->source, v->type, M_IN), at, EDGE_NEVER);
@@ -106,11 +106,7 @@ static const View *view_of(Layout *l, int source, const IrType *t, int dim)
 	v->buffer = program_buffer(a, l->m->program, (KBuffer){.name = arena_printf(a, "%s.view", src.name), .cls = B_SLAB,
 	                                                       .type = permuted(t, dim), .loc = src.loc});
 	l->views = v;
-	Kernel *k = view_kernel(a, &src, v, src.loc);
-	for (int i = 0; i < k->naxes; i++) {
-		if (k->axis[i].ext == EXT_N)
-			k->axis[i].extent = l->m->max_n;
-	}
+	Kernel *k = view_kernel(a, &src, v, src.loc, l->m->max_n);
 	entry_insert(a, l->e, src.cls == B_STATE ? 0 : l->position, k);
 	l->position++;
 	return v;
