@@ -389,16 +389,49 @@ static Group *storing(const Fuse *f, const IrNode *n, int32_t *buf)
 	return NULL;
 }
 
+/* n is asked for in g once an element, at the root points, and nobody else who reads n runs before g. */
+static bool may_store(Fuse *f, const IrNode *n, Group *g)
+{
+	if (g->cls != G_VALUE || !same_shape(&g->shape, &n->type) || g->nodes == 0 || !joins(n, g, &root_frame))
+		return false;
+	for (const Place *p = fuse_info(f, n)->reader; p; p = p->next) {
+		Group *other = fuse_find(p->group);
+		if (other == g ? p->frame->kind != F_ROOT : depends(f, other, g))
+			return false;
+	}
+	return true;
+}
+
+/* A reader that can compute and store n on its way: one pass over memory less. */
+static Group *storing_reader(Fuse *f, const IrNode *n)
+{
+	for (const Place *p = fuse_info(f, n)->reader; p; p = p->next) {
+		Group *g = fuse_find(p->group);
+		if (p->frame->kind == F_ROOT && may_store(f, n, g))
+			return g;
+	}
+	return NULL;
+}
+
+/* The group that stores n: a reader if one can, else one of its own. */
+static Group *group_to_store(Fuse *f, IrNode *n, int32_t *buf)
+{
+	Group *given = storing(f, n, buf), *reader = storing_reader(f, n);
+	if (given && (reader == given || (!reader && given->nodes == 0)))
+		return given;
+	if (given && given->nodes == 0)
+		return can_merge(f, reader, given) ? merge(reader, given) : given;
+	Group *g = reader ? reader : new_group(f, G_VALUE, &n->type);
+	*buf = fuse_slab(f, n);
+	new_root(f, g, n, *buf, &n->type);
+	return g;
+}
+
 static void store(Fuse *f, IrNode *n)
 {
 	NodeInfo *info = fuse_info(f, n);
-	int32_t buf;
-	Group *g = storing(f, n, &buf);
-	if (!g || g->nodes > 0) {
-		g = new_group(f, G_VALUE, &n->type);
-		buf = fuse_slab(f, n);
-		new_root(f, g, n, buf, &n->type);
-	}
+	int32_t buf = -1;
+	Group *g = group_to_store(f, n, &buf);
 	info->own = g;
 	info->buf = buf;
 	join(n, g, &root_frame);

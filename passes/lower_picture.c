@@ -3,6 +3,7 @@
  * Coefficients are computed in f64, coordinates in i32 (16.16), pixels in f32. What depends on the sample alone carries only
  * its axis, so an emitter computes it once a picture.
  */
+#include <math.h>
 #include "passes/lower.h"
 
 static const double pi = 3.14159265358979323846;
@@ -160,6 +161,17 @@ int lower_affine_draw(LowerCx *cx, const IrNode *n, const KIndex *idx)
 /* ---- warp ---- */
 typedef struct Position { int whole, fraction; } Position; /* i32; f32 in [0, 1) */
 
+static bool is_whole(const LowerCx *cx, int v) /* a known number of pixels */
+{
+	const KExpr *e = &cx->k->expr[v];
+	return e->op == K_KONST && fmod(e->imm, 65536.0) == 0;
+}
+
+static int pixels(LowerCx *cx, int v)
+{
+	return konst(cx, DT_I32, cx->k->expr[v].imm / 65536.0);
+}
+
 /* m[first] * oy + m[first + 1] * ox + m[first + 2], 16.16 */
 static Position position(LowerCx *cx, const IrNode *n, const KIndex *idx, int first)
 {
@@ -168,9 +180,14 @@ static Position position(LowerCx *cx, const IrNode *n, const KIndex *idx, int fi
 	int v[3];
 	for (int i = 0; i < 3; i++)
 		v[i] = lower_at(cx, n->in[1], (KIndex[]){ idx[0], k_index(first + i) });
+	const bool whole = is_whole(cx, v[0]) && is_whole(cx, v[1]) && is_whole(cx, v[2]);
+	for (int i = 0; whole && i < 3; i++)
+		v[i] = pixels(cx, v[i]);
 	const int y = ew2(cx, EW_mul, DT_I32, v[0], k_axis_value(a, k, idx[1]));
 	const int x = ew2(cx, EW_mul, DT_I32, v[1], k_axis_value(a, k, idx[2]));
 	const int at = ew2(cx, EW_add, DT_I32, ew2(cx, EW_add, DT_I32, y, x), v[2]);
+	if (whole)
+		return (Position){ at, konst(cx, DT_F32, 0) };
 	const int low = ew2(cx, EW_band, DT_I32, at, konst(cx, DT_I32, 65535));
 	return (Position){
 		.whole = ew2(cx, EW_shr, DT_I32, at, konst(cx, DT_I32, 16)),
@@ -227,8 +244,11 @@ static int pixel(LowerCx *cx, const IrNode *n, const KIndex *idx, const Position
 	return k_ewise(cx->arena, cx->k, EW_select, DT_F32, in_picture, v, konst(cx, DT_F32, n->attr.warp.cval));
 }
 
+/* Between pixels, which are finite; b is not read where t is known to be 0. */
 static int lerp(LowerCx *cx, int a, int b, int t)
 {
+	if (is_zero(cx, t))
+		return a;
 	return ew2(cx, EW_add, DT_F32, a, ew2(cx, EW_mul, DT_F32, ew2(cx, EW_sub, DT_F32, b, a), t));
 }
 

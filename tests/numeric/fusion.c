@@ -130,6 +130,14 @@ static void grouped_with_relu(Net *t)
 	output(t, "p", op(t, OP_maxpool, y, NULL, pool_2x2, NULL));
 }
 
+static void kept_on_the_way(Net *t) /* y is stored for the second convolution by the kernel that goes on with it */
+{
+	IrNode *x = port(t, "x", "f32[N,5,5,4]"), *w = port(t, "w", "f32[3,3,4,4]"), *v = port(t, "v", "f32[3,3,4,2]");
+	IrNode *y = ir_unary(t->e, OP_relu, op(t, OP_conv2d, x, w, conv_same, NULL));
+	output(t, "z", ir_binary(t->e, OP_add, y, x));
+	output(t, "u", op(t, OP_conv2d, y, v, conv_same, NULL));
+}
+
 static void sums_over_samples(Net *t) /* stand alone: they may be split */
 {
 	IrNode *x = port(t, "x", "f32[N,6]"), *s = ir_reduce(t->e, OP_sum, x, 1, false);
@@ -183,6 +191,7 @@ static const struct { const char *name; void (*build)(Net *); int kernels; } pat
 	{ "concat", concat_of_values, 3 },
 	{ "flattened", flattened, 2 },
 	{ "grouped conv, relu, pool", grouped_with_relu, 1 },
+	{ "kept on the way", kept_on_the_way, 2 },
 	{ "sum over samples", sums_over_samples, 2 },
 	{ "momentum", momentum, 1 },
 	{ "states that swap", swap_states, 4 },

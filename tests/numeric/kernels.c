@@ -121,6 +121,34 @@ START_TEST(every_op_lowers)
 }
 END_TEST
 
+/* Ranges of Keras' ImageDataGenerator, with every fill mode, on a picture that is not square. */
+static const IrAttr draws[] = {
+	{ .affine = { 0, 0, 0, 0, 1, 1, false, false, 5, 7, 9 } },
+	{ .affine = { 0, 0, 0, 0, 1, 1, true, false, 5, 7, 9 } },
+	{ .affine = { 0, .3, .2, 0, 1, 1, true, true, 5, 7, 9 } },
+	{ .affine = { 40, .3, .2, 20, .5, 1.5, true, true, 5, 7, 9 } },
+	{ .affine = { 180, 3, 3, 20, .25, 4, false, true, 5, 7, 9 } },
+};
+
+START_TEST(pictures)
+{
+	IrModule *m = ir_module_new("pictures");
+	IrEntry *e = ir_entry_new(m, "predict");
+	const IrAttr fill = { .warp = { (IrFill)(_i % 4), 17.5 } };
+	m->max_n = 3;
+	IrNode *in[2] = { ir_input(e, (Loc){ 0 }, ir_port_new(e, "x", one_op_type("u8[N,7,9,3]"))) };
+	IrNode *id = ir_input(e, (Loc){ 0 }, ir_port_new(e, "id", one_op_type("u32[N]")));
+	in[1] = ir_node(e, NULL, OP_affine_draw, (Loc){ 0 }, 1, &id, &draws[_i / 4], NULL);
+	IrNode *y = ir_node(e, NULL, OP_warp, (Loc){ 0 }, 2, in, &fill, NULL);
+	ir_root_new(e, (IrRoot){ .kind = ROOT_OUTPUT, .name = "y", .value = y });
+	kernels_make(m, NULL, "pictures");
+	ck_assert_int_eq(m->program->entry[0].nkernels, 1);
+	for (uint64_t seed = 0; seed < 4; seed++)
+		kernels_compare(m, 3, seed, false, "pictures");
+	ir_module_free(m);
+}
+END_TEST
+
 START_TEST(random_graphs)
 {
 	IrModule *m = random_graph((uint64_t)_i, 4 + _i % 40);
@@ -140,6 +168,7 @@ int main(void)
 	Suite *s = suite_create("kernels");
 	TCase *t = tcase_create("kernels");
 	tcase_add_loop_test(t, every_op_lowers, 0, (int)COUNT(cases));
+	tcase_add_loop_test(t, pictures, 0, 4 * (int)COUNT(draws));
 	tcase_add_loop_test(t, random_graphs, 0, 800);
 	suite_add_tcase(s, t);
 	SRunner *r = srunner_create(s);
