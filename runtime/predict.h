@@ -50,6 +50,7 @@ RtStatus rt_predict_open(RtPredictor *p, const char *const *entries, int n, int 
 void rt_predict_labels(RtPredictor *p);
 const char *rt_predict_label(const RtPredictor *p, int i, char room[24]); /* class name, or its number */
 int rt_predict_classes(const RtPredictor *p);                             /* 0: the outputs are not classes */
+json_t *rt_json_number(double v); /* null where v is not finite: JSON has no word for it */
 /* Reads output 0 of sample `row`. */
 void rt_predict_answer(const RtPredictor *p, int64_t row, RtAnswer *a);
 

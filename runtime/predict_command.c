@@ -267,6 +267,11 @@ const char *rt_predict_label(const RtPredictor *p, int i, char room[24])
 	return room;
 }
 
+json_t *rt_json_number(double v)
+{
+	return isfinite(v) ? json_real(v) : json_null();
+}
+
 static double sigmoid(double x)
 {
 	return 1 / (1 + exp(-x));

@@ -129,7 +129,7 @@ static void print_json(const RtPredictor *p, const Evaluation *v)
 	json_t *root = json_pack("{s:I, s:I}", "samples", (json_int_t)v->metrics.samples, "unreadable",
 				 (json_int_t)rt_dataset_bad(v->data));
 	for (uint32_t i = 0; i < p->model->nmetrics; i++)
-		json_object_set_new(root, p->model->metric[i].name, json_real(rt_metrics_value(&v->metrics, i)));
+		json_object_set_new(root, p->model->metric[i].name, rt_json_number(rt_metrics_value(&v->metrics, i)));
 	if (v->classes) {
 		json_t *classes = json_array(), *matrix = json_array();
 		Scores macro, micro;

@@ -141,8 +141,8 @@ static json_t *top_k_json(const RtPredictor *p, const RtAnswer *a, int classes)
 			break;
 		last = a->probabilities[next];
 		last_index = next;
-		json_array_append_new(top, json_pack("{s:s, s:i, s:f}", "label", rt_predict_label(p, next, room),
-						     "index", next, "probability", last));
+		json_array_append_new(top, json_pack("{s:s, s:i, s:o}", "label", rt_predict_label(p, next, room),
+						     "index", next, "probability", rt_json_number(last)));
 	}
 	return top;
 }
@@ -176,10 +176,10 @@ static void print_class(const RtPredictor *p, const char *path, const RtAnswer *
 	}
 	json_t *all = json_object();
 	for (int i = 0; i < classes; i++)
-		json_object_set_new(all, rt_predict_label(p, i, room), json_real(a->probabilities[i]));
-	json_t *line = json_pack("{s:o, s:s, s:i, s:f, s:o}", "path", path_json(path), "label",
-				 rt_predict_label(p, a->best, room), "index", a->best, "probability", a->probability,
-				 "probabilities", all);
+		json_object_set_new(all, rt_predict_label(p, i, room), rt_json_number(a->probabilities[i]));
+	json_t *line = json_pack("{s:o, s:s, s:i, s:o, s:o}", "path", path_json(path), "label",
+				 rt_predict_label(p, a->best, room), "index", a->best, "probability",
+				 rt_json_number(a->probability), "probabilities", all);
 	if (p->top_k > 1)
 		json_object_set_new(line, "top_k", top_k_json(p, a, classes));
 	print_json(p, line);
@@ -192,7 +192,7 @@ static void print_values(const RtPredictor *p, const char *path, const RtEntry *
 	if (p->json) {
 		json_t *values = json_array();
 		for (int64_t i = 0; i < n; i++)
-			json_array_append_new(values, json_real((double)v[i]));
+			json_array_append_new(values, rt_json_number((double)v[i]));
 		print_json(p, json_pack("{s:o, s:o}", "path", path_json(path), "values", values));
 		return;
 	}

@@ -16,8 +16,7 @@
 static bool is_free(const RtField *f)
 {
 	static const char *const names[] = {"train.epochs",          "train.threads", "train.verbose", "train.resume",
-					    "train.initial_weights", "data.workers",  "data.prefetch", "data.cache",
-					    "train.validation_steps"};
+					    "train.initial_weights", "data.workers",  "data.prefetch", "data.cache"};
 	const char *dot = strrchr(f->path, '.');
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
 		if (strcmp(f->path, names[i]) == 0)
