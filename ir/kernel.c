@@ -609,15 +609,55 @@ bool k_is_contraction(const Kernel *k, const KStage *s)
 	return x->op == K_LOAD && y->op == K_LOAD && (s->over & ~(x->axes & y->axes)) != 0;
 }
 
+/* Points of the axes in `at`, from axis `ax` on, at which `value` and their part of the index lie in 0 … extent-1. */
+static int64_t points_inside(const Kernel *k, const KIndex *at, int ax, int64_t value, int64_t extent)
+{
+	while (ax < k->naxes && !at->coef[ax])
+		ax++;
+	if (ax == k->naxes)
+		return value >= 0 && value < extent;
+	int64_t n = 0;
+	for (int64_t i = 0; i < k->axis[ax].extent; i++)
+		n += points_inside(k, at, ax + 1, value + i * at->coef[ax], extent);
+	return n;
+}
+
+/* Points of the axes of one dimension of a load, those outside an EDGE_ZERO operand left out; 0: not a set of its own. */
+static int64_t dim_points(const Kernel *k, const KIndex *at, int32_t extent, KSet counted, KSet *axes)
+{
+	enum { MOST = 1 << 22 };
+	int64_t all = 1;
+	*axes = 0;
+	for (int ax = 0; ax < k->naxes; ax++) {
+		if (!at->coef[ax])
+			continue;
+		*axes |= (KSet)1 << ax;
+		if (k->axis[ax].ext != EXT_CONST || (all *= k->axis[ax].extent) > MOST)
+			return 0;
+	}
+	return *axes && at->expr < 0 && !(*axes & counted) ? points_inside(k, at, 0, at->c0, extent) : 0;
+}
+
+/* Twice the points of a sum of products; what lies outside a picture is zero and is not computed. */
 static int64_t stage_flops(const Kernel *k, const KStage *s)
 {
-	int64_t points = 2;
-	for (int ax = 0; ax < k->naxes; ax++) {
-		if ((s->over | s->away) >> ax & 1 && k->axis[ax].ext == EXT_CONST &&
-		    __builtin_mul_overflow(points, k->axis[ax].extent, &points))
-			return INT64_MAX / K_MAX_AXES;
+	const KExpr *product = &k->expr[s->value];
+	int64_t flops = 2;
+	KSet counted = 0, axes;
+	bool fits = true;
+	for (int i = 0; i < 2; i++) {
+		const KExpr *x = &k->expr[product->arg[i]];
+		for (int d = 0; x->edge == EDGE_ZERO && d < k->opnd[x->operand].type.rank; d++) {
+			int64_t n = dim_points(k, &x->at[d], k->opnd[x->operand].type.dim[d], counted, &axes);
+			counted |= n ? axes : 0;
+			fits &= !n || !__builtin_mul_overflow(flops, n, &flops);
+		}
 	}
-	return points < INT64_MAX / K_MAX_AXES ? points : INT64_MAX / K_MAX_AXES;
+	for (int ax = 0; ax < k->naxes; ax++) {
+		if ((s->over | s->away) & ~counted & (KSet)1 << ax && k->axis[ax].ext == EXT_CONST)
+			fits &= !__builtin_mul_overflow(flops, k->axis[ax].extent, &flops);
+	}
+	return fits && flops < INT64_MAX / K_MAX_AXES ? flops : INT64_MAX / K_MAX_AXES;
 }
 
 void k_finish(Kernel *k)

@@ -104,6 +104,28 @@ START_TEST(matmul_is_a_contraction)
 }
 END_TEST
 
+/* y[n, h, c] = sum(r) x[n, h+r-1 | zero] w[r, c]: 2 of the 18 pairs (h, r) lie outside */
+START_TEST(flops_leave_out_what_lies_outside)
+{
+	Bench t;
+	bench_start(&t);
+	Arena *a = t.a;
+	Kernel *k = t.k;
+	const IrType cube = f32(3, (int32_t[]){ IR_N, 6, 4 });
+	const KIndex n = k_index_axis(k_axis(a, k, "n", EXT_N, 5)), h = k_index_axis(k_axis(a, k, "h", EXT_CONST, 6));
+	const KIndex c = k_index_axis(k_axis(a, k, "c", EXT_CONST, 4));
+	const int r = k_axis(a, k, "r", EXT_CONST, 3);
+	const KIndex tap = k_index_affine(k_index_plus(h, k_index_axis(r)), 1, -1);
+	const int x = k_load(a, k, operand(&t, 0, M_IN), (KIndex[]){ n, tap }, EDGE_ZERO);
+	const int w = k_load(a, k, operand(&t, 1, M_IN), (KIndex[]){ k_index_axis(r), c }, EDGE_NEVER);
+	const int acc = k_reduce(a, k, "acc", RED_sum, 1u << r, k_ewise(a, k, EW_mul, DT_F32, x, w, -1), DT_F32);
+	k_store(a, k, k_operand(a, k, "y", 2, cube, M_OUT), (KIndex[]){ n, h, c }, acc);
+	k_finish(k);
+	ck_assert_int_eq(k->flops, 2 * 16 * 4);
+	arena_free(t.a);
+}
+END_TEST
+
 START_TEST(finish_drops_what_no_store_needs)
 {
 	Bench t;
@@ -339,6 +361,7 @@ int main(void)
 	tcase_add_test(c, equal_expressions_are_one);
 	tcase_add_test(c, operands_and_names);
 	tcase_add_test(c, matmul_is_a_contraction);
+	tcase_add_test(c, flops_leave_out_what_lies_outside);
 	tcase_add_test(c, finish_drops_what_no_store_needs);
 	tcase_add_loop_test(c, parallel_axes_do_not_meet, 0, (int)COUNT(maps));
 	tcase_add_test(c, text_of_a_kernel);
