@@ -24,7 +24,7 @@ Jitted jit_open(IrModule *m, const char *cpu, int threads);
 void jit_close(Jitted *j);
 
 /* want: the values after ir_eval on the entry as it was (v->out); states and inputs are those of v. tolerance: relative to the
- * largest element of each root; 0: equal. Returns the worst relative difference met. */
+ * largest element of each root (of an update: to its largest step); 0: equal. Returns the worst relative difference met. */
 double jit_check(Jitted *j, const IrEntry *before, const Values *v, int64_t n, const IrScalars *s, double tolerance);
 
 /* One call of an entry, nothing compared; states are set first if asked. */

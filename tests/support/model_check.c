@@ -1,0 +1,143 @@
+/* model_check.c -- model files against the interpreter: see model_check.h */
+#include "tests/support/model_check.h"
+#include <check.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "frontend/frontend.h"
+
+static IrModule *load(const ModelCheck *c, Diag *d)
+{
+	FeModel fe;
+	if (!fe_load_text(c->name, c->text, strlen(c->text), NULL, 0, d, &fe)) {
+		diag_print(d, stderr);
+		ck_abort_msg("%s: the model file was refused", c->name);
+	}
+	return fe.module;
+}
+
+static IrModule *reference(const ModelCheck *c, Diag *d)
+{
+	IrModule *m = load(c, d);
+	PassCx cx = {.diag = d, .scratch = arena_new()};
+	ck_assert(pass_autodiff(m, &cx));
+	arena_free(cx.scratch);
+	return m;
+}
+
+/* ---- values ---- */
+
+static bool ends_with(const char *s, const char *end)
+{
+	size_t n = strlen(s), m = strlen(end);
+	return n >= m && !strcmp(s + n - m, end);
+}
+
+static double whole_number(double unit) /* -1 to 1: mostly 0, now and then -1 or 1 */
+{
+	return unit < -0.7 ? -1 : unit > 0.7 ? 1 : 0;
+}
+
+static void set_state(const ModelCheck *c, const IrState *s, double *v)
+{
+	int64_t elems = ir_elems(&s->type, 1);
+	double fan_in = s->type.rank > 1 ? (double)elems / s->type.dim[s->type.rank - 1] : 1, scale = sqrt(6 / fan_in);
+	for (int64_t i = 0; i < elems; i++) {
+		if (s->kind == STATE_MOMENT)
+			v[i] = (v[i] + 0.25) * 0.01; /* gradients are seen beside them */
+		else if (s->kind == STATE_STAT)
+			v[i] += 0.5;
+		else if (c->whole)
+			v[i] = whole_number(v[i]);
+		else if (ends_with(s->name, ".gamma"))
+			v[i] = v[i] * 0.5 + 1;
+		else
+			v[i] *= s->type.rank > 1 ? scale : 0.3;
+	}
+}
+
+static const IrRoot *output_of(const IrModule *m)
+{
+	const IrEntry *e = m->entry;
+	for (int i = 0; i < e->nroot; i++) {
+		if (e->root[i].kind == ROOT_OUTPUT)
+			return &e->root[i];
+	}
+	return NULL;
+}
+
+static void set_labels(const ModelCheck *c, const IrModule *m, const IrType *t, int64_t n, uint64_t rng, double *v)
+{
+	const IrType *out = &output_of(m)->value->type;
+	int32_t classes = out->dim[out->rank - 1];
+	int64_t elems = ir_elems(t, n);
+	bool one_hot = strstr(c->text, "categorical_crossentropy") && t->dtype == DT_F32;
+	bool numbers = strstr(c->text, "loss: mean_squared_error") || strstr(c->text, "loss: mse");
+	for (int64_t i = 0; i < elems; i++) {
+		uint64_t bits = random_bits(&rng) >> 20;
+		if (t->dtype == DT_I32)
+			v[i] = (double)(bits % (uint64_t)(classes > 1 ? classes : 2));
+		else if (one_hot)
+			v[i] = 0;
+		else if (!numbers)
+			v[i] = (double)(bits & 1);
+		else if (c->whole)
+			v[i] = whole_number(v[i]);
+		if (one_hot && i % classes == classes - 1)
+			v[i - (int64_t)(bits % (uint64_t)classes)] = 1;
+	}
+}
+
+static Values values_of(const ModelCheck *c, Arena *a, const IrEntry *e, int64_t n)
+{
+	Values v = random_values(a, e, n, c->seed);
+	int i = 0;
+	for (const IrState *s = e->module->state; s; s = s->next)
+		set_state(c, s, v.state[i++]);
+	for (i = 0; i < e->nport; i++) {
+		const IrPort *p = &e->port[i];
+		int64_t elems = ir_elems(&p->type, n);
+		if (!strcmp(p->name, "y"))
+			set_labels(c, e->module, &p->type, n, c->seed + 99, v.in[i]);
+		else if (c->whole && p->type.dtype == DT_F32) {
+			for (int64_t k = 0; k < elems; k++)
+				v.in[i][k] = floor(v.in[i][k] * 3);
+		}
+	}
+	return v;
+}
+
+/* ---- comparing ---- */
+
+static double check_entry(const ModelCheck *c, Jitted *j, const IrEntry *e, int64_t n)
+{
+	Arena *a = arena_new();
+	IrScalars s = {.lr = 8, .seed = c->seed + 7, .step = 3, .pass = 2};
+	Values v = values_of(c, a, e, n);
+	double tolerance = c->tolerance > 0 ? c->tolerance : 2e-5;
+	if (!strcmp(e->name, "train_step"))
+		tolerance *= 10;
+	ir_eval(e, n, &s, v.state, (const double *const *)v.in, v.out);
+	double worst = jit_check(j, e, &v, n, &s, tolerance);
+	arena_free(a);
+	return worst / tolerance;
+}
+
+double model_check(const ModelCheck *c)
+{
+	Diag *d = diag_new();
+	IrModule *before = reference(c, d);
+	Jitted j = jit_open(load(c, d), c->cpu ? c->cpu : "native", c->threads ? c->threads : 1);
+	double worst = 0;
+	for (size_t i = 0; i < COUNT(c->n) && c->n[i]; i++) {
+		IR_EACH_ENTRY(before, e)
+		{
+			double w = check_entry(c, &j, e, c->n[i]);
+			worst = w > worst ? w : worst;
+		}
+	}
+	jit_close(&j);
+	ir_module_free(before);
+	diag_free(d);
+	return worst;
+}

@@ -1,0 +1,26 @@
+/* model_check.h -- model files against the interpreter: every entry, every root
+ *
+ * A text goes through the frontend twice: once through all passes and the JIT, once only through autodiff into ir_eval
+ * (in double). Values: pictures 0 to 255, arrays -1 to 1, kernels scaled by their fan-in so that values keep their size
+ * through any depth, labels that fit the loss. Floats differ from doubles by rounding alone, so differences are
+ * measured against the largest element of each root (jit_check.h).
+ */
+#ifndef CNNC_TESTS_MODEL_CHECK_H
+#define CNNC_TESTS_MODEL_CHECK_H
+
+#include "tests/support/jit_check.h"
+
+typedef struct ModelCheck {
+	const char *name, *text;
+	const char *cpu; /* NULL: native */
+	int threads;     /* 0: 1 */
+	int64_t n[4];    /* samples of the calls; 0: no more */
+	uint64_t seed;
+	bool whole;       /* parameters and arrays are small integers: sums are exact in f32 */
+	double tolerance; /* 0: 2e-5 for outputs and sums, ten times that for updates */
+} ModelCheck;
+
+/* Returns the worst difference met, in units of the tolerance. Failures are Check failures. */
+double model_check(const ModelCheck *c);
+
+#endif
