@@ -208,12 +208,16 @@ static int wrapped(LowerCx *cx, int i, int32_t len)
 /* Where coordinate `whole` + step reads (nearest and constant: the load clamps). */
 static KIndex filled(LowerCx *cx, IrFill fill, int whole, int32_t step, int32_t len)
 {
+	const KExpr *e = &cx->k->expr[whole];
 	KIndex at = k_index(step);
-	at.expr = (int16_t)whole;
+	if (e->op == K_AXIS)
+		at = k_index_affine(e->at[0], 1, step);
+	else
+		at.expr = (int16_t)whole;
 	if (fill == FILL_NEAREST || fill == FILL_CONSTANT)
 		return at;
 	const int i = ew2(cx, EW_add, DT_I32, whole, konst(cx, DT_I32, step));
-	at.c0 = 0;
+	at = k_index(0);
 	if (fill == FILL_WRAP) {
 		at.expr = (int16_t)wrapped(cx, i, len);
 		return at;
