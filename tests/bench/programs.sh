@@ -1,11 +1,12 @@
 #!/bin/sh
 # programs.sh -- the produced programs as a user meets them: compile time, sizes, first prediction, memory, folder training
 #
-# usage: tests/bench/programs.sh     after ./demo.sh, whose pictures it uses; prints a Markdown table
+# usage: tests/bench/programs.sh     after ./demo.sh, whose pictures it uses (DATA=… for others); prints a Markdown table
 set -eu
 cd "$(dirname "$0")/../.."
 top=$PWD
 build=${BUILD:-$top/build}
+data=$(cd "${DATA:-build/demo/data}" && pwd)
 measure=$build/tests/measure
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -13,8 +14,8 @@ trap 'rm -rf "$work"' EXIT
 # 4,000 pictures of the demo, and the reference model without validation.
 for class in t-shirt shirt; do
 	mkdir -p "$work/data/train/$class"
-	ls build/demo/data/train/$class | head -n 2000 | while read -r file; do
-		ln -s "$top/build/demo/data/train/$class/$file" "$work/data/train/$class/$file"
+	ls "$data/train/$class" | head -n 2000 | while read -r file; do
+		ln -s "$data/train/$class/$file" "$work/data/train/$class/$file"
 	done
 done
 cd "$work"
@@ -27,7 +28,7 @@ row "classifier without weights, bytes" "$(wc -c <classifier)" 2000000
 row "classifier-train, bytes" "$(wc -c <classifier-train)" ""
 row "trainer's peak memory, 4,000 pictures cached, MB" \
 	"$("$measure" 1 ./classifier-train epochs=2 threads=2 2>/dev/null | awk '{ print $3 }')" 100
-picture=$top/build/demo/data/test/shirt/$(ls "$top/build/demo/data/test/shirt" | head -n 1)
+picture=$(ls "$data"/test/shirt/* | head -n 1)
 row "exec to end of one prediction, min / median ms" "$("$measure" 30 ./classifier "$picture" | awk '{ print $1 " / " $2 }')" 15
 row "predictor's peak memory, MB" "$("$measure" 1 ./classifier "$picture" | awk '{ print $3 }')" ""
 for threads in 1 2; do

@@ -72,7 +72,7 @@ def keras_runs():
                                   L.Conv2D(64, 3, activation='relu'), L.MaxPooling2D(),
                                   L.Conv2D(128, 3, activation='relu'), L.MaxPooling2D(), L.Flatten(),
                                   L.Dense(128, activation='relu'), L.Dense(1, activation='sigmoid')])
-        model.compile('adam', 'binary_crossentropy', ['accuracy'])
+        model.compile('adam', 'binary_crossentropy', metrics=['accuracy'])
         rng = np.random.default_rng(seed)
         order = np.empty(0, int)
         for _ in range(a.epochs * STEPS):
