@@ -229,6 +229,23 @@ static LLVMValueRef taps(LlvmBuild *b, const KProgram *p, const KEntry *k, const
 	return array(b, "tap", v, *n);
 }
 
+static LLVMValueRef kernels(LlvmBuild *b, const KEntry *e)
+{
+	LLVMValueRef *v = NEWN(b->arena, LLVMValueRef, e->nkernels + 1);
+	for (int i = 0; i < e->nkernels; i++) {
+		const Kernel *k = e->kernel[i];
+		bool batched = false;
+		for (int a = 0; a < k->naxes; a++)
+			batched |= k->axis[a].ext == EXT_N;
+		Record *r = RECORD(b);
+		PUT_TEXT(r, RtKernel, name, k->name);
+		PUT_INT(r, RtKernel, flops, k->flops);
+		PUT_INT(r, RtKernel, batched, batched);
+		v[i] = finish(r, sizeof(RtKernel));
+	}
+	return array(b, "kernel", v, (size_t)e->nkernels);
+}
+
 static LLVMValueRef entry(LlvmBuild *b, const KProgram *p, const KEntry *k, const CgEntry *e)
 {
 	uint32_t nout, ntaps;
@@ -245,6 +262,8 @@ static LLVMValueRef entry(LlvmBuild *b, const KProgram *p, const KEntry *k, cons
 	PUT_PTR(r, RtEntry, tap, tapped);
 	PUT_INT(r, RtEntry, slab_bytes, k->slab_bytes);
 	PUT_INT(r, RtEntry, scratch_bytes, k->scratch_bytes);
+	PUT_INT(r, RtEntry, nkernels, k->nkernels);
+	PUT_PTR(r, RtEntry, kernel, kernels(b, k));
 	return finish(r, sizeof(RtEntry));
 }
 

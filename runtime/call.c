@@ -49,7 +49,7 @@ static bool skipped(const RtPhase *p, const RtCall *call)
 	return p->update && call->metric && !isfinite(call->metric[0]);
 }
 
-static bool run_phases(RtPool *pool, const RtEntry *entry, const RtCall *call, const atomic_int *stop, double *ns)
+bool rt_call(RtPool *pool, const RtEntry *entry, const RtCall *call, const atomic_int *stop)
 {
 	bool whole = has_updates(entry);
 	for (uint32_t i = 0; i < entry->nphases; i++) {
@@ -58,18 +58,10 @@ static bool run_phases(RtPool *pool, const RtEntry *entry, const RtCall *call, c
 			return false;
 		if (skipped(p, call))
 			continue;
-		int64_t start = ns ? rt_sys.monotonic_ns() : 0;
 		PhaseJob job = {p, call};
 		rt_pool_for(pool, parts_of(p, call->s->n), run_part, &job);
-		if (ns)
-			ns[i] += (double)(rt_sys.monotonic_ns() - start);
 	}
 	return true;
-}
-
-bool rt_call(RtPool *pool, const RtEntry *entry, const RtCall *call, const atomic_int *stop)
-{
-	return run_phases(pool, entry, call, stop, NULL);
 }
 
 void rt_scalars_set(RtScalars *s, const RtModel *m, uint32_t n, uint32_t step)
@@ -92,7 +84,7 @@ bool rt_instance_run(RtInstance *in, const RtEntry *entry, unsigned char *const 
 		       .metric = in->metric,
 		       .mark = in->mark,
 		       .mark_arg = in->mark_arg};
-	return run_phases(in->pool, entry, &call, stop, in->phase_ns);
+	return rt_call(in->pool, entry, &call, stop);
 }
 
 /* ---- memory ---- */

@@ -23,7 +23,6 @@ typedef struct RtInstance {
 	RtScalars scalars;
 	void (*mark)(void *arg, uint32_t kernel, bool end);
 	void *mark_arg;
-	double *phase_ns; /* profile: time of each phase of the last call's entry, summed; NULL when off */
 } RtInstance;
 
 /* Takes the memory that `entries` (names; absent ones are skipped) need and reserves the pool's scratch. Tensors are

@@ -65,7 +65,7 @@ typedef struct RtCall {        /* one call of an entry; all memory is the caller
 	unsigned char *const *in;  /* parallel to entry->in */
 	unsigned char *const *out; /* parallel to entry->out */
 	double *metric;            /* model->metric_doubles, overwritten by each call */
-	void (*mark)(void *arg, uint32_t kernel, bool end); /* profile; NULL when off */
+	void (*mark)(void *arg, uint32_t kernel, bool end); /* profile: called by every worker; NULL when off */
 	void *mark_arg;
 } RtCall;
 
@@ -88,6 +88,12 @@ typedef struct RtTap {         /* an intermediate value, for naming the first no
 	uint32_t fixed;
 } RtTap;
 
+typedef struct RtKernel {      /* what `mark` numbers */
+	const char *name;
+	int64_t flops;             /* multiply-adds count 2; of a sample if `batched`, else of a call */
+	uint32_t batched;
+} RtKernel;
+
 typedef struct RtEntry {
 	const char *name;          /* predict predict_raw evaluate train_step */
 	uint32_t nphases, nin, nout, ntaps;
@@ -95,6 +101,8 @@ typedef struct RtEntry {
 	const RtPort *in, *out;
 	const RtTap *tap;
 	uint64_t slab_bytes, scratch_bytes; /* for the whole call at max_n; for each worker */
+	uint32_t nkernels;
+	const RtKernel *kernel;
 } RtEntry;
 
 typedef struct RtField {

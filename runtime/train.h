@@ -15,6 +15,7 @@
 #include "runtime/config.h"
 #include "runtime/data.h"
 #include "runtime/metrics.h"
+#include "runtime/profile.h"
 #include "runtime/progress.h"
 #include "runtime/runfolder.h"
 
@@ -45,8 +46,7 @@ typedef struct RtTrainer {
 	unsigned char files_hash[32];
 	char shown_name[RT_MAX_SHOWN][80];
 	char *labels_json;
-	double *phase_ns;  /* --profile */
-	uint32_t profiled; /* steps in it */
+	RtProfile *profile; /* --profile */
 
 	/* ---- settings ---- */
 	int64_t epochs, steps_per_epoch, validation_steps; /* 0: one pass */
@@ -88,7 +88,6 @@ void rt_train_help(const RtTrainer *t);
 /* ---- train_loop.c ---- */
 RtStatus rt_train_loop(RtTrainer *t);
 int64_t rt_train_steps_expected(const RtTrainer *t);
-void rt_train_profile(const RtTrainer *t); /* --profile: the table of phases */
 
 /* ---- train_state.c ---- */
 RtStatus rt_train_identity(RtTrainer *t); /* t->arguments and t->files_hash */
@@ -101,6 +100,7 @@ RtStatus rt_train_start_files(RtTrainer *t);                    /* args.yaml, la
 RtStatus rt_train_row(RtTrainer *t, const RtShown *log, int n); /* results.csv */
 RtStatus rt_train_csv_keep(RtTrainer *t);                       /* rows up to t->epoch, after a resume */
 RtStatus rt_train_weights(RtTrainer *t, const char *name);      /* "best" or "last" */
+RtStatus rt_train_profile(RtTrainer *t);                        /* --profile: the table, and profile.json */
 RtStatus rt_train_finish(RtTrainer *t);                         /* last weights, bundle, summary */
 RtStatus rt_train_bundle(RtTrainer *t, const char *weights,
 			 const char *said);                  /* a failure is a warning and given back */

@@ -11,7 +11,7 @@ void rt_train_help(const RtTrainer *t)
 		"there)\n"
 		"  --threads N        the same as threads=N\n"
 		"  --device=auto|cpu  where to compute\n"
-		"  --profile          print where the time of a step goes\n"
+		"  --profile          time every kernel: a table at the end, and profile.json for chrome://tracing\n"
 		"  --bundle RUN       put the weights of that run folder into the predictor, and do nothing else\n"
 		"  --version  --help\n\n"
 		"Fields (the last part of a name is enough where it is unique: epochs=5):\n",

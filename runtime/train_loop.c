@@ -49,10 +49,9 @@ static RtStatus one_step(RtTrainer *t, const RtBatch *b)
 	rt_scalars_set(&t->in.scalars, t->model, n, t->step + 1);
 	t->in.scalars.lr = t->lr;
 	t->in.scalars.pass = b->pass;
-	t->in.phase_ns = t->phase_ns;
+	rt_profile_begin(t->profile, &t->in);
 	rt_instance_run(&t->in, t->step_entry, ports, NULL);
-	t->in.phase_ns = NULL;
-	t->profiled++;
+	rt_profile_end(t->profile, &t->in);
 	if (t->model->nmetrics && !isfinite(t->in.metric[0]))
 		return rt_train_blame(t, ports, n);
 	rt_metrics_add(&t->train, t->in.metric, n);
@@ -191,19 +190,4 @@ RtStatus rt_train_loop(RtTrainer *t)
 	}
 	rt_progress_break(&t->progress);
 	return s == RT_INTERRUPTED ? interrupted(t) : s;
-}
-
-/* ---- --profile ---- */
-
-void rt_train_profile(const RtTrainer *t)
-{
-	const RtEntry *e = t->step_entry;
-	double total = 0, steps = t->profiled ? t->profiled : 1;
-	for (uint32_t i = 0; i < e->nphases; i++)
-		total += t->phase_ns[i];
-	fprintf(t->err, "%-40s %10s %7s\n", "phase", "ms/step", "share");
-	for (uint32_t i = 0; i < e->nphases; i++)
-		fprintf(t->err, "%-40s %10.4f %6.1f%%\n", e->phase[i].name, t->phase_ns[i] / 1e6 / steps,
-			total > 0 ? 100 * t->phase_ns[i] / total : 0.0);
-	fprintf(t->err, "%-40s %10.4f %6.1f%%\n", "all", total / 1e6 / steps, 100.0);
 }

@@ -220,12 +220,24 @@ RtStatus rt_train_bundle_run(RtTrainer *t, const char *run)
 	return rt_fail(RT_BAD_WEIGHTS, "%s holds neither weights/best.safetensors nor weights/last.safetensors", run);
 }
 
+/* ---- --profile ---- */
+
+RtStatus rt_train_profile(RtTrainer *t)
+{
+	char path[RT_PATH_MAX];
+	if (!t->profile)
+		return RT_OK;
+	rt_profile_print(t->profile, t->err);
+	RtStatus s = run_file(t, "profile.json", path);
+	return warned(t, s == RT_OK ? rt_profile_trace(t->profile, path) : s);
+}
+
 /* ---- end ---- */
 
 static void list_files(const RtTrainer *t)
 {
 	static const char *const names[] = {"args.yaml", "results.csv", "labels.txt", "weights/best.safetensors",
-					    "weights/last.safetensors"};
+					    "weights/last.safetensors", "profile.json"};
 	char path[RT_PATH_MAX];
 	struct stat st;
 	fprintf(t->out, "%s:", t->run.path);

@@ -187,9 +187,7 @@ static RtStatus open_memory(RtTrainer *t)
 		snprintf(t->shown_name[t->model->nmetrics + i], sizeof t->shown_name[i], "val_%s",
 			 t->model->metric[i].name);
 	}
-	if (t->args.profile)
-		t->phase_ns = rt_sys.alloc((t->step_entry->nphases + 1) * sizeof *t->phase_ns);
-	return t->args.profile && !t->phase_ns ? rt_fail(RT_NOMEM, "out of memory for the profile") : RT_OK;
+	return t->args.profile ? rt_profile_new(t->step_entry, rt_pool_threads(t->pool), &t->profile) : RT_OK;
 }
 
 /* ---- start ---- */
@@ -286,7 +284,7 @@ static RtStatus train(RtTrainer *t)
 		rt_dataset_print_bad(t->train_data, t->err, 20);
 	if (t->val_data && rt_dataset_bad(t->val_data))
 		rt_dataset_print_bad(t->val_data, t->err, 20);
-	if (s == RT_OK && t->phase_ns)
+	if (s == RT_OK || s == RT_INTERRUPTED)
 		rt_train_profile(t);
 	if (s == RT_OK)
 		s = rt_train_finish(t);
@@ -313,7 +311,7 @@ static void close_all(RtTrainer *t)
 	rt_run_close(&t->run);
 	json_decref(t->arguments);
 	free(t->labels_json);
-	rt_sys.release(t->phase_ns);
+	rt_profile_free(t->profile);
 	rt_sys.release(t->csv);
 	rt_config_free(&t->config);
 }

@@ -218,7 +218,8 @@ static void remove_temporaries(const RtTrainer *t)
 					    "args.yaml.tmp",
 					    "labels.txt.tmp",
 					    "weights/best.safetensors.tmp",
-					    "weights/last.safetensors.tmp"};
+					    "weights/last.safetensors.tmp",
+					    "profile.json.tmp"};
 	char path[RT_PATH_MAX];
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
 		if (rt_run_file(&t->run, names[i], path))

@@ -62,6 +62,13 @@ same runs/small/2/weights/last.safetensors runs/small/3/weights/last.safetensors
 exits 0 ./small-train epochs=3 seed=4
 cmp -s runs/small/2/weights/last.safetensors runs/small/4/weights/last.safetensors && fail "another seed, the same weights"
 
+# Every kernel of every step, as a table and as a trace.
+exits 0 ./small-train epochs=1 --profile
+says "kernel +calls +total ms"
+says '[0-9]+ steps of .* in kernels'
+there runs/small/5/profile.json
+grep -q '"name":"train_step","ph":"X"' runs/small/5/profile.json || fail "the trace has no step"
+
 # The weights of a run go into the predictor on demand, and start another run.
 exits 0 ./small-train --bundle $run
 exits 0 ./small-train epochs=1 train.initial_weights=$run/weights/best.safetensors

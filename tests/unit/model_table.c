@@ -102,6 +102,11 @@ static void check_entry(const RtEntry *e, const KEntry *k, uint64_t max_n)
 		ck_assert(e->in[i].dim[0] == 0 && e->in[i].rank == t->rank);
 		ck_assert_int_eq((int64_t)e->in[i].row_bytes, ir_row_elems(t) * dtype_size(t->dtype));
 	}
+	ck_assert_uint_eq(e->nkernels, (unsigned)k->nkernels);
+	for (uint32_t i = 0; i < e->nkernels; i++) {
+		ck_assert_str_eq(e->kernel[i].name, k->kernel[i]->name);
+		ck_assert_int_eq(e->kernel[i].flops, k->kernel[i]->flops);
+	}
 	for (uint32_t i = 0; i < e->nphases; i++)
 		ck_assert(e->phase[i].run && e->phase[i].name[0] && (e->phase[i].rows > 0 || e->phase[i].parts > 0));
 	for (uint32_t i = 0; i < e->ntaps; i++) {

@@ -49,10 +49,18 @@ static void forward(const RtCall *c, uint32_t part, const float *x, const uint32
 	}
 }
 
+static void mark(const RtCall *c, uint32_t kernel, bool end)
+{
+	if (c->mark)
+		c->mark(c->mark_arg, kernel, end);
+}
+
 static void train_forward(const RtCall *c, uint32_t part, void *scratch)
 {
 	(void)scratch;
+	mark(c, 0, false);
 	forward(c, part, (const void *)c->in[0], (const void *)c->in[2]);
+	mark(c, 0, true);
 }
 
 static void eval_forward(const RtCall *c, uint32_t part, void *scratch)
@@ -77,6 +85,7 @@ static void train_backward(const RtCall *c, uint32_t part, void *scratch)
 	Slab *s = (void *)c->slab;
 	const float *x = (const void *)c->in[0];
 	(void)part, (void)scratch;
+	mark(c, 1, false);
 	sums(c, (const void *)c->in[1]);
 	memset(s->grad, 0, sizeof s->grad);
 	for (uint32_t r = 0; r < c->s->n; r++) {
@@ -84,6 +93,7 @@ static void train_backward(const RtCall *c, uint32_t part, void *scratch)
 			s->grad[i] += s->dz[r] * x[r * D + i];
 		s->grad[D] += s->dz[r];
 	}
+	mark(c, 1, true);
 }
 
 static void train_update(const RtCall *c, uint32_t part, void *scratch)
@@ -154,11 +164,12 @@ static const RtPhase raw_phases[] = {{"forward", raw, ROWS, 0, 0}};
 static const RtPhase picture_phases[] = {{"forward", pictures, ROWS, 0, 0}};
 static const RtTap taps[] = {{"dense", 0, RT_F32, offsetof(Slab, z), 4, 0},
 			     {"prob", 0, RT_F32, offsetof(Slab, p), 4, 0}};
+static const RtKernel train_kernels[] = {{"dense", 2 * D, 1}, {"dense\"dw", 2 * D, 1}, {"update", 0, 0}};
 static const RtEntry entries[] = {
-	{"predict", 1, 1, 1, 0, picture_phases, picture_in, probability, NULL, sizeof(Slab), 64},
-	{"predict_raw", 1, 1, 1, 0, raw_phases, train_in, probability, NULL, sizeof(Slab), 64},
-	{"evaluate", 2, 2, 1, 0, eval_phases, train_in, probability, NULL, sizeof(Slab), 64},
-	{"train_step", 3, 3, 0, 2, train_phases, train_in, NULL, taps, sizeof(Slab), 64},
+	{"predict", 1, 1, 1, 0, picture_phases, picture_in, probability, NULL, sizeof(Slab), 64, 0, NULL},
+	{"predict_raw", 1, 1, 1, 0, raw_phases, train_in, probability, NULL, sizeof(Slab), 64, 0, NULL},
+	{"evaluate", 2, 2, 1, 0, eval_phases, train_in, probability, NULL, sizeof(Slab), 64, 0, NULL},
+	{"train_step", 3, 3, 0, 2, train_phases, train_in, NULL, taps, sizeof(Slab), 64, 3, train_kernels},
 };
 static const RtMetric metrics[] = {{"loss", RT_MEAN, 0, 1}, {"accuracy", RT_MEAN, 1, 1}};
 static const RtField fields[] = {

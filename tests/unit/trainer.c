@@ -377,7 +377,22 @@ START_TEST(profile_and_split)
 {
 	tiny_folder();
 	ck_assert_int_eq(TRAIN("epochs=1", "--profile", "steps_per_epoch=9", "validation_steps=1"), 0);
-	ck_assert_ptr_nonnull(strstr(tiny_text("err"), "backward"));
+	ck_assert_ptr_nonnull(strstr(tiny_text("err"), "GFLOP/s"));
+	ck_assert_ptr_nonnull(strstr(tiny_text("err"), "dense\"dw                                          9 "));
+	ck_assert_ptr_nonnull(strstr(tiny_text("err"), "9 steps of "));
+	ck_assert_ptr_nonnull(strstr(tiny_text("out"), "profile.json"));
+	json_t *trace = json_load_file("runs/tiny/1/profile.json", 0, NULL);
+	size_t forward = 0, backward = 0, at;
+	json_t *event;
+	json_array_foreach(json_object_get(trace, "traceEvents"), at, event)
+	{
+		const char *name = json_string_value(json_object_get(event, "name"));
+		forward += strcmp(name, "dense") == 0;
+		backward += strcmp(name, "dense\"dw") == 0;
+	}
+	ck_assert_uint_eq(backward, 9);
+	ck_assert_uint_ge(forward, 9 * 3);
+	json_decref(trace);
 	ck_assert_ptr_nonnull(strstr(tiny_text("runs/tiny/1/results.csv"), "\n1,9,"));
 	ck_assert_int_eq(TRAIN("epochs=1", "data.validation.x=", "data.validation.y=", "validation_split=0.2"), 0);
 	ck_assert_ptr_nonnull(strstr(tiny_text("err"), "Using 36 for training and 9 for validation."));
