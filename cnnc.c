@@ -73,7 +73,7 @@ static bool write_ir(const IrModule *m, bool kernels, const char *path, Diag *d)
 	return ok || diag_error(d, (Loc){0}, "cannot write %s: %s", path, strerror(errno));
 }
 
-static int emit(const Pipeline *p, const Options *o, const char *name, Diag *d)
+static int emit_level(const Pipeline *p, const Options *o, const char *name, Diag *d)
 {
 	static const struct { EmitKind kind; CgKind code; const char *suffix; } kinds[] = {
 		{EMIT_LLVM, CG_LLVM, ".ll"}, {EMIT_ASM, CG_ASM, ".s"}, {EMIT_OBJ, CG_OBJ, ".o"},
@@ -96,6 +96,23 @@ static int emit(const Pipeline *p, const Options *o, const char *name, Diag *d)
 	return ok ? EXIT_OK : EXIT_IO;
 }
 
+/* A portable model gives files of each level: NAME.x86-64-v3.s */
+static int emit(const Pipeline *p, const Options *o, const char *name, Diag *d)
+{
+	if (p->nlevels == 0)
+		return emit_level(p, o, name, d);
+	if (to_stdout(o))
+		return diag_error(d, (Loc){0}, "--cpu=portable makes several files, so -o needs a name") ? EXIT_OK : EXIT_USAGE;
+	int code = emit_level(p, o, arena_printf(p->arena, "%s.%s", name, p->level[0]), d);
+	for (int i = 1; code == EXIT_OK && i < p->nlevels; i++) {
+		Pipeline level;
+		bool ok = pipeline_level(p, i, &level, d);
+		code = ok ? emit_level(&level, o, arena_printf(p->arena, "%s.%s", name, p->level[i]), d) : EXIT_USAGE;
+		pipeline_close(&level);
+	}
+	return code;
+}
+
 /* ---- programs ---- */
 static int64_t file_size(const char *path)
 {
@@ -103,18 +120,21 @@ static int64_t file_size(const char *path)
 	return stat(path, &st) == 0 ? st.st_size : 0;
 }
 
-static bool link_program(const char *object, const char *output, bool trainer, const Options *o, Arena *a, Diag *d)
+typedef struct Objects { const char *path[CG_MAX_LEVELS]; int n; } Objects; /* temporary, one a level */
+
+static bool link_program(const Objects *objects, const char *output, bool trainer, const Options *o, Arena *a, Diag *d)
 {
 	const char *libdir = cg_libdir(a, d);
-	CgLink l = {.linker = o->linker, .libdir = libdir, .object = object, .output = output, .trainer = trainer, .strip = true};
+	CgLink l = {.linker = o->linker, .libdir = libdir, .object = objects->path, .nobjects = objects->n, .output = output,
+	            .trainer = trainer, .strip = true};
 	return libdir && cg_link(&l, d);
 }
 
-static int link_programs(const Pipeline *p, const Options *o, const char *object, const char *name, double start, Diag *d)
+static int link_programs(const Pipeline *p, const Options *o, const Objects *objects, const char *name, double start, Diag *d)
 {
 	Arena *a = p->arena;
 	const char *trainer = arena_printf(a, "%s-train", name);
-	if (!link_program(object, name, false, o, a, d) || (p->fe.trains && !link_program(object, trainer, true, o, a, d)))
+	if (!link_program(objects, name, false, o, a, d) || (p->fe.trains && !link_program(objects, trainer, true, o, a, d)))
 		return EXIT_USAGE;
 	printf("wrote %s (%s)", name, text_bytes(a, file_size(name)));
 	if (p->fe.trains)
@@ -123,7 +143,7 @@ static int link_programs(const Pipeline *p, const Options *o, const char *object
 	return EXIT_OK;
 }
 
-static int programs(const Pipeline *p, const Options *o, const char *name, double start, Diag *d)
+static int make_object(const Pipeline *p, Objects *out, Diag *d)
 {
 	const char *tmp = getenv("TMPDIR");
 	char *object = arena_printf(p->arena, "%s/cnnc-XXXXXX.o", tmp && *tmp ? tmp : "/tmp");
@@ -135,11 +155,39 @@ static int programs(const Pipeline *p, const Options *o, const char *name, doubl
 		diag_error(d, (Loc){0}, "cannot make a temporary file %s: %s", object, strerror(errno));
 	} else {
 		close(fd);
-		if (cg_emit(c, CG_OBJ, object, d))
-			code = link_programs(p, o, object, name, start, d);
-		unlink(object);
+		out->path[out->n++] = object;
+		code = cg_emit(c, CG_OBJ, object, d) ? EXIT_OK : EXIT_IO;
 	}
 	cg_free(c);
+	return code;
+}
+
+/* One object a level, in turn; says how long each took where there are several. */
+static int make_objects(const Pipeline *p, Pipeline *further, Objects *out, double start, Diag *d)
+{
+	int code = make_object(p, out, d);
+	for (int i = 0; code == EXIT_OK && p->nlevels; i++) {
+		printf("%s %s", p->level[i], text_time(p->arena, now_ms() - start));
+		fputs(i + 1 < p->nlevels ? ", " : "\n", stdout);
+		if (i + 1 == p->nlevels)
+			break;
+		start = now_ms();
+		code = pipeline_level(p, i + 1, &further[i], d) ? make_object(&further[i], out, d) : EXIT_USAGE;
+	}
+	return code;
+}
+
+static int programs(const Pipeline *p, const Options *o, const char *name, double start, Diag *d)
+{
+	Objects objects = {.n = 0};
+	Pipeline further[CG_MAX_LEVELS] = {{.arena = NULL}};
+	int code = make_objects(p, further, &objects, start, d);
+	if (code == EXIT_OK)
+		code = link_programs(p, o, &objects, name, start, d);
+	for (int i = 0; i < objects.n; i++)
+		unlink(objects.path[i]);
+	for (int i = 0; i < CG_MAX_LEVELS; i++)
+		pipeline_close(&further[i]);
 	return code;
 }
 
@@ -180,7 +228,7 @@ static int run(const Options *o)
 	Pipeline p;
 	PipelineIn in = {.path = o->model, .define = o->define, .ndefines = o->ndefines, .cpu = o->cpu, .triple = o->triple,
 	                 .dump = o->dump ? o->dump : o->stop_after, .stop_after = o->stop_after,
-	                 .time_passes = o->time_passes, .out = stdout};
+	                 .time_passes = o->time_passes, .out = stdout, .here = o->command == CMD_BENCH};
 	int code = EXIT_USAGE;
 	if (pipeline_open(&p, &in, d)) {
 		if (p.stopped)

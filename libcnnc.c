@@ -94,6 +94,7 @@ static bool open_instance(CnncModel *m, int threads)
 static CnncModel *load(const PipelineIn *base, const CnncOptions *o)
 {
 	PipelineIn in = *base;
+	in.here = true;
 	if (o) {
 		in.cpu = o->cpu;
 		in.define = o->define;

@@ -18,7 +18,7 @@ static const Option options[] = {
 	{"-o", "NAME", "write NAME and NAME-train; `-` with --emit is stdout", TEXT, offsetof(Options, output)},
 	{"-D", "KEY=VALUE", "set a field of the model file, as train.epochs=5", DEFINE, 0},
 	{"--emit", "KIND[,KIND]", "write graph, kernels, llvm, asm or obj instead of programs", EMIT, 0},
-	{"--cpu", "CPU", "native (default), x86-64-v2, x86-64-v3, x86-64-v4, or a name LLVM knows", TEXT, offsetof(Options, cpu)},
+	{"--cpu", "CPU", "native (default), portable (v4, v3 and v2 in one program), x86-64-v3, or a name LLVM knows", TEXT, offsetof(Options, cpu)},
 	{"--triple", "TRIPLE", "system to compile for, with --emit; default: this one", TEXT, offsetof(Options, triple)},
 	{"--target", "TARGET", "cpu", TARGET, 0},
 	{"--linker", "PROGRAM", "links the programs; default cc", TEXT, offsetof(Options, linker)},
@@ -254,7 +254,5 @@ bool options_parse(Options *o, int argc, char **argv, FILE *err)
 	}
 	if (o->command <= CMD_BENCH && !o->model)
 		return refuse(err, "a model file is needed");
-	if (o->cpu && strcmp(o->cpu, "portable") == 0)
-		return refuse(err, "--cpu=portable is not supported yet");
 	return true;
 }

@@ -67,22 +67,56 @@ static void describe_layers(Pipeline *p)
 	p->code.nlayers = p->fe.nlayers;
 }
 
-bool pipeline_open(Pipeline *p, const PipelineIn *in, Diag *d)
+static bool choose_cpu(Pipeline *p, const PipelineIn *in, Diag *d)
 {
-	*p = (Pipeline){.arena = arena_new()};
-	if (!load(p, in, d))
-		return false;
 	p->code.cpu = in->cpu ? in->cpu : p->fe.cpu;
 	p->code.triple = in->triple ? in->triple : p->fe.triple;
+	if (!p->code.cpu || strcmp(p->code.cpu, "portable") != 0)
+		return true;
+	p->code.cpu = "native";
+	if (in->here)
+		return true;
+	p->nlevels = cg_portable(p->code.triple, d, p->arena, p->level);
+	if (p->nlevels == 0)
+		return false;
+	p->code.cpu = p->level[0];
+	p->code.level = p->level;
+	p->code.nlevels = p->nlevels;
+	p->graph = ir_clone(p->fe.module);
+	return true;
+}
+
+static bool passes(Pipeline *p, PassCx *cx, Diag *d)
+{
 	p->code.target = &p->target;
 	if (!cg_target(p->code.cpu, p->code.triple, d, p->arena, &p->target))
 		return false;
-	describe_layers(p);
-	PassCx cx = {.diag = d, .scratch = arena_new(), .target = p->target, .dump = in->dump, .stop_after = in->stop_after,
-	             .time_passes = in->time_passes, .out = in->out ? in->out : stderr};
-	bool ok = passes_run(p->fe.module, &cx, &p->stopped);
-	arena_free(cx.scratch);
+	cx->diag = d;
+	cx->scratch = arena_new();
+	cx->target = p->target;
+	bool ok = passes_run(p->fe.module, cx, &p->stopped);
+	arena_free(cx->scratch);
 	return ok;
+}
+
+bool pipeline_open(Pipeline *p, const PipelineIn *in, Diag *d)
+{
+	*p = (Pipeline){.arena = arena_new()};
+	if (!load(p, in, d) || !choose_cpu(p, in, d))
+		return false;
+	describe_layers(p);
+	PassCx cx = {.dump = in->dump, .stop_after = in->stop_after, .time_passes = in->time_passes,
+	             .out = in->out ? in->out : stderr};
+	return passes(p, &cx, d);
+}
+
+bool pipeline_level(const Pipeline *p, int i, Pipeline *out, Diag *d)
+{
+	PassCx cx = {.out = stderr};
+	*out = (Pipeline){.arena = arena_new(), .fe = p->fe, .code = p->code};
+	out->fe.module = ir_clone(p->graph);
+	out->code.cpu = p->level[i];
+	return passes(out, &cx, d);
 }
 
 CgModule *pipeline_code(const Pipeline *p, Diag *d)
@@ -94,6 +128,8 @@ void pipeline_close(Pipeline *p)
 {
 	if (p->fe.module)
 		ir_module_free(p->fe.module);
+	if (p->graph)
+		ir_module_free(p->graph);
 	if (p->arena)
 		arena_free(p->arena);
 	*p = (Pipeline){0};

@@ -12,6 +12,7 @@ typedef struct PipelineIn {
 	const char *const *define; /* "train.epochs=5" … */
 	int ndefines;
 	const char *cpu, *triple;  /* NULL: as the model file says */
+	bool here;                 /* the code will run in this process: `portable` means this machine's level */
 	const char *dump, *stop_after;
 	bool time_passes;
 	FILE *out;                 /* where dumps and times go */
@@ -21,12 +22,17 @@ typedef struct Pipeline {
 	FeModel fe;
 	Target target;
 	CgOptions code;
+	const char *level[CG_MAX_LEVELS]; /* portable: cpus, best first; this Pipeline is that of the first one */
+	int nlevels;               /* else 0 */
+	IrModule *graph;           /* portable: as it was before the passes */
 	bool stopped;              /* by stop_after */
 	Arena *arena;
 } Pipeline;
 
 /* Frontend, target, passes. False: reported to d. pipeline_close either way, after d was printed. */
 bool pipeline_open(Pipeline *p, const PipelineIn *in, Diag *d);
+/* Of a portable program: the same model for p->level[i], i > 0. `p` outlives it; pipeline_close either way. */
+bool pipeline_level(const Pipeline *p, int i, Pipeline *out, Diag *d);
 CgModule *pipeline_code(const Pipeline *p, Diag *d);
 void pipeline_close(Pipeline *p);
 

@@ -1,7 +1,7 @@
 /* codegen.h -- kernels to code: LLVM module, objects, JIT, link
  *
- * Only codegen/llvm_*.c name LLVM. A CgModule holds everything of one model: kernels, phases, and the table `cnnc_model`
- * (runtime/model.h) as constant data; the same module becomes an object file or runs in this process.
+ * Only codegen/llvm_*.c name LLVM. A CgModule holds everything of one model for one instruction level: kernels, phases,
+ * and its table (runtime/model.h) as constant data; the same module becomes an object file or runs in this process.
  */
 #ifndef CNNC_CODEGEN_CODEGEN_H
 #define CNNC_CODEGEN_CODEGEN_H
@@ -15,12 +15,18 @@ typedef struct CgJit CgJit;
 /* cpu: "native", "x86-64-v2|v3|v4", an LLVM cpu name; triple: NULL or "" is the host. Fills what the passes need to know. */
 bool cg_target(const char *cpu, const char *triple, Diag *d, Arena *a, Target *out);
 
+enum { CG_MAX_LEVELS = 4 };
+/* What --cpu=portable stands for: cpu names, best first. Their number; 0: reported. */
+int cg_portable(const char *triple, Diag *d, Arena *a, const char *level[CG_MAX_LEVELS]);
+
 typedef struct CgLayer { const char *name, *kind, *shape; int64_t params, flops; } CgLayer;
 typedef struct CgOptions {
 	const char *cpu, *triple;
 	const Target *target;
 	const CgLayer *layer; /* for `info` */
 	int nlayers;
+	const char *const *level; /* of a program of several objects: all their targets, best first. The best one's object */
+	int nlevels;              /* lists the tables; 0: an object that is alone */
 } CgOptions;
 
 /* SHA-256 of the graph, and of kernels, schedules and trees for the target; after the last pass. */
@@ -46,7 +52,9 @@ void cg_jit_free(CgJit *j);
 typedef struct CgLink {
 	const char *linker;   /* "cc" */
 	const char *libdir;   /* folder of the runtime archives */
-	const char *object, *output;
+	const char *const *object; /* one a level */
+	int nobjects;
+	const char *output;
 	bool trainer;         /* else predictor */
 	bool strip;
 } CgLink;

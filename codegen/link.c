@@ -89,7 +89,8 @@ bool cg_link(const CgLink *l, Diag *d)
 		say(&c, l->linker && *l->linker ? l->linker : "cc");
 		say(&c, "-o");
 		say(&c, l->output);
-		say(&c, l->object);
+		for (int i = 0; i < l->nobjects; i++)
+			say(&c, l->object[i]);
 		say(&c, runtime);
 		say_archives(&c, l->libdir);
 		say_flags_of_file(&c, arena_printf(a, "%s/link-flags", l->libdir));

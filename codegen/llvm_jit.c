@@ -61,7 +61,8 @@ CgJit *cg_jit(CgModule *c, Diag *d)
 	Arena *a = arena_new();
 	CgJit *j = NEW(a, CgJit);
 	*j = (CgJit){.jit = jit, .arena = a};
-	j->model = has_model ? cg_jit_symbol(j, "cnnc_model") : NULL;
+	const RtModel *const *models = has_model ? cg_jit_symbol(j, "cnnc_models") : NULL;
+	j->model = models ? models[0] : NULL;
 	return j;
 }
 

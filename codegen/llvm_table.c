@@ -1,4 +1,4 @@
-/* llvm_table.c -- the constant cnnc_model: what runtime/model.h declares, as data with relocations
+/* llvm_table.c -- the constant tables of a model: what runtime/model.h declares, as data with relocations
  *
  * Every struct is written member by member at the offset that the C compiler gives it here; targets are 64-bit and
  * little-endian like all hosts, so the layout is the same there. Takes the finished module and the phases that program.c
@@ -385,6 +385,38 @@ static LLVMValueRef powers(LlvmBuild *b, const KProgram *p)
 }
 
 /* ---- the model ---- */
+static const char *table_name(Arena *a, const char *target)
+{
+	char *name = arena_printf(a, "cnnc_model_%s", target);
+	for (char *c = name; *c; c++) {
+		if (*c == '-' || *c == '.')
+			*c = '_';
+	}
+	return name;
+}
+
+static const char *level_names(Arena *a, const CgOptions *o)
+{
+	const char *all = NULL;
+	for (int i = 0; i < o->nlevels; i++)
+		all = all ? arena_printf(a, "%s %s", all, o->level[i]) : o->level[i];
+	return all ? all : o->target->name;
+}
+
+/* cnnc_models: this table, those of the further levels, NULL. */
+static void list_tables(LlvmBuild *b, const CgOptions *o, LLVMValueRef model)
+{
+	LLVMValueRef table[CG_MAX_LEVELS + 1] = {model};
+	int n = 1;
+	INVARIANT(o->nlevels <= CG_MAX_LEVELS);
+	for (; n < o->nlevels; n++)
+		table[n] = LLVMAddGlobal(b->module, b->i8, table_name(b->arena, o->level[n]));
+	table[n++] = LLVMConstNull(b->ptr);
+	LLVMValueRef list = constant_global(b, "cnnc_models", LLVMConstArray2(b->ptr, table, (unsigned)n), 16);
+	LLVMSetLinkage(list, LLVMExternalLinkage);
+	LLVMSetUnnamedAddress(list, LLVMNoUnnamedAddr);
+}
+
 void llvm_table(CgModule *c, const IrModule *m, const CgEntry *entry_code, const CgOptions *o)
 {
 	LlvmBuild *b = &c->build;
@@ -399,6 +431,7 @@ void llvm_table(CgModule *c, const IrModule *m, const CgEntry *entry_code, const
 	PUT_TEXT(r, RtModel, name, m->name);
 	PUT_TEXT(r, RtModel, target, o->target->name);
 	PUT_TEXT(r, RtModel, cpu_needs, c->needs);
+	PUT_TEXT(r, RtModel, levels, level_names(b->arena, o));
 	PUT_BYTES(r, RtModel, model_hash, hash);
 	PUT_BYTES(r, RtModel, schedule_key, key);
 	PUT_INT(r, RtModel, ntensors, ntensors);
@@ -418,9 +451,11 @@ void llvm_table(CgModule *c, const IrModule *m, const CgEntry *entry_code, const
 	PUT_PTR(r, RtModel, labels, labels(b, m));
 	PUT_PTR(r, RtModel, layer, layers(b, o));
 	PUT_PTR(r, RtModel, power, powers(b, p));
-	LLVMValueRef model = constant_global(b, "cnnc_model", finish(r, sizeof(RtModel)), 16);
+	LLVMValueRef model = constant_global(b, table_name(b->arena, o->target->name), finish(r, sizeof(RtModel)), 16);
 	LLVMSetLinkage(model, LLVMExternalLinkage);
 	LLVMSetUnnamedAddress(model, LLVMNoUnnamedAddr);
+	if (o->nlevels == 0 || strcmp(o->level[0], o->target->name) == 0)
+		list_tables(b, o, model);
 	c->has_model = true;
 }
 

@@ -128,6 +128,17 @@ bool cg_target(const char *cpu, const char *triple, Diag *d, Arena *a, Target *o
 	return true;
 }
 
+int cg_portable(const char *triple, Diag *d, Arena *a, const char *level[CG_MAX_LEVELS])
+{
+	int n = 0;
+	const char *t = blank(triple) ? host_triple(a) : triple;
+	if (!is_x86(t))
+		return diag_error(d, (Loc){0}, "--cpu=portable is for x86-64 only, not for %s", t);
+	for (size_t i = COUNT(levels); i-- > 1;)
+		level[n++] = levels[i].name;
+	return n;
+}
+
 /* ---- LLVM's machine ---- */
 static void start_host(void)
 {

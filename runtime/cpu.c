@@ -1,8 +1,9 @@
-/* cpu.c -- checks model->cpu_needs with CPUID (the operating system's support for wide registers included) */
+/* cpu.c -- chooses a level and checks model->cpu_needs with CPUID (the operating system's support for wide registers included) */
 #include "runtime/cpu.h"
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #if defined(__x86_64__)
@@ -27,23 +28,59 @@ static bool has(const char *name)
 }
 #endif
 
-RtStatus rt_cpu_check(const RtModel *m)
+/* Names in m->cpu_needs that this CPU lacks, one blank between them. */
+static bool lacks(const RtModel *m, char *missing, size_t room)
 {
-	char missing[200] = "", name[32];
+	char name[32];
 	const char *p = m->cpu_needs ? m->cpu_needs : "";
+	missing[0] = '\0';
 	while (*(p += strspn(p, " ,+")) != '\0') {
 		size_t n = strcspn(p, " ,"), used = strlen(missing);
 		if (n < sizeof name) {
 			memcpy(name, p, n);
 			name[n] = '\0';
 			if (!has(name))
-				snprintf(missing + used, sizeof missing - used, "%s%s", used ? " " : "", name);
+				snprintf(missing + used, room - used, "%s%s", used ? " " : "", name);
 		}
 		p += n;
 	}
-	if (!missing[0])
+	return missing[0] != '\0';
+}
+
+RtStatus rt_cpu_check(const RtModel *m)
+{
+	char missing[200];
+	if (!lacks(m, missing, sizeof missing))
 		return RT_OK;
 	return rt_fail(RT_DEVICE,
 		       "this program was compiled for %s, and this CPU lacks %s; compile it with --cpu=native here",
 		       m->target, missing);
+}
+
+static const char *levels_of(const RtModel *m)
+{
+	return m->levels ? m->levels : m->target;
+}
+
+RtStatus rt_cpu_choose(const RtModel *const *models, const RtModel **out)
+{
+	char missing[200];
+	const char *wanted = getenv("CNNC_CPU");
+	bool forced = wanted && *wanted;
+	for (int i = 0; models[i]; i++) {
+		*out = models[i];
+		if (forced ? strcmp(wanted, models[i]->target) == 0 : !lacks(models[i], missing, sizeof missing))
+			return RT_OK;
+	}
+	if (forced)
+		return rt_fail(RT_USAGE, "CNNC_CPU is '%s', and this program carries code for %s", wanted,
+			       levels_of(models[0]));
+	return RT_OK;
+}
+
+void rt_cpu_print(const RtModel *m, FILE *f)
+{
+	fputs(m->target, f);
+	if (strcmp(levels_of(m), m->target) != 0)
+		fprintf(f, " (carried: %s)", levels_of(m));
 }

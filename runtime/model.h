@@ -2,7 +2,8 @@
  *
  * A compiled model is constant data: one RtModel whose tables point at generated functions. Generated code never allocates,
  * blocks, prints or fails; the runtime owns memory, threads, files and the loop over phases. The same structs describe
- * a model linked into a program (symbol `cnnc_model`) and one made in this process by the JIT.
+ * a model linked into a program and one made in this process by the JIT. A program may carry the model in several
+ * instruction levels: one RtModel each (cnnc_model_x86_64_v3 …), listed in `cnnc_models`; cpu.c picks one at start.
  *
  * Sizes are bytes unless named otherwise; N is the number of samples of a call, 1 … max_n.
  */
@@ -120,6 +121,7 @@ typedef struct RtModel {
 	uint32_t abi, size;        /* RT_ABI, sizeof(RtModel) */
 	const char *name, *target; /* target: what the code needs, "x86-64-v4" */
 	const char *cpu_needs;     /* "avx512f avx512bw …": checked with CPUID at start */
+	const char *levels;        /* targets that the program carries, best first: "x86-64-v4 x86-64-v3"; NULL: this one */
 	unsigned char model_hash[32], schedule_key[32];
 	uint32_t ntensors, nentries, nmetrics, nfields, nlabels, nlayers, npowers, metric_doubles;
 	uint64_t params_bytes, max_n;
@@ -132,7 +134,7 @@ typedef struct RtModel {
 	const double *power;
 } RtModel;
 
-extern const RtModel cnnc_model;
+extern const RtModel *const cnnc_models[]; /* best level first, NULL at the end */
 
 /* ---- call.c: running an entry ---- */
 typedef struct RtPool RtPool;

@@ -330,7 +330,9 @@ static RtStatus dispatch(RtPredictor *p, int argc, char **argv)
 		return RT_OK;
 	}
 	if (p->version) {
-		fprintf(p->out, "%s, made by cnnc " CNNC_VERSION " for %s\n", p->model->name, p->model->target);
+		fprintf(p->out, "%s, made by cnnc " CNNC_VERSION " for ", p->model->name);
+		rt_cpu_print(p->model, p->out);
+		fputc('\n', p->out);
 		return RT_OK;
 	}
 	if (strcmp(p->command, "info") == 0)

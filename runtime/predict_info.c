@@ -1,5 +1,6 @@
 /* predict_info.c -- info [--config] [--json]: what this program is and what it takes */
 #include <string.h>
+#include "runtime/cpu.h"
 #include "runtime/predict.h"
 #include "runtime/sys.h"
 
@@ -82,8 +83,9 @@ static void print_text(const RtPredictor *p)
 	const RtModel *m = p->model;
 	char a[32], b[32], hash[65], room[24];
 	Counts c = counts_of(m);
-	fprintf(p->out, "%s, made by cnnc " CNNC_VERSION " for %s%s%s\n\n", m->name, m->target,
-		m->cpu_needs && m->cpu_needs[0] ? ": " : "", m->cpu_needs ? m->cpu_needs : "");
+	fprintf(p->out, "%s, made by cnnc " CNNC_VERSION " for ", m->name);
+	rt_cpu_print(m, p->out);
+	fprintf(p->out, "%s%s\n\n", m->cpu_needs && m->cpu_needs[0] ? ": " : "", m->cpu_needs ? m->cpu_needs : "");
 	print_layers(p->out, m);
 	fprintf(p->out, "\n%s parameters, %s trainable; ", grouped(c.params, a), grouped(c.trainable, b));
 	fprintf(p->out, "%s FLOP a sample\n", grouped(c.flops, a));
@@ -150,8 +152,8 @@ static void print_json(const RtPredictor *p)
 	hash_text(m->model_hash, model);
 	hash_text(m->schedule_key, schedule);
 	json_t *root =
-		json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "name", m->name, "cnnc", CNNC_VERSION,
-			  "target", m->target, "cpu", m->cpu_needs ? m->cpu_needs : "", "parameters",
+		json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "name", m->name, "cnnc", CNNC_VERSION,
+			  "target", m->target, "levels", m->levels ? m->levels : m->target, "cpu", m->cpu_needs ? m->cpu_needs : "", "parameters",
 			  (json_int_t)c.params, "trainable", (json_int_t)c.trainable, "flops", (json_int_t)c.flops,
 			  "parameter_bytes", (json_int_t)m->params_bytes, "max_batch", (json_int_t)m->max_n);
 	json_object_set_new(root, "layers", layers_json(m));

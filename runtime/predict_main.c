@@ -1,7 +1,13 @@
-/* predict_main.c -- main of the predictor; the model is linked in as `cnnc_model` */
+/* predict_main.c -- main of the predictor; the model is linked in, once a level of instructions */
+#include "runtime/cpu.h"
 #include "runtime/predict.h"
 
 int main(int argc, char **argv)
 {
-	return rt_predict_main(&cnnc_model, argc, argv);
+	const RtModel *model;
+	RtStatus s = rt_cpu_choose(cnnc_models, &model);
+	if (s == RT_OK)
+		return rt_predict_main(model, argc, argv);
+	fprintf(stderr, "error: %s\n", rt_message());
+	return (int)s;
 }

@@ -1,7 +1,13 @@
-/* train_main.c -- main of NAME-train; the model is linked in as `cnnc_model` */
+/* train_main.c -- main of NAME-train; the model is linked in, once a level of instructions */
+#include "runtime/cpu.h"
 #include "runtime/train.h"
 
 int main(int argc, char **argv)
 {
-	return rt_train_main(&cnnc_model, argc, argv);
+	const RtModel *model;
+	RtStatus s = rt_cpu_choose(cnnc_models, &model);
+	if (s == RT_OK)
+		return rt_train_main(model, argc, argv);
+	fprintf(stderr, "error: %s\n", rt_message());
+	return (int)s;
 }

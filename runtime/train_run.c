@@ -254,8 +254,8 @@ static RtStatus start(RtTrainer *t)
 		s = start_new(t);
 	}
 	if (s == RT_OK && t->progress.mode)
-		fprintf(t->err, "Seed %llu, %d threads, writing to %s.\n", (unsigned long long)t->seed,
-			rt_pool_threads(t->pool), t->run.path);
+		fprintf(t->err, "Seed %llu, %d threads, code for %s, writing to %s.\n", (unsigned long long)t->seed,
+			rt_pool_threads(t->pool), t->model->target, t->run.path);
 	return s;
 }
 
@@ -328,7 +328,9 @@ static RtStatus dispatch(RtTrainer *t, int argc, char **argv)
 		return RT_OK;
 	}
 	if (t->args.version) {
-		fprintf(t->out, "%s-train, made by cnnc " CNNC_VERSION " for %s\n", t->model->name, t->model->target);
+		fprintf(t->out, "%s-train, made by cnnc " CNNC_VERSION " for ", t->model->name);
+		rt_cpu_print(t->model, t->out);
+		fputc('\n', t->out);
 		return RT_OK;
 	}
 	s = rt_cpu_check(t->model);
