@@ -27,6 +27,11 @@ void jit_close(Jitted *j);
  * largest element of each root (of an update: to its largest step); 0: equal. Returns the worst relative difference met. */
 double jit_check(Jitted *j, const IrEntry *before, const Values *v, int64_t n, const IrScalars *s, double tolerance);
 
+/* The same; `slack` (or NULL) holds an array for each root: differences up to it are none. must: a difference beyond the
+ * tolerance is a failure, else it is returned. */
+double jit_compare(Jitted *j, const IrEntry *before, const Values *v, const double *const *slack, int64_t n,
+                   const IrScalars *s, double tolerance, bool must);
+
 /* One call of an entry, nothing compared; states are set first if asked. */
 void jit_step(Jitted *j, const IrEntry *before, const Values *v, int64_t n, const IrScalars *s, bool set_states);
 

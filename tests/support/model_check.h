@@ -17,6 +17,7 @@ typedef struct ModelCheck {
 	int64_t n[4];    /* samples of the calls; 0: no more */
 	uint64_t seed;
 	bool whole;       /* parameters and arrays are small integers: sums are exact in f32 */
+	bool kinks;   /* what a change of parameters by rounding explains is no difference */
 	double tolerance; /* 0: 2e-5 for outputs and sums, ten times that for updates */
 } ModelCheck;
 
