@@ -8,6 +8,25 @@ there moved/bin/cnnc moved/lib/cnnc/libcnnc_train.a moved/lib/cnnc/libcnnc_predi
 pictures across down
 small_model >small.yaml
 exits 0 moved/bin/cnnc small.yaml -o small
+
+# The library, found through pkg-config.
+cat >library.c <<-END
+	#include <cnnc.h>
+	#include <stdio.h>
+	int main(void)
+	{
+		CnncModel *m = cnnc_load("small.yaml", NULL);
+		printf("%s\\n", m ? cnnc_version() : cnnc_error());
+		cnnc_free(m);
+		return !m;
+	}
+END
+flags=$(PKG_CONFIG_PATH=moved/lib/pkgconfig pkg-config --cflags --libs cnnc)
+sanitize=$(cat "$build/lib/cnnc/link-flags" 2>/dev/null)
+# shellcheck disable=SC2086 # the flags are words
+exits 0 cc library.c $sanitize $flags -o library
+exits 0 ./library
+says '^[0-9]'
 rm -r moved
 exits 0 ./small-train epochs=1
 exits 0 ./small data/test/down/000.jpg
