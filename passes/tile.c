@@ -159,6 +159,22 @@ static void search_contraction(Search *s)
 
 /* ---- plain nests ---- */
 
+/* Where the lanes of v scatter over a load, the axis that walks that load's memory by ones: it should move innermost, so
+ * that the lines that one vector touches are used up by the next ones (transpositions). -1: none. */
+static int walking_axis(const Kernel *k, int v)
+{
+	for (int i = 0; v >= 0 && i < k->nexprs; i++) {
+		const KExpr *x = &k->expr[i];
+		if (x->op != K_LOAD || lanes_of(k, &k->opnd[x->operand], x->at, v) != LANES_SCATTERED)
+			continue;
+		for (int a = 0; a < k->naxes; a++) {
+			if (a != v && lanes_of(k, &k->opnd[x->operand], x->at, a) == LANES_UNIT)
+				return a;
+		}
+	}
+	return -1;
+}
+
 static void nest_candidate(Search *s, int v)
 {
 	const Kernel *k = s->cx.k;
@@ -175,7 +191,7 @@ static void nest_candidate(Search *s, int v)
 			copies *= extent;
 		}
 	}
-	if (v >= 0 && copies == 1) {
+	if (v >= 0 && copies == 1 && walking_axis(k, v) < 0) {
 		int most = (s->cx.extent[v] + K_LANES - 1) / K_LANES;
 		t.copies[v] = most < VECTORS_MAX ? most : VECTORS_MAX;
 	}
@@ -224,17 +240,30 @@ static void put_loop(const Search *s, KSchedule *out, int axis)
 		put(out, L_LOOP, axis, step);
 }
 
-/* Samples, vectors, other results; then sums. */
+enum { RANKS = 6 };
+
+/* Samples, vectors, other results; then sums. A transposition walks its source innermost. */
+static int loop_rank(const Search *s, int a, int walking)
+{
+	const Kernel *k = s->cx.k;
+	if (k->axis[a].ext == EXT_N && !summed(k, a))
+		return 0;
+	if (walking >= 0 && !k->contraction && (a == walking || a == s->best.vector))
+		return a == walking ? 5 : 4;
+	if (summed(k, a))
+		return 3;
+	return a == s->best.vector && k->contraction ? 1 : 2;
+}
+
 static void write_schedule(const Search *s, KSchedule *out)
 {
 	const Kernel *k = s->cx.k;
+	int walking = walking_axis(k, s->best.vector);
 	out->nloops = 0;
 	out->cost_ns = s->cost;
-	for (int pass = 0; pass < 4; pass++) {
+	for (int rank = 0; rank < RANKS; rank++) {
 		for (int a = 0; a < k->naxes; a++) {
-			int rank = k->axis[a].ext == EXT_N && !summed(k, a) ? 0 : summed(k, a) ? 3
-			           : a == s->best.vector && k->contraction ? 1 : 2;
-			if (rank == pass)
+			if (loop_rank(s, a, walking) == rank)
 				put_loop(s, out, a);
 		}
 	}
