@@ -1,19 +1,18 @@
 /* bench.c -- `cnnc bench MODEL`: the generated code timed in this process, beside what the machine can do at most
  *
  * The model is compiled by the JIT from the same module as an object would be. Times are of whole entries on made-up data that
- * lies in memory; kernels are timed one by one on one thread. The two limits, fused multiply-adds from registers and copying of memory,
- * are measured in the same run with the same threads, since clocks drift.
+ * lies in memory; kernels are timed one by one on one thread.
  */
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include "bench.h"
-#include "codegen/emit.h"
+#include "limits.h"
 #include "report.h"
 #include "runtime/call.h"
 #include "runtime/init.h"
 
-enum { MAX_TIMES = 1000, MIN_TIMES = 5, SLICE_MS = 1200, MAX_FMA_SUMS = 12, KERNEL_CALLS = 8 };
+enum { MAX_TIMES = 1000, MIN_TIMES = 5, SLICE_MS = 1200, KERNEL_CALLS = 8 };
 
 typedef struct Times { double median, min; } Times;
 
@@ -24,122 +23,14 @@ typedef struct Bench {
 	RtInstance in;
 	Arena *arena;
 	int threads;
-	double fma_gflops;       /* of all threads together */
-	double fma_one;          /* of one thread */
-	double copy_gbs, compile_ms;
+	Limits limit;
+	double compile_ms;
 	Times train, batch, one;
 	const KEntry *shown;     /* the entry whose kernels are listed */
 	double *kernel_ms;       /* each kernel in one call of it on one thread */
 } Bench;
 
-/* ---- the machine's limits ---- */
-typedef void FmaLoop(const float *ab, float *out, int64_t trips);
-typedef struct FmaJob { FmaLoop *loop; float ab[2 * K_LANES]; float *out; int64_t trips; } FmaJob;
-
-static int fma_sums(const Target *t)
-{
-	int values = t->vec_regs * t->vec_bytes / (int)(K_LANES * sizeof(float)) - 3;
-	return values < 2 ? 2 : values > MAX_FMA_SUMS ? MAX_FMA_SUMS : values;
-}
-
-/* sums[i] = sums[i] * a + b, all in registers */
-static void emit_fma_loop(KEmit *e, int nsums)
-{
-	EVal sum[MAX_FMA_SUMS], zero = e->i64(e, 0);
-	e->begin(e, "fma", 2, 1, false);
-	EVal a = e->load_vec(e, DT_F32, e->ptr_arg(e, 0), zero, 0, K_LANES);
-	EVal b = e->load_vec(e, DT_F32, e->ptr_arg(e, 0), zero, K_LANES, K_LANES);
-	for (int i = 0; i < nsums; i++)
-		sum[i] = e->konst(e, DT_F32, i, K_LANES);
-	e->loop_begin(e, zero, e->int_arg(e, 0), 1, false, nsums, sum);
-	for (int i = 0; i < nsums; i++)
-		sum[i] = e->ewise(e, EW_fma, DT_F32, sum[i], a, b);
-	e->loop_end(e, nsums, sum);
-	for (int i = 0; i < nsums; i++)
-		e->store_vec(e, DT_F32, sum[i], e->ptr_arg(e, 1), zero, i * K_LANES, K_LANES);
-	e->end(e);
-}
-
-static void run_fma(void *arg, uint32_t part, void *scratch)
-{
-	const FmaJob *job = arg;
-	(void)scratch;
-	job->loop(job->ab, job->out + (size_t)part * MAX_FMA_SUMS * K_LANES, job->trips);
-}
-
-static double best_gflops(Bench *b, FmaJob *job, int threads, double flops)
-{
-	double best = 0;
-	for (int i = 0; i < 12; i++) {
-		double start = now_ms();
-		rt_pool_for(b->pool, (uint32_t)threads, run_fma, job);
-		double gflops = flops * threads / (now_ms() - start) * 1e-6;
-		best = gflops > best ? gflops : best;
-	}
-	return best;
-}
-
-static bool measure_fma(Bench *b, Diag *d)
-{
-	int nsums = fma_sums(&b->p->target);
-	CgModule *c = cg_new("fma", &b->p->code, d);
-	if (!c)
-		return false;
-	emit_fma_loop(cg_emitter(c), nsums);
-	CgJit *j = cg_jit(c, d);
-	if (!j)
-		return false;
-	FmaJob job = {.trips = 1000000};
-	*(void **)&job.loop = cg_jit_symbol(j, "fma");
-	job.out = NEWN(b->arena, float, b->threads * MAX_FMA_SUMS * K_LANES);
-	for (int i = 0; i < 2 * K_LANES; i++)
-		job.ab[i] = i < K_LANES ? 0.5f : 1.0f;
-	double flops = 2.0 * K_LANES * nsums * (double)job.trips;
-	b->fma_one = best_gflops(b, &job, 1, flops);
-	b->fma_gflops = b->threads == 1 ? b->fma_one : best_gflops(b, &job, b->threads, flops);
-	cg_jit_free(j);
-	return true;
-}
-
-static void measure_copy(Bench *b)
-{
-	enum { BYTES = 64 << 20 };
-	unsigned char *from = malloc(BYTES), *to = malloc(BYTES);
-	for (int i = 0; from && to && i < 6; i++) {
-		memset(from, i, BYTES);
-		double start = now_ms();
-		memcpy(to, from, BYTES);
-		double gbs = 2.0 * BYTES / (now_ms() - start) * 1e-6;
-		b->copy_gbs = to[i] == i && gbs > b->copy_gbs ? gbs : b->copy_gbs;
-	}
-	free(from);
-	free(to);
-}
-
-static const char *cpu_name(Arena *a)
-{
-	char line[256];
-	const char *name = "unknown";
-	FILE *f = fopen("/proc/cpuinfo", "r");
-	while (f && fgets(line, sizeof(line), f)) {
-		const char *colon = strchr(line, ':');
-		if (strncmp(line, "model name", 10) == 0 && colon) {
-			name = arena_strndup(a, colon + 2, strcspn(colon + 2, "\n"));
-			break;
-		}
-	}
-	if (f)
-		fclose(f);
-	return name;
-}
-
 /* ---- data ---- */
-static uint32_t next_random(uint32_t *state)
-{
-	*state = *state * 1664525u + 1013904223u;
-	return *state >> 8;
-}
-
 static void fill_labels(const RtPort *port, int classes, unsigned char *data, int64_t n)
 {
 	int64_t row = (int64_t)port->row_bytes / rt_dtype_bytes(port->dtype);
@@ -149,20 +40,6 @@ static void fill_labels(const RtPort *port, int classes, unsigned char *data, in
 			((float *)(void *)data)[i] = row > 1 ? sample % row == column : (float)(sample & 1);
 		else if (port->dtype == RT_I32)
 			((int32_t *)(void *)data)[i] = (int32_t)(sample % classes);
-	}
-}
-
-static void fill_values(const RtPort *port, unsigned char *data, int64_t n)
-{
-	uint32_t state = 1;
-	int64_t count = n * (int64_t)port->row_bytes / rt_dtype_bytes(port->dtype);
-	for (int64_t i = 0; i < count; i++) {
-		if (port->dtype == RT_F32)
-			((float *)(void *)data)[i] = (float)next_random(&state) * 0x1p-24f;
-		else if (port->dtype == RT_U8)
-			data[i] = (unsigned char)next_random(&state);
-		else if (rt_dtype_bytes(port->dtype) == 4)
-			((uint32_t *)(void *)data)[i] = (uint32_t)i;
 	}
 }
 
@@ -179,17 +56,11 @@ static void make_ports(Bench *b, const RtEntry *e, unsigned char **port)
 		if (strcmp(e->in[i].name, "y") == 0)
 			fill_labels(&e->in[i], classes, port[i], n);
 		else
-			fill_values(&e->in[i], port[i], n);
+			bench_fill(&e->in[i], port[i], n);
 	}
 }
 
 /* ---- entries ---- */
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-	return (x > y) - (x < y);
-}
-
 static void call_entry(Bench *b, const RtEntry *e, int64_t n, unsigned char *const *port, uint32_t step)
 {
 	rt_scalars_set(&b->in.scalars, b->model, (uint32_t)n, step);
@@ -212,8 +83,8 @@ static Times time_entry(Bench *b, const char *name, int64_t n)
 		call_entry(b, e, n, port, 3 + (uint32_t)count);
 		ms[count] = now_ms() - start;
 	}
-	qsort(ms, (size_t)count, sizeof(*ms), by_value);
-	return (Times){.median = ms[count / 2], .min = ms[0]};
+	double median = bench_median(ms, count);
+	return (Times){.median = median, .min = ms[0]};
 }
 
 static const KEntry *kernel_entry(const Bench *b, const char *name)
@@ -309,7 +180,7 @@ static Line kernel_line(const Bench *b, int i)
 	const Kernel *k = b->shown->kernel[i];
 	Line l = {.name = k->name, .ms = b->kernel_ms[i], .bytes = kernel_bytes(b, k)};
 	l.gflops = l.ms > 0 ? kernel_flops(k, (int64_t)b->model->max_n) / l.ms * 1e-6 : 0;
-	l.share = l.gflops / b->fma_one;
+	l.share = l.gflops / b->limit.fma_one;
 	return l;
 }
 
@@ -337,8 +208,8 @@ static void print_json(const Bench *b)
 {
 	Memory m = report_memory(b->p->fe.module);
 	int64_t n = (int64_t)b->model->max_n;
-	json_t *machine = json_pack("{s:s, s:s, s:i, s:f, s:f}", "cpu", cpu_name(b->arena), "target", b->p->target.name, "cpus",
-	                            rt_cpu_count(), "fma_gflops", b->fma_gflops, "copy_gbs", b->copy_gbs);
+	json_t *machine = json_pack("{s:s, s:s, s:i, s:f, s:f}", "cpu", limits_cpu(b->arena), "target", b->p->target.name, "cpus",
+	                            rt_cpu_count(), "fma_gflops", b->limit.fma_gflops, "copy_gbs", b->limit.copy_gbs);
 	json_t *memory = json_pack("{s:I, s:I}", "train_bytes", (json_int_t)m.train, "predict_bytes", (json_int_t)m.predict);
 	json_t *all = json_pack("{s:s, s:o, s:i, s:I, s:o, s:o, s:o, s:o, s:f, s:o}", "model", b->model->name, "machine", machine,
 	                        "threads", b->threads, "batch", (json_int_t)n, "train_step",
@@ -361,8 +232,8 @@ static void print_text(const Bench *b)
 {
 	Memory m = report_memory(b->p->fe.module);
 	int64_t n = (int64_t)b->model->max_n;
-	printf("%s: %s, %s, %d thread%s; %.0f GFLOP/s from registers, copies %.1f GB/s\n", b->model->name, cpu_name(b->arena),
-	       b->p->target.name, b->threads, b->threads == 1 ? "" : "s", b->fma_gflops, b->copy_gbs);
+	printf("%s: %s, %s, %d thread%s; %.0f GFLOP/s from registers, copies %.1f GB/s\n", b->model->name, limits_cpu(b->arena),
+	       b->p->target.name, b->threads, b->threads == 1 ? "" : "s", b->limit.fma_gflops, b->limit.copy_gbs);
 	printf("compiled in    %9.0f ms\n", b->compile_ms);
 	print_times(b, arena_printf(b->arena, "train step %lld", (long long)n), b->train, "train_step", n);
 	print_times(b, arena_printf(b->arena, "predict %lld", (long long)n), b->batch, "predict", n);
@@ -394,9 +265,8 @@ static bool open_all(Bench *b, const Options *o, const CgJit *jit, Diag *d)
 static bool measure(Bench *b, Diag *d)
 {
 	int64_t n = (int64_t)b->model->max_n;
-	if (!measure_fma(b, d))
+	if (!limits_measure(&b->p->code, b->pool, &b->limit, d))
 		return false;
-	measure_copy(b);
 	bool trains = rt_entry(b->model, "train_step") != NULL;
 	b->train = time_entry(b, "train_step", n);
 	b->batch = time_entry(b, "predict", n);
