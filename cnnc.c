@@ -102,7 +102,9 @@ static int emit(const Pipeline *p, const Options *o, const char *name, Diag *d)
 	if (p->nlevels == 0)
 		return emit_level(p, o, name, d);
 	if (to_stdout(o))
-		return diag_error(d, (Loc){0}, "--cpu=portable makes several files, so -o needs a name") ? EXIT_OK : EXIT_USAGE;
+		diag_error(d, (Loc){0}, "--cpu=portable makes several files, so -o needs a name");
+	if (diag_errors(d))
+		return EXIT_USAGE;
 	int code = emit_level(p, o, arena_printf(p->arena, "%s.%s", name, p->level[0]), d);
 	for (int i = 1; code == EXIT_OK && i < p->nlevels; i++) {
 		Pipeline level;
@@ -130,7 +132,8 @@ static bool link_program(const Objects *objects, const char *output, bool traine
 	return libdir && cg_link(&l, d);
 }
 
-static int link_programs(const Pipeline *p, const Options *o, const Objects *objects, const char *name, double start, Diag *d)
+static int link_programs(const Pipeline *p, const Options *o, const Objects *objects, const char *name, double start,
+                         Diag *d)
 {
 	Arena *a = p->arena;
 	const char *trainer = arena_printf(a, "%s-train", name);
@@ -225,6 +228,11 @@ static int run(const Options *o)
 {
 	double start = now_ms();
 	Diag *d = diag_new();
+	if (o->op) {
+		int code = finish(d, bench_op(o, d));
+		diag_free(d);
+		return code;
+	}
 	Pipeline p;
 	PipelineIn in = {.path = o->model, .define = o->define, .ndefines = o->ndefines, .cpu = o->cpu, .triple = o->triple,
 	                 .dump = o->dump ? o->dump : o->stop_after, .stop_after = o->stop_after,
@@ -258,10 +266,12 @@ static int help(const char *topic)
 int main(int argc, char **argv)
 {
 	const char **define = calloc((size_t)argc + 1, sizeof(*define));
-	Options o = {.define = define};
+	const char **word = calloc((size_t)argc + 1, sizeof(*word));
+	Options o = {.define = define, .word = word};
 	int code = EXIT_OK;
-	if (!define || !options_parse(&o, argc, argv, stderr)) {
+	if (!define || !word || !options_parse(&o, argc, argv, stderr)) {
 		free(define);
+		free(word);
 		return EXIT_USAGE;
 	}
 	switch (o.command) {
@@ -284,5 +294,6 @@ int main(int argc, char **argv)
 		code = run(&o);
 	}
 	free(define);
+	free(word);
 	return fflush(stdout) == 0 ? code : EXIT_IO;
 }

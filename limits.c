@@ -10,7 +10,12 @@ enum { MAX_FMA_SUMS = 12 };
 
 /* ---- multiply-adds ---- */
 typedef void FmaLoop(const float *ab, float *out, int64_t trips);
-typedef struct FmaJob { FmaLoop *loop; float ab[2 * K_LANES]; float *out; int64_t trips; } FmaJob;
+typedef struct FmaJob {
+	FmaLoop *loop;
+	float ab[2 * K_LANES];
+	float *out;
+	int64_t trips;
+} FmaJob;
 
 static int fma_sums(const Target *t)
 {
@@ -66,7 +71,7 @@ static bool measure_fma(const CgOptions *o, RtPool *pool, Limits *out, Diag *d)
 	if (!j)
 		return false;
 	Arena *a = arena_new();
-	FmaJob job = {.trips = 1000000, .out = NEWN(a, float, threads * MAX_FMA_SUMS * K_LANES)};
+	FmaJob job = {.trips = 1000000, .out = NEWN(a, float, threads *MAX_FMA_SUMS *K_LANES)};
 	*(void **)&job.loop = cg_jit_symbol(j, "fma");
 	for (int i = 0; i < 2 * K_LANES; i++)
 		job.ab[i] = i < K_LANES ? 0.5f : 1.0f;

@@ -17,12 +17,17 @@ typedef struct Option {
 static const Option options[] = {
 	{"-o", "NAME", "write NAME and NAME-train; `-` with --emit is stdout", TEXT, offsetof(Options, output)},
 	{"-D", "KEY=VALUE", "set a field of the model file, as train.epochs=5", DEFINE, 0},
-	{"--emit", "KIND[,KIND]", "write graph, kernels, llvm, asm or obj instead of programs", EMIT, 0},
-	{"--cpu", "CPU", "native (default), portable (v4, v3 and v2 in one program), x86-64-v3, or a name LLVM knows", TEXT, offsetof(Options, cpu)},
+	{"--emit", "KIND[,KIND]", "write graph, kernels, llvm, asm or obj (of --op: header too), no programs", EMIT, 0},
+	{"--cpu", "CPU", "native (default), portable (v4, v3 and v2 in one program), x86-64-v3, or a name LLVM knows", TEXT,
+	 offsetof(Options, cpu)},
 	{"--triple", "TRIPLE", "system to compile for, with --emit; default: this one", TEXT, offsetof(Options, triple)},
 	{"--target", "TARGET", "cpu", TARGET, 0},
 	{"--linker", "PROGRAM", "links the programs; default cc", TEXT, offsetof(Options, linker)},
 	{"--threads", "N", "bench: threads; default: the CPUs of this process", NUMBER, offsetof(Options, threads)},
+	{"--op", "OP", "bench: one operation, described as x=32x56x56x64 w=3x3x64x64 stride=1 pad=1", TEXT,
+	 offsetof(Options, op)},
+	{"--shape", "N,H,W,C,K,R,S,…", "bench: the short form for convolutions (stride, pad follow), M,N,K for matmul", TEXT,
+	 offsetof(Options, shape)},
 	{"--json", NULL, "check, bench: print one JSON object", FLAG, offsetof(Options, json)},
 	{"--dump", "PASS[,PASS]", "print the program after these passes", PASSES, offsetof(Options, dump)},
 	{"--stop-after", "PASS", "print the program after this pass, and stop", PASSES, offsetof(Options, stop_after)},
@@ -45,6 +50,7 @@ void options_usage(FILE *f)
 	fputs("usage: cnnc [compile] MODEL.yaml -o NAME [OPTION…]   write the predictor NAME and the trainer NAME-train\n"
 	      "       cnnc check MODEL.yaml [--json]               check it; print layers and memory\n"
 	      "       cnnc bench MODEL.yaml [--threads N] [--json] time the generated code\n"
+	      "       cnnc bench --op OP WORD…|--shape LIST [--emit=KIND…] [-o NAME]   time or write out one operation\n"
 	      "       cnnc help [LAYER|FIELD]                      what can stand in a model file\n"
 	      "       cnnc schema                                  JSON Schema of model files\n\n"
 	      "options:\n", f);
@@ -82,8 +88,8 @@ static bool refuse_near(FILE *err, const char *what, const char *word, const cha
 /* ---- values ---- */
 static bool set_emit(Options *o, const char *list, FILE *err)
 {
-	static const char *const name[] = {"graph", "kernels", "llvm", "asm", "obj", "lib", "header", "cuda", "ptx", "dot"};
-	enum { BUILT = 5 };
+	static const char *const name[] = {"graph", "kernels", "llvm", "asm", "obj", "header", "lib", "cuda", "ptx", "dot"};
+	enum { BUILT = 6 };
 	while (*list) {
 		char word[32];
 		size_t n = strcspn(list, ","), i = 0;
@@ -217,6 +223,10 @@ static bool positional(Options *o, const char *word, FILE *err)
 	}
 	if (o->command == CMD_BENCH && strncmp(word, "threads=", 8) == 0)
 		return set_number(&o->threads, "threads", word + 8, err);
+	if (o->command == CMD_BENCH && o->op) {
+		o->word[o->nwords++] = word;
+		return true;
+	}
 	if (!o->model && o->command <= CMD_BENCH) {
 		o->model = word;
 		return true;
@@ -252,7 +262,13 @@ bool options_parse(Options *o, int argc, char **argv, FILE *err)
 		else if (!(dashed ? option(o, argc, argv, &i, err) : positional(o, argv[i], err)))
 			return false;
 	}
-	if (o->command <= CMD_BENCH && !o->model)
+	if (o->op && (o->command != CMD_BENCH || o->model))
+		return refuse(err, "--op is for `cnnc bench --op OP …`, without a model file");
+	if (o->shape && !o->op)
+		return refuse(err, "--shape needs --op");
+	if (o->emit & EMIT_HEADER && !o->op)
+		return refuse(err, "--emit=header is for `cnnc bench --op` only");
+	if (o->command <= CMD_BENCH && !o->model && !o->op)
 		return refuse(err, "a model file is needed");
 	return true;
 }

@@ -7,7 +7,7 @@
 
 typedef enum Command { CMD_COMPILE, CMD_CHECK, CMD_BENCH, CMD_HELP, CMD_SCHEMA, CMD_VERSION, CMD_USAGE, CMD_LIST_PASSES } Command;
 
-typedef enum EmitKind { EMIT_GRAPH = 1, EMIT_KERNELS = 2, EMIT_LLVM = 4, EMIT_ASM = 8, EMIT_OBJ = 16 } EmitKind;
+typedef enum EmitKind { EMIT_GRAPH = 1, EMIT_KERNELS = 2, EMIT_LLVM = 4, EMIT_ASM = 8, EMIT_OBJ = 16, EMIT_HEADER = 32 } EmitKind;
 
 typedef struct Options {
 	Command command;
@@ -18,9 +18,12 @@ typedef struct Options {
 	const char *cpu, *triple, *linker, *dump, *stop_after;
 	bool json, time_passes;
 	int threads;            /* 0: as many as there are */
+	const char *op, *shape; /* bench: one operation; op_graph.h */
+	const char **word;      /* its description */
+	int nwords;
 } Options;
 
-/* Fills o; define must have room for argc strings. False: one sentence went to err, exit with 2. */
+/* Fills o; define and word must have room for argc strings. False: one sentence went to err, exit with 2. */
 bool options_parse(Options *o, int argc, char **argv, FILE *err);
 void options_usage(FILE *f);
 

@@ -47,6 +47,9 @@ static bool load_graph(Pipeline *p, const PipelineIn *in, Diag *d)
 /* ---- the steps ---- */
 static bool load(Pipeline *p, const PipelineIn *in, Diag *d)
 {
+	p->fe.module = in->module;
+	if (in->module)
+		return true;
 	if (in->text)
 		return fe_load_text(in->path, in->text, strlen(in->text), in->define, in->ndefines, d, &p->fe);
 	if (ends_with(in->path, ".ir"))

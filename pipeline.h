@@ -9,6 +9,7 @@
 typedef struct PipelineIn {
 	const char *path;          /* NAME.yaml, or NAME.ir: a graph as `--stop-after` prints it */
 	const char *text;          /* the model file itself, or NULL: read from path */
+	IrModule *module;          /* a graph that is there already, taken over; or NULL */
 	const char *const *define; /* "train.epochs=5" … */
 	int ndefines;
 	const char *cpu, *triple;  /* NULL: as the model file says */

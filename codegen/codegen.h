@@ -41,6 +41,11 @@ struct KEmit;
 CgModule *cg_new(const char *name, const CgOptions *o, Diag *d);
 struct KEmit *cg_emitter(CgModule *c);
 
+/* Of a module of one entry: one C function `name` instead of a table (llvm_plain.c). Its `work` is cg_plain_slab bytes, then
+ * the entry's scratch. */
+CgModule *cg_build_plain(const IrModule *m, const char *name, const CgOptions *o, Diag *d);
+int64_t cg_plain_slab(const IrModule *m);
+
 typedef enum CgKind { CG_LLVM, CG_ASM, CG_OBJ } CgKind;
 bool cg_emit(CgModule *c, CgKind kind, const char *path, Diag *d);  /* path "-": stdout */
 

@@ -1,7 +1,8 @@
 /* llvm_build.h -- what the llvm_*.c files share: the builder behind the emit table, and the module that it fills
  *
  * llvm_build.c makes functions, indices and control flow; llvm_memory.c loads and stores; llvm_value.c arithmetic;
- * llvm_table.c the constant tables; llvm_module.c owns the module and writes it out; llvm_jit.c runs it here.
+ * llvm_table.c the constant tables; llvm_plain.c a function instead of them; llvm_module.c owns the module and writes it
+ * out; llvm_jit.c runs it here.
  */
 #ifndef CNNC_CODEGEN_LLVM_BUILD_H
 #define CNNC_CODEGEN_LLVM_BUILD_H
@@ -65,7 +66,8 @@ void llvm_tidy(const CgModule *c);   /* equal expressions become one */
 /* Machine for the options' cpu and triple; NULL: reported. tune: cpu to order for, or NULL. needs: CPUID names. */
 LLVMTargetMachineRef llvm_machine(const CgOptions *o, Diag *d, Arena *a, const char **tune, const char **needs);
 
-/* Adds the model's table, and the list of tables unless another object has it; phases of `entry` are functions of the module. */
+/* Adds the model's table, and the list of tables unless another object has it; phases of `entry` are functions of the
+ * module. */
 void llvm_table(CgModule *c, const IrModule *m, const CgEntry *entry, const CgOptions *o);
 
 #endif

@@ -1,4 +1,5 @@
-/* cpu.c -- chooses a level and checks model->cpu_needs with CPUID (the operating system's support for wide registers included) */
+/* cpu.c -- chooses a level and checks model->cpu_needs with CPUID (the operating system's support for wide registers
+ * included) */
 #include "runtime/cpu.h"
 
 #include <stdbool.h>
@@ -13,10 +14,11 @@ static bool has(const char *name)
 	if (strcmp(name, feature) == 0)                                                                                \
 		return __builtin_cpu_supports(feature);
 	KNOWN("sse3")
-	KNOWN("ssse3") KNOWN("sse4.1") KNOWN("sse4.2") KNOWN("popcnt") KNOWN("avx") KNOWN("avx2") KNOWN("fma")
-		KNOWN("bmi") KNOWN("bmi2") KNOWN("avx512f") KNOWN("avx512bw") KNOWN("avx512cd") KNOWN("avx512dq")
-			KNOWN("avx512vl") KNOWN("avx512vnni") KNOWN("avx512vbmi") KNOWN("avx512bf16") KNOWN("f16c")
-				KNOWN("lzcnt") KNOWN("movbe")
+	KNOWN("ssse3")
+	KNOWN("sse4.1") KNOWN("sse4.2") KNOWN("popcnt") KNOWN("avx") KNOWN("avx2") KNOWN("fma") KNOWN("bmi")
+		KNOWN("bmi2") KNOWN("avx512f") KNOWN("avx512bw") KNOWN("avx512cd") KNOWN("avx512dq") KNOWN("avx512vl")
+			KNOWN("avx512vnni") KNOWN("avx512vbmi") KNOWN("avx512bf16") KNOWN("f16c") KNOWN("lzcnt")
+				KNOWN("movbe")
 #undef KNOWN
 					return true; /* a name we can't ask for decides nothing */
 }

@@ -1,7 +1,7 @@
 /* profile.c -- marks of kernels to sums and spans; the table; the trace
  *
- * Sums are over all steps, spans only of the last ones: both live in memory that is taken at the start. A step with more
- * marks than there is room for makes room for the next one and is not counted itself.
+ * Sums are over all steps, spans only of the last ones: both live in memory that is taken at the start. A step with
+ * more marks than there is room for makes room for the next one and is not counted itself.
  */
 #include "runtime/profile.h"
 

@@ -1,7 +1,8 @@
 /* profile.h -- where the time of training steps goes: every run of every kernel, as a table and as a trace
  *
- * Generated code calls RtCall.mark around each kernel, on whatever thread runs it. Marks of one step are gathered without
- * locks in one array and taken apart when the step has ended, so that a kernel pays two looks at the clock and no more.
+ * Generated code calls RtCall.mark around each kernel, on whatever thread runs it. Marks of one step are gathered
+ * without locks in one array and taken apart when the step has ended, so that a kernel pays two looks at the clock and
+ * no more.
  */
 #ifndef CNNC_RUNTIME_PROFILE_H
 #define CNNC_RUNTIME_PROFILE_H
