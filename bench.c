@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "bench.h"
-#include "limits.h"
+#include "bench_limits.h"
 #include "report.h"
 #include "runtime/call.h"
 #include "runtime/init.h"

@@ -10,7 +10,7 @@
 #include <string.h>
 #include "bench.h"
 #include "bench_peers.h"
-#include "limits.h"
+#include "bench_limits.h"
 #include "op_graph.h"
 #include "runtime/call.h"
 #include "runtime/init.h"

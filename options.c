@@ -26,7 +26,7 @@ static const Option options[] = {
 	{"--threads", "N", "bench: threads; default: the CPUs of this process", NUMBER, offsetof(Options, threads)},
 	{"--op", "OP", "bench: one operation, described as x=32x56x56x64 w=3x3x64x64 stride=1 pad=1", TEXT,
 	 offsetof(Options, op)},
-	{"--shape", "N,H,W,C,K,R,S,…", "bench: the short form for convolutions (stride, pad follow), M,N,K for matmul", TEXT,
+	{"--shape", "LIST", "bench: N,H,W,C,K,R,S[,stride[,pad]] of a convolution, M,N,K of matmul", TEXT,
 	 offsetof(Options, shape)},
 	{"--json", NULL, "check, bench: print one JSON object", FLAG, offsetof(Options, json)},
 	{"--dump", "PASS[,PASS]", "print the program after these passes", PASSES, offsetof(Options, dump)},

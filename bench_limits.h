@@ -1,10 +1,10 @@
-/* limits.h -- what the machine can do at most, measured on the spot; and what the benchmarks share
+/* bench_limits.h -- what the machine can do at most, measured on the spot; and what the benchmarks share
  *
  * Fused multiply-adds from registers and copying of memory, measured in the same run with the same threads as what is
  * compared with them, since clocks drift.
  */
-#ifndef CNNC_LIMITS_H
-#define CNNC_LIMITS_H
+#ifndef CNNC_BENCH_LIMITS_H
+#define CNNC_BENCH_LIMITS_H
 
 #include "codegen/codegen.h"
 #include "runtime/pool.h"

@@ -1,9 +1,9 @@
-/* limits.c -- the machine's limits: a loop of multiply-adds made by our own emitter, and memcpy */
+/* bench_limits.c -- the machine's limits: a loop of multiply-adds made by our own emitter, and memcpy */
 #include <stdlib.h>
 #include <string.h>
 #include "bench.h"
 #include "codegen/emit.h"
-#include "limits.h"
+#include "bench_limits.h"
 #include "runtime/call.h"
 
 enum { MAX_FMA_SUMS = 12 };
