@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { AUC_BINS = 200, AUC_MOST_OUTPUTS = 4096 };
+enum { AUC_BINS = 199, AUC_MOST_OUTPUTS = 4096 }; /* between Keras' 200 thresholds */
 
 typedef struct Metric {
 	const char *name;
@@ -122,13 +122,14 @@ static IrNode *f1(Build *b, const Val *v)
 	return counts(b, yes, loss_target(b), several);
 }
 
-/* Histogram of the scores of positives, then of negatives. */
+/* Histogram of the scores of positives, then of negatives. A score on a threshold is not above it: bin ceil(199 p) - 1. */
 static IrNode *auc(Build *b, const Val *v)
 {
 	(void)v;
 	IrNode *p = flat(b, output(b)), *t = flat(b, loss_target(b));
 	int32_t dim[3] = {IR_N, last_dim(p), 1};
-	IrNode *bin = node_clip(b, node1(b, OP_floor, node_scaled(b, p, AUC_BINS)), 0, AUC_BINS - 1);
+	IrNode *up = node1(b, OP_neg, node1(b, OP_floor, node_scaled(b, p, -AUC_BINS)));
+	IrNode *bin = node_clip(b, node2(b, OP_sub, up, node_k(b, 1)), 0, AUC_BINS - 1);
 	bin = node_reshape(b, node_cast(b, bin, DT_I32), 3, dim);
 	IrNode *hit = as_float(b, node2(b, OP_eq, bin, node_iota(b, AUC_BINS)));
 	IrNode *yes = node_reshape(b, t, 3, dim), *no = node2(b, OP_sub, node_k(b, 1), yes);
