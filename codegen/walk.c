@@ -392,6 +392,18 @@ static void walk_init(Walk *w, KEmit *e, const KProgram *p, const Kernel *k, int
 	mark_needed(w);
 }
 
+/* Axes that every reduction runs under: one that misses an axis of the stores (softmax) is computed outside its loop. Where
+ * there is a register tile, the schedule's order of loops stands. */
+static KSet reduced_under(const Walk *w)
+{
+	KSet axes = ~(KSet)0;
+	for (int i = 0; i < w->k->nstages && !w->k->contraction; i++) {
+		if (w->k->stage[i].kind == S_REDUCE)
+			axes &= w->k->stage[i].over;
+	}
+	return axes;
+}
+
 void walk_kernel(KEmit *e, const KProgram *p, const Kernel *k, const Target *t, const char *name, int part_axis)
 {
 	(void)t;
@@ -413,7 +425,7 @@ void walk_kernel(KEmit *e, const KProgram *p, const Kernel *k, const Target *t, 
 		common &= k->stage[i].over;
 	}
 	INVARIANT(s.n > 0);
-	walk_nest(&w, common, &(WalkCarry){.n = 0}, stores_body, &s);
+	walk_nest(&w, common & reduced_under(&w), &(WalkCarry){.n = 0}, stores_body, &s);
 	e->end(e);
 	arena_free(a);
 }
