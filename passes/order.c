@@ -15,6 +15,8 @@ enum { LIGHT_POINTS = 32768, AXIS_PARTS = 16, AXIS_GRAIN = 32, RESIDENT_BYTES = 
 
 typedef enum Class { BY_SAMPLE, BY_AXIS, LIGHT } Class;
 
+typedef struct User { int kernel; struct User *next; } User;
+
 typedef struct Order {
 	IrModule *m;
 	Arena *scratch;
@@ -23,7 +25,9 @@ typedef struct Order {
 	bool *light;         /* may run with others, but is not worth parts of its own */
 	int *axis;           /* BY_AXIS: which */
 	bool *placed, *here; /* in an earlier phase; in the phase being filled */
-	int **pred, *npred;  /* what must run before a kernel */
+	User **pred;         /* what must run before a kernel */
+	User **writer, **reader; /* of a buffer, among the kernels seen so far */
+	int *pred_of;        /* the last kernel that a kernel was put before */
 	int *list, nlist;    /* kernels in their final order */
 } Order;
 
@@ -100,18 +104,6 @@ static bool touches(const Kernel *k, int buf, bool write)
 	return false;
 }
 
-/* Must a run before b (a stands earlier in the list)? What a writes is read, or written again, by b; or b overwrites what a reads. */
-static bool before(const Kernel *a, const Kernel *b)
-{
-	for (int i = 0; i < b->nopnds; i++) {
-		int buf = b->opnd[i].buf;
-		bool b_writes = b->opnd[i].mode != M_IN;
-		if (touches(a, buf, true) || (b_writes && touches(a, buf, false)))
-			return true;
-	}
-	return false;
-}
-
 static bool is_samples(const Kernel *k, const KIndex *at)
 {
 	KIndex want = k_index_axis(sample_axis(k));
@@ -148,20 +140,45 @@ static bool aligned(const Kernel *a, const Kernel *b)
 	return true;
 }
 
+static void add_user(Order *o, User **list, int kernel)
+{
+	User *u = NEW(o->scratch, User);
+	*u = (User){kernel, *list};
+	*list = u;
+}
+
+static void add_preds(Order *o, const User *list, int i)
+{
+	for (; list; list = list->next) {
+		if (o->pred_of[list->kernel] != i)
+			add_user(o, &o->pred[i], list->kernel);
+		o->pred_of[list->kernel] = i;
+	}
+}
+
+/* What must run before kernel i, of those that stand before it: who writes what it reads or writes, who reads what it writes. */
 static void find_preds(Order *o, int i)
 {
-	o->pred[i] = NEWN(o->scratch, int, i + 1);
-	for (int j = 0; j < i; j++) {
-		if (before(o->e->kernel[j], o->e->kernel[i]))
-			o->pred[i][o->npred[i]++] = j;
+	const Kernel *k = o->e->kernel[i];
+	for (int p = 0; p < k->nopnds; p++) {
+		add_preds(o, o->writer[k->opnd[p].buf], i);
+		if (k->opnd[p].mode != M_IN)
+			add_preds(o, o->reader[k->opnd[p].buf], i);
+	}
+	for (int p = 0; p < k->nopnds; p++) {
+		KMode mode = k->opnd[p].mode;
+		if (mode != M_IN)
+			add_user(o, &o->writer[k->opnd[p].buf], i);
+		if (mode == M_IN || mode == M_INOUT)
+			add_user(o, &o->reader[k->opnd[p].buf], i);
 	}
 }
 
 /* Kernel i may join the phase: everything before it has run, or runs in this phase and step_ok. */
 static bool may_join(const Order *o, int i, bool by_sample)
 {
-	for (int p = 0; p < o->npred[i]; p++) {
-		int j = o->pred[i][p];
+	for (const User *p = o->pred[i]; p; p = p->next) {
+		int j = p->kernel;
 		if (o->placed[j])
 			continue;
 		if (!o->here[j])
@@ -282,8 +299,11 @@ static void order_entry(Order *o, bool split)
 	o->nlist = 0;
 	o->e->item = NEWN(o->m->arena, KItem, n + 1);
 	o->e->nitems = 0;
-	o->pred = NEWN(o->scratch, int *, n + 1);
-	o->npred = NEWN(o->scratch, int, n + 1);
+	o->pred = NEWN(o->scratch, User *, n + 1);
+	o->writer = NEWN(o->scratch, User *, o->m->program->nbuffers + 1);
+	o->reader = NEWN(o->scratch, User *, o->m->program->nbuffers + 1);
+	o->pred_of = NEWN(o->scratch, int, n + 1);
+	memset(o->pred_of, -1, sizeof(int) * ((size_t)n + 1));
 	for (int i = 0; i < n; i++) {
 		classify(o, i);
 		find_preds(o, i);
@@ -295,10 +315,10 @@ static void order_entry(Order *o, bool split)
 			settle(o, first);
 		fill_phase(o, first, split);
 	}
-	Kernel **sorted = NEWN(o->m->arena, Kernel *, n + 1);
+	Kernel **sorted = NEWN(o->scratch, Kernel *, n + 1);
 	for (int i = 0; i < n; i++)
 		sorted[i] = o->e->kernel[o->list[i]];
-	o->e->kernel = sorted;
+	memcpy(o->e->kernel, sorted, sizeof *sorted * (size_t)n);
 }
 
 bool pass_order(IrModule *m, PassCx *cx)

@@ -111,19 +111,26 @@ Kernel *rewrite_all(Rewrite *r)
 	return r->to;
 }
 
+/* Room for one more behind n: the next power of two, so that lists of thousands stay cheap. */
+static void *one_more(Arena *a, void *list, size_t n, size_t size)
+{
+	if (n == 0)
+		return arena_alloc(a, 8, size);
+	return n >= 8 && (n & (n - 1)) == 0 ? arena_grow(a, list, n, 2 * n, size) : list;
+}
+
 void entry_insert(Arena *a, KEntry *e, int at, Kernel *k)
 {
-	Kernel **list = NEWN(a, Kernel *, e->nkernels + 1);
-	memcpy(list, e->kernel, sizeof *list * (size_t)at);
-	list[at] = k;
-	memcpy(list + at + 1, e->kernel + at, sizeof *list * (size_t)(e->nkernels - at));
-	e->kernel = list;
+	e->kernel = one_more(a, e->kernel, (size_t)e->nkernels, sizeof *e->kernel);
+	memmove(e->kernel + at + 1, e->kernel + at, sizeof *e->kernel * (size_t)(e->nkernels - at));
+	e->kernel[at] = k;
 	e->nkernels++;
 }
 
 int program_buffer(Arena *a, KProgram *p, KBuffer b)
 {
-	p->buffer = arena_grow(a, p->buffer, (size_t)p->nbuffers, (size_t)p->nbuffers + 1, sizeof b);
+	INVARIANT(p->nbuffers < INT32_MAX / 2);
+	p->buffer = one_more(a, p->buffer, (size_t)p->nbuffers, sizeof b);
 	p->buffer[p->nbuffers] = b;
 	return p->nbuffers++;
 }

@@ -31,6 +31,7 @@ void rewrite_store(Rewrite *r, int stage); /* copies a STORE or ADD stage */
 void rewrite_index(Rewrite *r, const KIndex *at, int n, KIndex *out);
 Kernel *rewrite_all(Rewrite *r);           /* every store; finishes and returns `to` */
 
+/* Lists of kernels and of buffers have room for 8, or for the next power of two of what is in them. */
 /* Inserts k at position `at` of the entry's kernels. */
 void entry_insert(Arena *a, KEntry *e, int at, Kernel *k);
 int program_buffer(Arena *a, KProgram *p, KBuffer b); /* appends; returns its number */

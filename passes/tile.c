@@ -7,6 +7,7 @@
  * unrolled whole (pool windows, kernel columns), one axis unrolled a few times, one to four vectors. Loops: samples, vectors,
  * the other result axes, then the summed axes, in the order in which the kernel names them.
  */
+#include "ir/names.h"
 #include "passes/passes.h"
 #include "passes/rewrite.h"
 #include "passes/tile_cost.h"
@@ -25,6 +26,8 @@ typedef struct Search {
 	double cost;
 	int part_axis, part_size;
 } Search;
+
+typedef struct Tiling { const KProgram *program; const PassCx *cx; Names *done; } Tiling;
 
 static bool in(KSet s, int axis)
 {
@@ -306,7 +309,7 @@ static void retile(Search *s, const Target *target)
 	}
 }
 
-static void tile_kernel(Kernel *k, const PassCx *cx, int part_axis, int part_size, int samples)
+static void search_kernel(Kernel *k, const PassCx *cx, int part_axis, int part_size, int samples)
 {
 	Search s = {.cx = {.k = k, .target = &cx->target, .stage = k->contraction ? contraction_stage(k) : -1}, .cost = -1,
 	            .part_axis = part_axis, .part_size = part_size};
@@ -327,24 +330,37 @@ static void tile_kernel(Kernel *k, const PassCx *cx, int part_axis, int part_siz
 	write_schedule(&s, &k->sched);
 }
 
+/* Equal kernels – deep networks have many – are searched once. */
+static void tile_kernel(Tiling *t, Kernel *k, int part_axis, int part_size, int samples)
+{
+	const char *key = arena_printf(t->cx->scratch, "%d %d %d %s", part_axis, part_size, samples,
+	                               k_key(t->program, k, t->cx->scratch));
+	const Kernel *equal = names_add(t->done, key, k);
+	if (equal)
+		k->sched = equal->sched;
+	else
+		search_kernel(k, t->cx, part_axis, part_size, samples);
+}
+
 /* samples: of one call of the kernels below, as planned. */
-static void tile_item(KEntry *e, const KItem *item, const PassCx *cx, int axis, int size, int samples)
+static void tile_item(Tiling *t, const KEntry *e, const KItem *item, int axis, int size, int samples)
 {
 	if (item->kind == I_RUN) {
-		tile_kernel(e->kernel[item->kernel], cx, axis, size, samples);
+		tile_kernel(t, e->kernel[item->kernel], axis, size, samples);
 		return;
 	}
 	bool by_sample = item->axis < 0 && item->size < samples;
 	for (int i = 0; i < item->nbody; i++)
-		tile_item(e, &item->body[i], cx, item->axis, item->size, by_sample ? item->size : samples);
+		tile_item(t, e, &item->body[i], item->axis, item->size, by_sample ? item->size : samples);
 }
 
 bool pass_tile(IrModule *m, PassCx *cx)
 {
+	Tiling t = {.program = m->program, .cx = cx, .done = names_new(cx->scratch)};
 	for (int i = 0; i < m->program->nentries; i++) {
-		KEntry *e = &m->program->entry[i];
+		const KEntry *e = &m->program->entry[i];
 		for (int j = 0; j < e->nitems; j++)
-			tile_item(e, &e->item[j], cx, -1, 0, m->max_n);
+			tile_item(&t, e, &e->item[j], -1, 0, m->max_n);
 	}
 	return true;
 }
