@@ -8,6 +8,8 @@
 #include <string.h>
 #include "runtime/model.h"
 
+enum { PIECE = 24 }; /* kernels called from one function */
+
 typedef struct Emitted { const char *key, *name; int part_axis; } Emitted;
 
 typedef struct Prog {
@@ -23,7 +25,8 @@ typedef struct Prog {
 /* What a phase function knows while it is being written. */
 typedef struct Frame {
 	const KEntry *entry;
-	EVal call, part, scalars, n, lo, hi;
+	const char *symbol;
+	EVal call, part, scratch, scalars, n;
 	bool by_samples; /* lo … hi are samples */
 	int axis;        /* the partitioned axis of the one kernel, -1: none */
 } Frame;
@@ -126,7 +129,7 @@ static EVal buffer_address(const Prog *p, const Frame *f, const KBuffer *b, bool
 		break;
 	case B_SCRATCH:
 		offset = ir_row_elems(&b->type) * dtype_size(b->type.dtype);
-		base = e->ptr_add(e, e->phase_scratch(e), e->i64(e, b->offset));
+		base = e->ptr_add(e, f->scratch, e->i64(e, b->offset));
 		return e->ptr_add(e, base, e->isub(e, e->i64(e, 0), e->imul(e, lo, e->i64(e, offset))));
 	case B_METRIC:
 		base = e->ptr_load(e, f->call, offsetof(RtCall, metric));
@@ -154,6 +157,8 @@ static void emit_call(Prog *p, const Frame *f, const Kernel *k, EVal lo, EVal hi
 	e->call(e, kernel_function(p, k, axis), k->nopnds + 1, ptr, 3, i64);
 }
 
+static void emit_items(Prog *p, const Frame *f, const KItem *item, int n, EVal lo, EVal hi);
+
 static void emit_item(Prog *p, const Frame *f, const KItem *item, EVal lo, EVal hi)
 {
 	KEmit *e = p->e;
@@ -166,9 +171,93 @@ static void emit_item(Prog *p, const Frame *f, const KItem *item, EVal lo, EVal 
 	INVARIANT(item->kind == I_STEP);
 	EVal at = e->loop_begin(e, lo, hi, item->size, false, 0, NULL);
 	EVal end = e->imin(e, e->iadd(e, at, e->i64(e, item->size)), hi);
-	for (int i = 0; i < item->nbody; i++)
-		emit_item(p, f, &item->body[i], at, end);
+	emit_items(p, f, item->body, item->nbody, at, end);
 	e->loop_end(e, 0, NULL);
+}
+
+static int runs_in_a_row(const KItem *item, int n)
+{
+	int runs = 0;
+	while (runs < n && runs < PIECE && item[runs].kind == I_RUN)
+		runs++;
+	return runs;
+}
+
+static const char *piece_name(const Prog *p, const Frame *f, const KItem *first)
+{
+	return arena_printf(p->a, "%s_%d", f->symbol, first->kernel);
+}
+
+/* Fills in what every function of a phase computes for itself. */
+static void open_frame(Prog *p, Frame *f)
+{
+	KEmit *e = p->e;
+	f->scalars = e->ptr_load(e, f->call, offsetof(RtCall, s));
+	f->n = e->to_i64(e, e->load(e, DT_U32, f->scalars, e->i64(e, 0), (int64_t)(offsetof(RtScalars, n) / sizeof(uint32_t))));
+}
+
+/* Long lists of kernels are cut into functions of their own: what a compiler does to a function is not linear in its size. */
+static void emit_pieces(Prog *p, const Frame *phase, const KItem *item, int n)
+{
+	KEmit *e = p->e;
+	for (int i = 0, runs; n > PIECE && i < n; i += runs ? runs : 1) {
+		runs = runs_in_a_row(item + i, n - i);
+		if (!runs)
+			continue;
+		Frame f = *phase;
+		e->begin(e, piece_name(p, phase, item + i), 2, 3, true);
+		f.call = e->ptr_arg(e, 0);
+		f.scratch = e->ptr_arg(e, 1);
+		f.part = e->int_arg(e, 0);
+		open_frame(p, &f);
+		for (int j = i; j < i + runs; j++)
+			emit_item(p, &f, &item[j], e->int_arg(e, 1), e->int_arg(e, 2));
+		e->end(e);
+	}
+	for (int i = 0; i < n; i++)
+		emit_pieces(p, phase, item[i].body, item[i].nbody);
+}
+
+static void emit_items(Prog *p, const Frame *f, const KItem *item, int n, EVal lo, EVal hi)
+{
+	for (int i = 0, runs; i < n; i += runs ? runs : 1) {
+		runs = n > PIECE ? runs_in_a_row(item + i, n - i) : 0;
+		if (runs)
+			p->e->call(p->e, piece_name(p, f, item + i), 2, (EVal[]){f->call, f->scratch}, 3, (EVal[]){f->part, lo, hi});
+		else
+			emit_item(p, f, &item[i], lo, hi);
+	}
+}
+
+static const char *zero_name(const Prog *p, DType t)
+{
+	return arena_printf(p->a, "zero_%s", dtype_name(t));
+}
+
+/* The function that clears a partial: base; elements. */
+static void emit_zero(Prog *p, DType t)
+{
+	KEmit *e = p->e;
+	e->begin(e, zero_name(p, t), 1, 1, true);
+	EVal n = e->int_arg(e, 0), lanes = e->i64(e, K_LANES), whole = e->imul(e, e->idiv(e, n, lanes), lanes);
+	EVal at = e->loop_begin(e, e->i64(e, 0), whole, K_LANES, true, 0, NULL);
+	e->store_vec(e, t, e->konst(e, t, 0, K_LANES), e->ptr_arg(e, 0), at, 0, K_LANES);
+	e->loop_end(e, 0, NULL);
+	at = e->loop_begin(e, whole, n, 1, true, 0, NULL);
+	e->store(e, t, e->konst(e, t, 0, 1), e->ptr_arg(e, 0), at, 0);
+	e->loop_end(e, 0, NULL);
+	e->end(e);
+}
+
+static void emit_zeros(Prog *p)
+{
+	bool done[DT_COUNT] = {false};
+	for (int i = 0; i < p->p->nbuffers; i++) {
+		const KBuffer *b = &p->p->buffer[i];
+		if (b->cls == B_PARTIAL && !done[b->type.dtype])
+			emit_zero(p, b->type.dtype);
+		done[b->type.dtype] |= b->cls == B_PARTIAL;
+	}
 }
 
 /* Partial sums that this part adds into start at zero. Two kernels may add into the same buffer. */
@@ -185,14 +274,8 @@ static void zero_partials(Prog *p, const Frame *f, const KItem *item, bool *zero
 		if (b->cls != B_PARTIAL || k->opnd[i].mode != M_ADD || zeroed[k->opnd[i].buf])
 			continue;
 		zeroed[k->opnd[i].buf] = true;
-		EVal base = buffer_address(p, f, b, true, NULL);
-		int64_t elems = copy_bytes(b) / dtype_size(b->type.dtype), whole = elems / K_LANES * K_LANES;
-		EVal zero = e->konst(e, b->type.dtype, 0, K_LANES);
-		EVal at = e->loop_begin(e, e->i64(e, 0), e->i64(e, whole), K_LANES, true, 0, NULL);
-		e->store_vec(e, b->type.dtype, zero, base, at, 0, K_LANES);
-		e->loop_end(e, 0, NULL);
-		if (elems > whole)
-			e->store_vec(e, b->type.dtype, zero, base, e->i64(e, whole), 0, (int)(elems - whole));
+		int64_t elems = copy_bytes(b) / dtype_size(b->type.dtype);
+		e->call(e, zero_name(p, b->type.dtype), 1, (EVal[]){buffer_address(p, f, b, true, NULL)}, 1, (EVal[]){e->i64(e, elems)});
 	}
 }
 
@@ -228,12 +311,14 @@ static CgPhase emit_phase(Prog *p, const KEntry *entry, const KItem *item, int n
 	CgPhase phase = {.name = arena_strdup(p->a, phase_name(p, entry, item)),
 	                 .symbol = arena_printf(p->a, "phase_%s_%d", entry->name, number),
 	                 .parts = 1, .update = writes_state(entry, item), .first_kernel = first_kernel(item)};
+	f.symbol = phase.symbol;
 	emit_kernels(p, item, &f);
+	emit_pieces(p, &f, item->body, item->nbody);
 	e->begin_phase(e, phase.symbol);
 	f.call = e->phase_call(e);
 	f.part = e->phase_part(e);
-	f.scalars = e->ptr_load(e, f.call, offsetof(RtCall, s));
-	f.n = e->to_i64(e, e->load(e, DT_U32, f.scalars, e->i64(e, 0), (int64_t)(offsetof(RtScalars, n) / sizeof(uint32_t))));
+	f.scratch = e->phase_scratch(e);
+	open_frame(p, &f);
 	EVal lo = e->i64(e, 0), hi = lo;
 	if (item->kind == I_PART) {
 		lo = e->imul(e, f.part, e->i64(e, item->size));
@@ -250,8 +335,7 @@ static CgPhase emit_phase(Prog *p, const KEntry *entry, const KItem *item, int n
 	zero_partials(p, &f, item, NEWN(p->a, bool, p->p->nbuffers + 1));
 	if (item->kind == I_RUN)
 		emit_item(p, &f, item, lo, hi);
-	for (int i = 0; i < item->nbody; i++)
-		emit_item(p, &f, &item->body[i], lo, hi);
+	emit_items(p, &f, item->body, item->nbody, lo, hi);
 	e->end(e);
 	return phase;
 }
@@ -260,6 +344,7 @@ CgEntry *cg_program(KEmit *e, const IrModule *m, const Target *t, Arena *a)
 {
 	Prog p = {.e = e, .m = m, .p = m->program, .t = t, .a = a};
 	CgEntry *out = NEWN(a, CgEntry, p.p->nentries + 1);
+	emit_zeros(&p);
 	for (int i = 0; i < p.p->nentries; i++) {
 		const KEntry *entry = &p.p->entry[i];
 		out[i].nphases = entry->nitems;
