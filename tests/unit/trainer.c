@@ -305,7 +305,7 @@ static int run_failing(bool memory, int n)
 		rt_sys.rename = no_rename;
 		rt_sys.mkdir = no_mkdir;
 	}
-	int code = TRAIN("epochs=2", "threads=2", "resume=auto", "EarlyStopping.restore_best_weights=true");
+	int code = TRAIN("epochs=2", "threads=2", "resume=auto", "EarlyStopping.restore_best_weights=true", "--profile");
 	rt_sys = real;
 	return code;
 }
