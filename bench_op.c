@@ -222,6 +222,10 @@ static bool measure(OpBench *b, const Options *o)
 		print_json(b);
 	else if (ok)
 		print_text(b);
+	for (int i = 0; i < b->nwho; i++) {
+		if (b->who[i].peer && b->who[i].peer->close)
+			b->who[i].peer->close(b->who[i].peer->self);
+	}
 	if (b->in.model)
 		rt_instance_close(&b->in);
 	rt_pool_free(b->pool);

@@ -2,7 +2,7 @@
  *
  * Versions 2 and 3 of oneDNN differ in how descriptors are made: version 2 fills structs of the caller, which get more
  * room here than they need, version 3 gives pointers. All else is the same, and so are the numbers of the enums used.
- * What is opened stays open until the process ends.
+ * The libraries themselves stay open until the process ends.
  */
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -93,7 +93,7 @@ static int open_blas(const OpWork *w, const float *const in[2], size_t nout, int
 /* ---- oneDNN ---- */
 enum { SRC = 1, DST = 17, WEIGHTS = 33, DIFF_SRC = 129, DIFF_DST = 145, DIFF_WEIGHTS = 161 }; /* arguments */
 enum { CPU = 1, IN_ORDER = 1, F32 = 3, ANY = 1, TRAINING = 64, AUTO = 3, Q_WEIGHTS = 131, Q_DIFF_WEIGHTS = 132 };
-enum { MAX_DIMS = 12, DESC_BYTES = 16384 };
+enum { MAX_DIMS = 12, DESC_BYTES = 16384, MAX_MADE = 32 };
 
 typedef int64_t Dims[MAX_DIMS];
 typedef struct DnnArg {
@@ -117,6 +117,11 @@ typedef struct Dnn {
 	int (*reorder)(void **, const void *, void *, const void *, void *, const void *);
 	void *primitive, *to_plain; /* to_plain: weights' gradient to our layout */
 	DnnArg arg[3], plain[2];
+	struct {
+		int (*destroy)(void *);
+		void *what;
+	} made[MAX_MADE]; /* in the order of making */
+	int nmade;
 } Dnn;
 
 static void *symbol(const Dnn *d, const char *name)
@@ -124,8 +129,27 @@ static void *symbol(const Dnn *d, const char *name)
 	return dlsym(d->lib, name);
 }
 
+/* Remembers an object of the library, if there is one, and the function that ends it. */
+static void *keep(Dnn *d, void *what, const char *destroy)
+{
+	INVARIANT(d->nmade < MAX_MADE);
+	*(void **)&d->made[d->nmade].destroy = symbol(d, destroy);
+	d->made[d->nmade].what = what;
+	d->nmade += what && d->made[d->nmade].destroy;
+	return what;
+}
+
+static void close_dnn(void *self)
+{
+	Dnn *d = self;
+	while (d->nmade > 0) {
+		d->nmade--;
+		d->made[d->nmade].destroy(d->made[d->nmade].what);
+	}
+}
+
 /* Memory descriptor of dims; strides NULL: as the primitive likes it. NULL: failed. */
-static void *descriptor(const Dnn *d, int n, const Dims dims, const int64_t *strides)
+static void *descriptor(Dnn *d, int n, const Dims dims, const int64_t *strides)
 {
 	void *md = arena_alloc(d->arena, 1, DESC_BYTES);
 	int (*by_strides)(void *, int, const int64_t *, int, const int64_t *) = NULL;
@@ -137,7 +161,7 @@ static void *descriptor(const Dnn *d, int n, const Dims dims, const int64_t *str
 	if (!by_strides || !by_tag)
 		return NULL;
 	int status = strides ? by_strides(md, n, dims, F32, strides) : by_tag(md, n, dims, F32, ANY);
-	return status ? NULL : structs ? md : *(void **)md;
+	return status ? NULL : structs ? md : keep(d, *(void **)md, "dnnl_memory_desc_destroy");
 }
 
 typedef struct Conv { /* descriptors, and what the primitives take */
@@ -146,7 +170,7 @@ typedef struct Conv { /* descriptors, and what the primitives take */
 } Conv;
 
 /* Logical dimensions are N C H W and [G] O I H W; strides say that memory is NHWC and HWIO. */
-static bool conv_descriptors(const Dnn *d, const OpWork *w, Conv *c)
+static bool conv_descriptors(Dnn *d, const OpWork *w, Conv *c)
 {
 	int64_t g = w->window.groups, ci = w->c / g, co = w->k / g;
 	Dims xd = {w->n, w->c, w->h, w->w}, xs = {w->h * w->w * w->c, 1, w->w * w->c, w->c};
@@ -215,27 +239,38 @@ static void *conv_pd_3(const Dnn *d, OpCode op, const Conv *c, const void *hint)
 	return status ? NULL : pd;
 }
 
-static void *conv_pd(const Dnn *d, OpCode op, const Conv *c, const void *hint)
+static void *conv_pd(Dnn *d, OpCode op, const Conv *c, const void *hint)
 {
-	return d->version->major < 3 ? conv_pd_2(d, op, c, hint) : conv_pd_3(d, op, c, hint);
+	void *pd = d->version->major < 3 ? conv_pd_2(d, op, c, hint) : conv_pd_3(d, op, c, hint);
+	return keep(d, pd, "dnnl_primitive_desc_destroy");
 }
 
-static void *memory(const Dnn *d, const void *md, const float *data)
+static void *memory(Dnn *d, const void *md, const float *data)
 {
 	void *m = NULL;
-	return md && d->memory_create(&m, md, d->engine, (void *)(uintptr_t)data) == 0 ? m : NULL;
+	if (!md || d->memory_create(&m, md, d->engine, (void *)(uintptr_t)data))
+		return NULL;
+	return keep(d, m, "dnnl_memory_destroy");
+}
+
+static void *primitive(Dnn *d, const void *pd)
+{
+	void *p = NULL;
+	return d->primitive_create(&p, pd) ? NULL : keep(d, p, "dnnl_primitive_destroy");
 }
 
 /* Primitive that copies memory of one layout to another. */
-static void *reorder(const Dnn *d, const void *from, const void *to)
+static void *reorder(Dnn *d, const void *from, const void *to)
 {
-	void *pd = NULL, *p = NULL;
-	return d->reorder(&pd, from, d->engine, to, d->engine, NULL) || d->primitive_create(&p, pd) ? NULL : p;
+	void *pd = NULL;
+	if (d->reorder(&pd, from, d->engine, to, d->engine, NULL))
+		return NULL;
+	return primitive(d, keep(d, pd, "dnnl_primitive_desc_destroy"));
 }
 
-static bool execute(const Dnn *d, const void *primitive, int n, const DnnArg *arg)
+static bool execute(const Dnn *d, const void *what, int n, const DnnArg *arg)
 {
-	return d->execute(primitive, d->stream, n, arg) == 0 && d->wait(d->stream) == 0;
+	return d->execute(what, d->stream, n, arg) == 0 && d->wait(d->stream) == 0;
 }
 
 static bool run_conv(void *self)
@@ -272,7 +307,8 @@ static int conv_peer(Dnn *d, const OpWork *w, const float *const in[2], size_t n
 		return 0;
 	void *forward = conv_pd(d, OP_conv2d, &c, NULL);
 	void *pd = w->op == OP_conv2d ? forward : forward ? conv_pd(d, w->op, &c, forward) : NULL;
-	if (!pd || d->primitive_create(&d->primitive, pd))
+	d->primitive = pd ? primitive(d, pd) : NULL;
+	if (!d->primitive)
 		return 0;
 	bool dx = w->op == OP_conv2d_dx, dw = w->op == OP_conv2d_dw;
 	float *result = floats(d->arena, nout);
@@ -280,7 +316,12 @@ static int conv_peer(Dnn *d, const OpWork *w, const float *const in[2], size_t n
 	d->arg[1] = (DnnArg){dx || dw ? DIFF_DST : DST, memory(d, c.y, dx ? in[0] : dw ? in[1] : result)};
 	if (!d->arg[0].memory || !d->arg[1].memory || !bind_weights(d, &c, pd, dw, dw ? result : in[1]))
 		return 0;
-	*out = (Peer){.name = name, .run = run_conv, .result = dw ? conv_result : NULL, .self = d, .out = result};
+	*out = (Peer){.name = name,
+		      .run = run_conv,
+		      .result = dw ? conv_result : NULL,
+		      .close = close_dnn,
+		      .self = d,
+		      .out = result};
 	return 1;
 }
 
@@ -303,8 +344,29 @@ static bool load_dnn(Dnn *d)
 	    !d->query_md || !d->md_size || !d->reorder)
 		return false;
 	d->version = version();
-	return d->version->major >= 2 && engine(&d->engine, CPU, 0) == 0 &&
-	       stream(&d->stream, d->engine, IN_ORDER) == 0;
+	if (d->version->major < 2 || engine(&d->engine, CPU, 0))
+		return false;
+	keep(d, d->engine, "dnnl_engine_destroy");
+	if (stream(&d->stream, d->engine, IN_ORDER))
+		return false;
+	keep(d, d->stream, "dnnl_stream_destroy");
+	return true;
+}
+
+static int dnn_peer(Dnn *d, const OpWork *w, const float *const in[2], size_t nout, Peer *out)
+{
+	const DnnVersion *v = d->version;
+	const char *name = arena_printf(d->arena, "oneDNN %d.%d.%d", v->major, v->minor, v->patch);
+	if (w->op != OP_matmul)
+		return conv_peer(d, w, in, nout, name, out);
+	DnnlSgemm *sgemm = NULL;
+	*(void **)&sgemm = symbol(d, "dnnl_sgemm");
+	if (!sgemm)
+		return 0;
+	*out = gemm_peer(w, in, nout, d->arena, name);
+	((Gemm *)out->self)->dnnl = sgemm;
+	close_dnn(d); /* a product needs no engine */
+	return 1;
 }
 
 static int open_dnn(const OpWork *w, const float *const in[2], size_t nout, Arena *a, Peer *out)
@@ -313,18 +375,10 @@ static int open_dnn(const OpWork *w, const float *const in[2], size_t nout, Aren
 	Dnn *d = NEW(a, Dnn);
 	d->arena = a;
 	d->lib = open_first(names, COUNT(names));
-	if (!d->lib || !load_dnn(d))
-		return 0;
-	const char *name = arena_printf(a, "oneDNN %d.%d.%d", d->version->major, d->version->minor, d->version->patch);
-	if (w->op != OP_matmul)
-		return conv_peer(d, w, in, nout, name, out);
-	DnnlSgemm *sgemm = NULL;
-	*(void **)&sgemm = symbol(d, "dnnl_sgemm");
-	if (!sgemm)
-		return 0;
-	*out = gemm_peer(w, in, nout, a, name);
-	((Gemm *)out->self)->dnnl = sgemm;
-	return 1;
+	if (d->lib && load_dnn(d) && dnn_peer(d, w, in, nout, out))
+		return 1;
+	close_dnn(d);
+	return 0;
 }
 
 int peers_open(const OpWork *w, const float *const in[2], size_t nout, int threads, Arena *a, Peer peer[MAX_PEERS])

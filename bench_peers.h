@@ -15,6 +15,7 @@ typedef struct Peer {
 	bool (*run)(void *self);
 	/* Brings the result of the last run into `out`, row-major as ours; NULL: it is there already. */
 	bool (*result)(void *self);
+	void (*close)(void *self); /* NULL: nothing to do */
 	void *self;
 	float *out;
 } Peer;
