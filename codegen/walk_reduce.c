@@ -240,14 +240,31 @@ static KSet reused_axes(const Walk *w, const Group *g, int splat)
 	return reused;
 }
 
-static int64_t splat_offset(const Walk *w, int splat, const WalkCombo *c)
+/* Do copies of result axes meet splats of other copies of removed axes? */
+static bool splats_meet(const Walk *w, const Group *g, int splat, KSet reused)
+{
+	const KExpr *l = &w->k->expr[splat];
+	for (int d = 0; d < w->k->opnd[l->operand].type.rank; d++) {
+		KSet moved = 0;
+		for (int a = 0; a < w->k->naxes; a++)
+			moved |= l->at[d].coef[a] && w->axis[a].copies > 1 ? walk_bit(a) : 0;
+		if ((moved & g->over) && (moved & reused))
+			return true;
+	}
+	return false;
+}
+
+/* Address of the splat, as far as copies of `axes` move it. */
+static int64_t splat_offset(const Walk *w, int splat, KSet axes, const WalkCombo *c)
 {
 	const KExpr *l = &w->k->expr[splat];
 	const KOperand *o = &w->k->opnd[l->operand];
 	int64_t off = 0;
 	for (int d = 0; d < o->type.rank; d++) {
-		for (int a = 0; a < w->k->naxes; a++)
-			off += (int64_t)l->at[d].coef[a] * c->copy[a] * w->axis[a].step * walk_stride(o, d);
+		for (int a = 0; a < w->k->naxes; a++) {
+			if (axes & walk_bit(a))
+				off += (int64_t)l->at[d].coef[a] * c->copy[a] * w->axis[a].step * walk_stride(o, d);
+		}
 	}
 	return off;
 }
@@ -258,11 +275,14 @@ static bool after(const Point *a, const Point *b)
 }
 
 /* Points of stage i in the order of emission: copies of removed axes in schedule order, but those that reuse splats (the
- * columns of a kernel) together, by the address of the splat, so that a splat lives only while its products are formed. */
+ * columns of a kernel) together, by the address of the splat, so that a splat lives only while its products are formed. Where
+ * this tile has no two results that meet in a splat, the removed axes' share of the address is the order, the same for each
+ * sum, and the other factor's vectors live as short as splats. */
 static int list_points(const Walk *w, const Group *g, int i, Point *out)
 {
 	int splat = splat_factor(w, stage_of(w, g, i)), n = 0, step = 0, acc;
 	KSet reused = splat >= 0 ? reused_axes(w, g, splat) : 0;
+	KSet by = reused && splats_meet(w, g, splat, reused) ? g->over | g->away : g->away;
 	WalkCombo outer, inner, p;
 	walk_combo_first(&outer);
 	do {
@@ -272,7 +292,7 @@ static int list_points(const Walk *w, const Group *g, int i, Point *out)
 			acc = 0;
 			do {
 				Point x = {.combo = p, .acc = acc++, .away = step};
-				x.splat = reused ? splat_offset(w, splat, &p) : n;
+				x.splat = reused ? splat_offset(w, splat, by, &p) : n;
 				int at = n++;
 				for (; at > 0 && after(&out[at - 1], &x); at--)
 					out[at] = out[at - 1];

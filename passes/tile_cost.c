@@ -156,7 +156,8 @@ bool tile_fits(const TileCx *cx, const Tile *t)
 			one.copies[a] = 1;
 	}
 	int vectors = (int)count_body(cx->k, cx->stage, &one).vectors;
-	return sums * p + vectors * p + 1 <= cx->target->vec_regs;
+	int ahead = product(cx->k, t, s->away & ~reused) > 1 ? 2 : 0; /* loads of the next step begin before this one ends */
+	return (sums + vectors) * p + ahead + 1 <= cx->target->vec_regs;
 }
 
 /* Trips of an axis in units of whole tiles; a tail costs its share, but not below what latency allows. */
