@@ -44,7 +44,16 @@ typedef enum IrTrait {
 	WINDOW = 1 << 9,         /* folds small windows */
 	ONE_PER_WINDOW = 1 << 10,/* at most one non-zero a window */
 	ROWWISE = 1 << 11,       /* mixes elements of the last axis only */
-	SLIDES = 1 << 12         /* windows over operand 0, a picture NHWC: result (i, j) needs the window at (i, j) only */
+	SLIDES = 1 << 12,        /* windows over operand 0, a picture NHWC: result (i, j) needs the window at (i, j) only */
+	UNSLIDES = 1 << 13,      /* the adjoint: result (i, j), a picture, gathers from the windows that saw it */
+	CONVOLVES = 1 << 14,     /* CONTRACTS with a window and channels: attributes in `conv` */
+	STRETCHES = 1 << 15,     /* elements of the operand are repeated */
+	PERMUTES = 1 << 16,      /* the same elements in other places */
+	CROPS = 1 << 17,         /* some elements of the operand, shifted */
+	PADS = 1 << 18,          /* the operand with zeros around */
+	JOINS = 1 << 19,         /* operands side by side */
+	RANDOM = 1 << 20,         /* random numbers; the operand is a key */
+	RESAMPLES = 1 << 21      /* operand 1 says, once a sample, where operand 0 is read */
 } IrTrait;
 
 typedef enum IrFill { FILL_NEAREST, FILL_CONSTANT, FILL_REFLECT, FILL_WRAP } IrFill; /* as scipy.ndimage, Keras fill_mode */

@@ -42,14 +42,14 @@ static bool same_operands(const IrNode *n)
 /* Moves elements, or takes their maximum or mean: equal elements stay what they are. */
 static bool moves(const IrNode *n)
 {
-	return ir_has(n, VIEW) || n->op == OP_broadcast || n->op == OP_transpose || n->op == OP_slice ||
-	       n->op == OP_concat || n->op == OP_maxpool || n->op == OP_avgpool;
+	return ir_has(n, VIEW) || ir_has(n, STRETCHES) || ir_has(n, PERMUTES) || ir_has(n, CROPS) || ir_has(n, JOINS) ||
+	       n->op == OP_maxpool || n->op == OP_avgpool;
 }
 
 /* Work is at most the product of operand and result sizes. */
 static bool worth_evaluating(const IrNode *n)
 {
-	bool ok = ir_has(n, REDUCES) || ir_has(n, CONTRACTS) || ir_has(n, ROWWISE) || n->op == OP_pad;
+	bool ok = ir_has(n, REDUCES) || ir_has(n, CONTRACTS) || ir_has(n, ROWWISE) || ir_has(n, PADS);
 	ok &= !ir_batched(&n->type) && ir_elems(&n->type, 1) <= MOST_ELEMS;
 	for (int i = 0; i < n->nin; i++)
 		ok &= !ir_batched(&n->in[i]->type) && ir_elems(&n->in[i]->type, 1) <= MOST_ELEMS;

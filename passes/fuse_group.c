@@ -79,21 +79,21 @@ static bool meets_once(const IrWindow *w) /* no cell lies in two windows, none o
 static const Frame *operand_frame(Fuse *f, const IrNode *n, int i, const Frame *at, bool *load)
 {
 	*load = false;
-	if (ir_has(n, EWISE) || n->op == OP_broadcast)
+	if (ir_has(n, EWISE) || ir_has(n, STRETCHES))
 		return stretched_frame(n, n->in[i], at);
-	if (n->op == OP_reshape && lower_squeezes(&n->type, &n->in[0]->type))
+	if (ir_has(n, VIEW) && lower_squeezes(&n->type, &n->in[0]->type))
 		return at;
-	if (n->op == OP_slice || ir_has(n, ROWWISE))
+	if (ir_has(n, CROPS) || ir_has(n, ROWWISE))
 		return at->kind == F_FAR ? at : &loose_frame;
-	if (n->op == OP_transpose)
+	if (ir_has(n, PERMUTES))
 		return at->kind == F_FAR || at->kind == F_LOOSE ? at : frame_of(f, F_MOVED, n, NULL, at);
 	if (ir_has(n, REDUCES))
 		return frame_of(f, F_REDUCE, n, NULL, at);
-	if (ir_has(n, WINDOW) && n->op != OP_avgpool_dx && meets_once(&n->attr.pool))
+	if (ir_has(n, WINDOW) && !ir_has(n, UNSLIDES) && meets_once(&n->attr.pool))
 		return frame_of(f, F_POOL, NULL, &n->attr.pool, at);
-	if (n->op == OP_warp && i == 1)
+	if (ir_has(n, RESAMPLES) && i == 1)
 		return &warp_frame;
-	*load = n->op != OP_affine_draw && n->op != OP_random;
+	*load = !ir_has(n, RANDOM);
 	return &far_frame;
 }
 
@@ -223,19 +223,17 @@ static bool folds_samples(const IrNode *n)
 {
 	if (ir_has(n, REDUCES))
 		return ir_batched(&n->in[0]->type) && n->attr.reduce.axes & 1;
-	if (n->op == OP_matmul)
-		return n->attr.matmul.ta && ir_batched(&n->in[0]->type);
-	return n->op == OP_conv2d_dw;
+	return ir_has(n, CONTRACTS) && ir_batched(&n->in[0]->type) && !ir_batched(&n->type);
 }
 
 /* Windows of a gradient along dimension 1 + d: phases of the stride, or blocks where they lie edge to edge. */
-static Split window_split(const IrNode *n, const IrWindow *w, int d, int32_t size)
+static Split window_split(const IrNode *n, const IrWindow *w, int d)
 {
 	const int32_t stride = w->stride[d], windows = n->in[0]->type.dim[1 + d], extent = n->type.dim[1 + d];
 	if (stride == 1)
 		return (Split){ 0 };
 	const int64_t rest = extent - (int64_t)windows * stride;
-	if (size == stride && w->dilation[d] == 1 && w->pad[d] == 0 && rest >= 0 && rest < stride)
+	if (w->size[d] == stride && w->dilation[d] == 1 && w->pad[d] == 0 && rest >= 0 && rest < stride)
 		return (Split){ stride, windows, true };
 	return (Split){ stride, 0, false };
 }
@@ -244,14 +242,14 @@ static Split window_split(const IrNode *n, const IrWindow *w, int d, int32_t siz
 static bool splits_of(const IrNode *n, Split *s)
 {
 	bool any = false;
-	if (n->op == OP_maxpool_dx || n->op == OP_avgpool_dx || n->op == OP_conv2d_dx) {
-		const IrWindow *w = n->op == OP_conv2d_dx ? &n->attr.conv : &n->attr.pool;
+	if (ir_has(n, UNSLIDES)) {
+		const IrWindow *w = ir_has(n, CONVOLVES) ? &n->attr.conv : &n->attr.pool;
 		for (int d = 0; d < 2; d++) {
-			s[1 + d] = window_split(n, w, d, n->op == OP_conv2d_dx ? n->in[1]->type.dim[d] : w->size[d]);
+			s[1 + d] = window_split(n, w, d);
 			any |= s[1 + d].by != 0;
 		}
 	}
-	if (ir_has(n, CONTRACTS) && n->op != OP_matmul && n->attr.conv.groups > 1) {
+	if (ir_has(n, CONVOLVES) && n->attr.conv.groups > 1) {
 		const int32_t channels = n->type.dim[3], by = channels / n->attr.conv.groups;
 		if (by > 1)
 			s[3] = (Split){ by, n->attr.conv.groups, true };
@@ -267,9 +265,9 @@ static int axes_of(const IrNode *n)
 		return __builtin_popcount(n->attr.reduce.axes);
 	if (ir_has(n, ROWWISE))
 		return 1;
-	if (n->op == OP_matmul)
-		return 1;
-	return ir_has(n, CONTRACTS) ? 3 : ir_has(n, WINDOW) || n->op == OP_maxpool_dx || n->op == OP_avgpool_dx ? 2 : 0;
+	if (ir_has(n, CONTRACTS))
+		return ir_has(n, CONVOLVES) ? 3 : 1;
+	return ir_has(n, WINDOW) || ir_has(n, UNSLIDES) ? 2 : 0;
 }
 
 static bool class_allows(const IrNode *n, GroupClass cls)
@@ -286,9 +284,9 @@ static bool heavy_joins(const IrNode *n, const Group *g, const Frame *at)
 		return !g->contraction && (root || at->kind == F_REDUCE);
 	if (ir_has(n, REDUCES))
 		return root && !g->contraction && !g->reduces;
-	if (n->op == OP_affine_draw)
+	if (ir_has(n, RANDOM))
 		return at->kind == F_WARP;
-	if (n->op == OP_transpose || n->op == OP_pad)
+	if (ir_has(n, PERMUTES) || ir_has(n, PADS))
 		return at->kind != F_LOOSE;
 	return root && !g->contraction && !g->reduces; /* windows, their gradients, warp */
 }
@@ -328,7 +326,7 @@ static void join(const IrNode *n, Group *g, const Frame *at)
 	g->nodes++;
 	g->loose += at->kind == F_LOOSE;
 	g->contraction |= ir_has(n, CONTRACTS);
-	g->reduces |= ir_has(n, REDUCES) || ir_has(n, ROWWISE) || n->op == OP_maxpool_dx || n->op == OP_avgpool_dx;
+	g->reduces |= ir_has(n, REDUCES) || ir_has(n, ROWWISE) || (ir_has(n, UNSLIDES) && !ir_has(n, CONTRACTS));
 	if (!g->main || (!ir_has(n, EWISE) && ir_has(g->main, EWISE)) || ir_has(n, CONTRACTS))
 		g->main = (IrNode *)n;
 }
@@ -459,13 +457,13 @@ static void store_concat(Fuse *f, IrNode *n)
 static void decide(Fuse *f, IrNode *n)
 {
 	NodeInfo *info = fuse_info(f, n);
-	if (n->op == OP_input || n->op == OP_state || !info->reader)
+	if ((ir_has(n, SOURCE) && !ir_has(n, CHEAP)) || !info->reader)
 		return;
-	if (n->op == OP_reshape) {
+	if (ir_has(n, VIEW)) {
 		const bool squeezes = lower_squeezes(&n->type, &n->in[0]->type);
 		ask_operands(f, n, info->reader);
 		fuse_info(f, n->in[0])->need_load |= info->need_load || !squeezes;
-	} else if (n->op == OP_concat) {
+	} else if (ir_has(n, JOINS)) {
 		store_concat(f, n);
 	} else if (!info->need_load && (ir_has(n, CHEAP) || info->scalar)) {
 		ask_operands(f, n, info->reader);
@@ -503,7 +501,7 @@ static void metric_root(Fuse *f, const IrRoot *root)
 /* Reshapes at the root change how the store sees the buffer, not the kernel. */
 static IrNode *peeled(IrNode *n)
 {
-	while (n->op == OP_reshape)
+	while (ir_has(n, VIEW))
 		n = n->in[0];
 	return n;
 }
@@ -532,8 +530,8 @@ static void value_root(Fuse *f, const IrRoot *root, int index)
 static void find_scalars(Fuse *f)
 {
 	IR_EACH(f->entry, n) {
-		bool scalar = single_element(&n->type) && (ir_has(n, EWISE) || n->op == OP_konst || n->op == OP_scalar ||
-		                                           n->op == OP_reshape || n->op == OP_broadcast);
+		bool scalar = single_element(&n->type) && (ir_has(n, EWISE) || ir_has(n, SOURCE | CHEAP) ||
+		                                           ir_has(n, VIEW) || ir_has(n, STRETCHES));
 		for (int i = 0; i < n->nin; i++)
 			scalar = scalar && fuse_info(f, n->in[i])->scalar;
 		fuse_info(f, n)->scalar = scalar;

@@ -133,7 +133,7 @@ static const IrState *state_read(const IrNode *n)
 {
 	for (int i = n->nin; i-- > 0;) {
 		const IrNode *in = n->in[i];
-		while (in->op == OP_reshape || in->op == OP_transpose)
+		while (ir_has(in, VIEW) || ir_has(in, PERMUTES))
 			in = in->in[0];
 		if (in->op == OP_state)
 			return in->attr.state.of;
