@@ -299,7 +299,7 @@ void walk_nest(Walk *w, KSet axes, WalkCarry *c, WalkBody *body, void *arg)
 
 /* ---- stores ---- */
 
-typedef struct Stores { const KStage *stage[32]; int n; } Stores;
+typedef struct Stores { const KStage **stage; int n; } Stores;
 
 /* All values of a combination before its stores: an operand may be read and written at the same place. */
 static void emit_stores(Walk *w, const Stores *s)
@@ -307,10 +307,10 @@ static void emit_stores(Walk *w, const Stores *s)
 	WalkCombo c;
 	walk_combo_first(&c);
 	KSet over = 0;
+	EVal *v = NEWN(w->arena, EVal, s->n);
 	for (int i = 0; i < s->n; i++)
 		over |= s->stage[i]->over;
 	do {
-		EVal v[32];
 		for (int i = 0; i < s->n; i++) {
 			bool vec = w->vector >= 0 && (s->stage[i]->over & walk_bit(w->vector));
 			v[i] = vec ? walk_vector(w, s->stage[i]->value, &c) : walk_value(w, s->stage[i]->value, &c);
@@ -331,13 +331,13 @@ static void stores_body(Walk *w, WalkCarry *c, void *arg);
 static void stores_here(Walk *w, const Stores *s)
 {
 	KSet bound = walk_bound(w);
-	bool done[32] = {false};
+	bool *done = NEWN(w->arena, bool, s->n);
 	for (int i = 0; i < s->n; i++)
 		walk_ready(w, s->stage[i]->value);
 	for (int i = 0; i < s->n; i++) {
 		if (done[i])
 			continue;
-		Stores group = {.n = 0};
+		Stores group = {.stage = NEWN(w->arena, const KStage *, s->n)};
 		for (int j = i; j < s->n; j++) {
 			if (!done[j] && s->stage[j]->over == s->stage[i]->over)
 				group.stage[group.n++] = s->stage[j], done[j] = true;
@@ -415,12 +415,11 @@ void walk_kernel(KEmit *e, const KProgram *p, const Kernel *k, const Target *t, 
 	w.lo = e->int_arg(e, 0);
 	w.hi = e->int_arg(e, 1);
 	w.n = e->int_arg(e, 2);
-	Stores s = {.n = 0};
+	Stores s = {.stage = NEWN(a, const KStage *, k->nstages + 1)};
 	KSet common = ~(KSet)0;
 	for (int i = 0; i < k->nstages; i++) {
 		if (k->stage[i].kind == S_REDUCE)
 			continue;
-		INVARIANT(s.n < (int)COUNT(s.stage));
 		s.stage[s.n++] = &k->stage[i];
 		common &= k->stage[i].over;
 	}

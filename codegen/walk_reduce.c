@@ -40,14 +40,38 @@ static bool available(Walk *w, int stage)
 	return x < 0 || walk_find(w, x, &zero);
 }
 
-/* Does expression x need a local that is neither available nor computable here? */
-static bool waits(Walk *w, int x, KSet bound)
+/* By expression: x needs it. Arguments stand before users, and a kernel may use a value many times: one pass, no recursion. */
+static const bool *needed_by(const Walk *w, int x)
+{
+	bool *need = NEWN(w->arena, bool, x + 1);
+	need[x] = true;
+	for (int i = x; i >= 0; i--) {
+		const KExpr *k = &w->k->expr[i];
+		for (int j = 0; need[i] && j < 3; j++) {
+			if (k->arg[j] >= 0)
+				need[k->arg[j]] = true;
+		}
+		for (int d = 0; need[i] && k->op == K_LOAD && d < w->k->opnd[k->operand].type.rank; d++) {
+			if (k->at[d].expr >= 0)
+				need[k->at[d].expr] = true;
+		}
+	}
+	return need;
+}
+
+/* A local that is neither available nor waits for axes. */
+static bool due(Walk *w, int x, KSet bound)
 {
 	const KExpr *k = &w->k->expr[x];
-	if (k->op == K_LOCAL)
-		return !available(w, k->stage) && !(w->k->stage[k->stage].over & ~bound);
-	for (int i = 0; i < 3; i++) {
-		if (k->arg[i] >= 0 && waits(w, k->arg[i], bound))
+	return k->op == K_LOCAL && !available(w, k->stage) && !(w->k->stage[k->stage].over & ~bound);
+}
+
+/* Does expression x need a local that is computable here and not there yet? */
+static bool waits(Walk *w, int x, KSet bound)
+{
+	const bool *need = needed_by(w, x);
+	for (int i = 0; i <= x; i++) {
+		if (need[i] && due(w, i, bound))
 			return true;
 	}
 	return false;
@@ -55,36 +79,35 @@ static bool waits(Walk *w, int x, KSet bound)
 
 void walk_ready(Walk *w, int x)
 {
-	const KExpr *k = &w->k->expr[x];
-	if (k->op == K_LOCAL) {
-		if (!available(w, k->stage) && !(w->k->stage[k->stage].over & ~walk_bound(w)))
-			walk_reduce(w, k->stage);
-		return;
-	}
-	for (int i = 0; i < 3; i++) {
-		if (k->arg[i] >= 0)
-			walk_ready(w, k->arg[i]);
-	}
-	for (int d = 0; k->op == K_LOAD && d < w->k->opnd[k->operand].type.rank; d++) {
-		if (k->at[d].expr >= 0)
-			walk_ready(w, k->at[d].expr);
+	const bool *need = needed_by(w, x);
+	for (int i = 0; i <= x; i++) {
+		if (need[i] && due(w, i, walk_bound(w)))
+			walk_reduce(w, w->k->expr[i].stage);
 	}
 }
 
-/* The stages that can share the loops of `stage`: same axes, same removed axes, nothing to wait for. */
+static int parts_of(const KStage *s)
+{
+	return s->red == RED_argmax ? 2 : 1;
+}
+
+/* The stages that can share the loops of `stage`: same axes, same removed axes, nothing to wait for, few enough sums. */
 static Group gather_group(Walk *w, int stage)
 {
 	const KStage *s = &w->k->stage[stage];
 	Group g = {.over = s->over, .away = s->away};
-	for (int i = 0; i < w->k->nstages && g.n < GROUP_MAX; i++) {
+	int combos = walk_combos(w, s->over), room = E_MAX_CARRIED - combos * parts_of(s);
+	for (int i = 0; i < w->k->nstages; i++) {
 		const KStage *o = &w->k->stage[i];
 		int x = o->kind == S_REDUCE ? local_expr(w, i) : -1;
 		if (x < 0 || !w->needed[x] || o->over != s->over || o->away != s->away)
 			continue;
-		if (i != stage && (available(w, i) || waits(w, o->value, walk_bound(w))))
+		bool full = g.n + (i < stage) >= GROUP_MAX || room < combos * parts_of(o);
+		if (i != stage && (full || available(w, i) || waits(w, o->value, walk_bound(w))))
 			continue;
+		room -= i == stage ? 0 : combos * parts_of(o);
 		g.stage[g.n] = i;
-		g.parts[g.n] = o->red == RED_argmax ? 2 : 1;
+		g.parts[g.n] = parts_of(o);
 		g.n++;
 	}
 	return g;
@@ -447,8 +470,7 @@ void walk_reduce(Walk *w, int stage)
 		walk_ready(w, stage_of(w, &g, i)->value);
 	WalkCarry c = {.n = 0};
 	start_group(w, &g, &c);
-	uint8_t proved[256];
-	INVARIANT(w->k->nexprs <= (int)sizeof proved);
+	uint8_t *proved = NEWN(w->arena, uint8_t, w->k->nexprs);
 	memcpy(proved, w->proved, (size_t)w->k->nexprs);
 	clip_group(w, &g);
 	walk_nest(w, g.away, &c, group_body, &g);

@@ -1,5 +1,6 @@
 /* tile_cost.c -- what a tile costs: see tile_cost.h */
 #include "passes/tile_cost.h"
+#include <string.h>
 
 /* Throughputs of a current x86-64 or arm64 core, a cycle: vector multiply-adds, loads, operations of any kind. */
 static const double FMA_RATE = 2, LOAD_RATE = 2, ISSUE_RATE = 5, FMA_LATENCY = 4, GATHER_COST = 24, LOOP_COST = 1.5,
@@ -97,10 +98,8 @@ static bool edge_in_doubt(const Kernel *k, const KExpr *x, const Tile *t)
 
 typedef struct Load { double vectors, scalars, gathers, other; } Load;
 
-/* What one body needs to make expression x at all its copies. */
-static void count_expr(const Kernel *k, int x, const Tile *t, Load *l)
+static void count_one(const Kernel *k, const KExpr *e, const Tile *t, Load *l)
 {
-	const KExpr *e = &k->expr[x];
 	if (e->op == K_LOAD) {
 		int n = distinct(k, e, t);
 		Lanes how = t->vector < 0 ? LANES_NONE : lanes_of(k, &k->opnd[e->operand], e->at, t->vector);
@@ -109,9 +108,25 @@ static void count_expr(const Kernel *k, int x, const Tile *t, Load *l)
 	} else if (e->op == K_EWISE || e->op == K_RANDOM) {
 		l->other += product(k, t, e->axes) * (e->op == K_RANDOM ? 60 : e->row == EW_exp || e->row == EW_tanh ? 15 : 1);
 	}
-	for (int i = 0; i < 3; i++) {
-		if (e->arg[i] >= 0)
-			count_expr(k, e->arg[i], t, l);
+}
+
+enum { MAX_EXPRS = INT16_MAX + 1 }; /* KExpr counts in int16_t */
+
+/* What one body needs to make expression x at all its copies: what it is made of counts once, however often it is used. */
+static void count_expr(const Kernel *k, int x, const Tile *t, Load *l)
+{
+	uint64_t need[MAX_EXPRS / 64];
+	memset(need, 0, ((size_t)x / 64 + 1) * sizeof *need);
+	need[x / 64] |= (uint64_t)1 << (x % 64);
+	for (int i = x; i >= 0; i--) {
+		const KExpr *e = &k->expr[i];
+		if (!(need[i / 64] >> (i % 64) & 1))
+			continue;
+		count_one(k, e, t, l);
+		for (int j = 0; j < 3; j++) {
+			if (e->arg[j] >= 0)
+				need[e->arg[j] / 64] |= (uint64_t)1 << (e->arg[j] % 64);
+		}
 	}
 }
 
