@@ -572,6 +572,81 @@ START_TEST(deep_network)
 }
 END_TEST
 
+/* ---- more of everything: limits that only long or wide models meet ---- */
+
+static const char *repeat(Arena *a, int n, const char *(*layer)(Arena *a, int i))
+{
+	const char *text = "";
+	for (int i = 0; i < n; i++)
+		text = arena_printf(a, "%s%s", text, layer(a, i));
+	return text;
+}
+
+/* An expression that uses the one before several times: its tree has 3^n nodes, its graph n. */
+static const char *mish(Arena *a, int i)
+{
+	return arena_printf(a, L("Activation: {activation: mish, name: m%d}"), i);
+}
+
+static const char *doubled(Arena *a, int i)
+{
+	return arena_printf(a,
+			    L("Multiply: {inputs: [a%d, a%d], name: b%d}") L("Activation: {activation: tanh, name: c%d}")
+				    L("Average: {inputs: [a%d, c%d], name: a%d}"),
+			    i, i, i, i, i, i, i + 1);
+}
+
+static const char *branch(Arena *a, int i)
+{
+	return arena_printf(a, DENSE("units: 5, activation: tanh, inputs: input, name: d%d"), i);
+}
+
+static const char *multiplied(Arena *a, int i)
+{
+	return arena_printf(a, L("Average: {inputs: [%s%d, d%d], name: p%d}"), i ? "p" : "d", i ? i - 1 : 0, i + 1, i);
+}
+
+static const char *windows(Arena *a, int i)
+{
+	return arena_printf(a, CONV("filters: 2, kernel_size: 3, inputs: input, name: c%d, activation: tanh"), i);
+}
+
+static const char *name_of_window(Arena *a, int i)
+{
+	return arena_printf(a, "%sc%d", i ? ", " : "", i);
+}
+
+START_TEST(long_pointwise_chain)
+{
+	Arena *a = arena_new();
+	check_text(
+		"mish", 0,
+		arena_printf(a, ARRAYS("5", "6, 5, 3", "%s" L("Flatten") DENSE("units: 2"), MSE), repeat(a, 60, mish)),
+		0);
+	check_text("doubled", 0,
+		   arena_printf(a, ARRAYS("5", "4", DENSE("units: 8, name: a0") "%s", MSE), repeat(a, 40, doubled)), 0);
+	arena_free(a);
+}
+END_TEST
+
+START_TEST(many_branches)
+{
+	Arena *a = arena_new();
+	check_text("average", 0,
+		   arena_printf(a, ARRAYS("5", "20", "%s%s", MSE), repeat(a, 100, branch), repeat(a, 99, multiplied)),
+		   0);
+	for (int i = 0; i < 2; i++)
+		check_text("add", 0,
+			   arena_printf(a,
+					ARRAYS("5", "6, 6, 3",
+					       "%s" L("%s: {inputs: [%s]}") L("Flatten") DENSE("units: 2"), MSE),
+					repeat(a, 64, windows), i ? "Add" : "Concatenate",
+					repeat(a, 64, name_of_window)),
+			   0);
+	arena_free(a);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("models");
@@ -586,6 +661,8 @@ int main(void)
 	tcase_add_loop_test(t, augmentation_lists_agree, 0, (int)COUNT(augmentation_lists));
 	tcase_add_loop_test(t, preprocesses_agree, 0, (int)COUNT(preprocesses));
 	tcase_add_test(t, deep_network);
+	tcase_add_test(t, long_pointwise_chain);
+	tcase_add_test(t, many_branches);
 	suite_add_tcase(s, t);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);

@@ -107,7 +107,7 @@ static const double *old_value(const IrEntry *e, const IrRoot *r, const Values *
  * before a normalization). Float resolves no more of the weight than 2^-24. */
 static double unit_of(const double *want, const double *old, int64_t elems, double lr, double tolerance)
 {
-	double largest = 1e-2, step = 0;
+	double largest = 2e-2, step = 0; /* a sum of losses clipped at 1e-7 is no better than that */
 	for (int64_t i = 0; i < elems; i++) {
 		largest = isfinite(want[i]) && fabs(want[i]) > largest ? fabs(want[i]) : largest;
 		step = old && isfinite(want[i]) && fabs(want[i] - old[i]) > step ? fabs(want[i] - old[i]) : step;
