@@ -236,9 +236,7 @@ static void nest_axis(Walk *w, const Nest *n, int i, WalkCarry *c)
 	if (step > extent)
 		step = (int)extent;
 	if (wx->from) {
-		EVal from = wx->from, to = wx->to;
-		wx->from = wx->to = NULL;
-		nest_range(w, n, i, c, from, to, true, 1, extent - 1, 0);
+		nest_range(w, n, i, c, wx->from, wx->to, true, 1, extent - 1, 0);
 	} else if (a == w->part_axis) {
 		int rest = x->ext == EXT_CONST ? (int)(extent % step) : -1;
 		INVARIANT(a != w->vector || x->ext == EXT_CONST);

@@ -475,5 +475,9 @@ void walk_reduce(Walk *w, int stage)
 	clip_group(w, &g);
 	walk_nest(w, g.away, &c, group_body, &g);
 	memcpy(w->proved, proved, (size_t)w->k->nexprs);
+	for (int a = 0; a < w->k->naxes; a++) { /* not before: tails and rims open a clipped axis again */
+		if (g.away & walk_bit(a))
+			w->axis[a].from = w->axis[a].to = NULL;
+	}
 	finish_group(w, &g, &c);
 }

@@ -81,6 +81,12 @@ static const ModelCheck models[] = {
 			CONV("filters: 6, kernel_size: 11, padding: same, activation: tanh") CONV(
 				"filters: 2, kernel_size: 9, strides: 3, padding: same") L("Flatten") DENSE("units: 3"),
 			MSE)},
+	{.name = "a window in vectors, and columns clipped in each",
+	 .n = {1, 3, 4},
+	 .text = ARRAYS("4", "20, 24, 3",
+			CONV("filters: 3, kernel_size: 21, padding: same, activation: tanh") L("Flatten")
+				DENSE("units: 2"),
+			MSE)},
 	{.name = "stride larger than the kernel",
 	 .n = {1, 3, 4},
 	 .text = ARRAYS("4", "14, 17, 5",
