@@ -8,7 +8,7 @@
 #include "ir/arena.h"
 #include "tests/numeric/random_graph.h"
 
-enum { MOST = 64, ELEMS = 6000, WORK = 600000 };
+enum { MOST = 64, ELEMS = 8000, WORK = 1000000 };
 
 typedef struct Out { /* output of a layer, one sample */
 	char name[16];
@@ -97,7 +97,7 @@ static bool conv(Make *m, const Out *x)
 		groups = 1;
 	filters = (filters + groups - 1) / groups * groups;
 	for (int i = 0; i < 2; i++) {
-		size[i] = ONE_OF(m, 1, 2, 3, 3, 3, 4, 5, 7);
+		size[i] = chance(m, 90) ? ONE_OF(m, 1, 2, 3, 3, 3, 4, 5, 7) : ONE_OF(m, 9, 12, 16, 21, 35);
 		if (i && chance(m, 70))
 			size[1] = size[0];
 		stride[i] = chance(m, 70) ? 1 : 1 + below(m, 3);
@@ -121,7 +121,7 @@ static bool conv(Make *m, const Out *x)
 
 static bool pool(Make *m, const Out *x)
 {
-	int size[2] = {1 + below(m, 4), 0}, stride[2];
+	int size[2] = {1 + below(m, chance(m, 90) ? 4 : 20), 0}, stride[2];
 	bool same = chance(m, 40);
 	size[1] = chance(m, 70) ? size[0] : 1 + below(m, 4);
 	for (int i = 0; i < 2; i++)
@@ -259,8 +259,9 @@ static void start(Make *m, int batch)
 	*x = (Out){.name = "input", .c = ONE_OF(m, 1, 3, 7, 16, 20)};
 	m->pictures = chance(m, 15);
 	bool flat = !m->pictures && chance(m, 15);
+	int most = x->c <= 3 && chance(m, 30) ? 40 : 18;
 	if (!flat)
-		x->h = 1 + below(m, 18), x->w = chance(m, 50) ? x->h : 1 + below(m, 18);
+		x->h = 1 + below(m, most), x->w = chance(m, 50) ? x->h : 1 + below(m, most);
 	if (m->pictures)
 		x->c = ONE_OF(m, 1, 3);
 	fprintf(m->f, "cnnc: 1\ndata:\n  batch_size: %d\n", batch);
