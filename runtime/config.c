@@ -354,3 +354,15 @@ RtStatus rt_config_set_pair(RtConfig *c, const char *pair)
 	key[eq - pair] = '\0';
 	return rt_config_set(c, key, eq + 1);
 }
+
+const char *rt_option(int argc, char **argv, int *i, const char *name)
+{
+	size_t n = strlen(name);
+	if (strncmp(argv[*i], name, n) != 0)
+		return NULL;
+	if (argv[*i][n] == '=')
+		return argv[*i] + n + 1;
+	if (argv[*i][n] != '\0')
+		return NULL;
+	return *i + 1 < argc ? argv[++*i] : "";
+}

@@ -41,6 +41,9 @@ void rt_config_help(const RtConfig *c, FILE *f);                /* the run-time 
 json_t *rt_config_json(const RtConfig *c, bool absolute_paths); /* nested, typed; NULL when out of memory */
 RtStatus rt_config_yaml(const RtConfig *c, bool absolute_paths, char **out); /* the same as YAML; rt_sys.release */
 
+/* Value of "--name=value" or "--name value" (then *i moves on); "" where it is missing, NULL if argv[*i] is another option. */
+const char *rt_option(int argc, char **argv, int *i, const char *name);
+
 /* Number texts: 12, 0x… is not one, 1e-3, 1/255. False if the text is anything else or not finite. */
 bool rt_parse_float(const char *text, double *out);
 bool rt_parse_int(const char *text, int64_t *out);

@@ -27,18 +27,6 @@ static void print_help(const RtPredictor *p)
 		p->program, p->program, p->program, p->program);
 }
 
-static const char *option(int argc, char **argv, int *i, const char *name)
-{
-	size_t n = strlen(name);
-	if (strncmp(argv[*i], name, n) != 0)
-		return NULL;
-	if (argv[*i][n] == '=')
-		return argv[*i] + n + 1;
-	if (argv[*i][n] != '\0')
-		return NULL;
-	return *i + 1 < argc ? argv[++*i] : "";
-}
-
 static RtStatus take_count(const char *option_name, const char *value, int64_t most, int64_t *out)
 {
 	if (rt_parse_int(value, out) && *out >= 1 && *out <= most)
@@ -79,19 +67,19 @@ static RtStatus take_threads(RtPredictor *p, const char *value)
 static RtStatus take_option(RtPredictor *p, int argc, char **argv, int *i)
 {
 	const char *value;
-	if ((value = option(argc, argv, i, "--weights")) != NULL)
+	if ((value = rt_option(argc, argv, i, "--weights")) != NULL)
 		p->weights = value;
-	else if ((value = option(argc, argv, i, "--input")) != NULL)
+	else if ((value = rt_option(argc, argv, i, "--input")) != NULL)
 		p->input = value;
-	else if ((value = option(argc, argv, i, "--output")) != NULL)
+	else if ((value = rt_option(argc, argv, i, "--output")) != NULL)
 		p->output = value;
-	else if ((value = option(argc, argv, i, "--device")) != NULL)
+	else if ((value = rt_option(argc, argv, i, "--device")) != NULL)
 		return take_device(value);
-	else if ((value = option(argc, argv, i, "--top-k")) != NULL)
+	else if ((value = rt_option(argc, argv, i, "--top-k")) != NULL)
 		return take_count("--top-k", value, INT32_MAX, &p->top_k);
-	else if ((value = option(argc, argv, i, "--threads")) != NULL)
+	else if ((value = rt_option(argc, argv, i, "--threads")) != NULL)
 		return take_threads(p, value);
-	else if ((value = option(argc, argv, i, "--threshold")) != NULL) {
+	else if ((value = rt_option(argc, argv, i, "--threshold")) != NULL) {
 		if (!rt_parse_float(value, &p->threshold) || p->threshold < 0 || p->threshold > 1)
 			return rt_fail(RT_USAGE, "--threshold is a number from 0 to 1, not '%s'", value);
 	} else

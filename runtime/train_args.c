@@ -29,19 +29,6 @@ static RtStatus check_device(const char *device)
 	return rt_fail(RT_USAGE, "--device is auto, cpu or cuda:N, not '%s'", device);
 }
 
-/* Value of "--name=value" or "--name value"; NULL if argv[*i] is not that option. */
-static const char *option(int argc, char **argv, int *i, const char *name)
-{
-	size_t n = strlen(name);
-	if (strncmp(argv[*i], name, n) != 0)
-		return NULL;
-	if (argv[*i][n] == '=')
-		return argv[*i] + n + 1;
-	if (argv[*i][n] != '\0')
-		return NULL;
-	return *i + 1 < argc ? argv[++*i] : "";
-}
-
 static RtStatus take_flag(RtTrainer *t, const char *arg)
 {
 	if (strcmp(arg, "--resume") == 0)
@@ -63,11 +50,11 @@ RtStatus rt_train_args(RtTrainer *t, int argc, char **argv)
 	for (int i = 1; i < argc; i++) {
 		const char *value;
 		RtStatus s = RT_OK;
-		if ((value = option(argc, argv, &i, "--threads")) != NULL)
+		if ((value = rt_option(argc, argv, &i, "--threads")) != NULL)
 			s = rt_config_set(&t->config, "train.threads", value);
-		else if ((value = option(argc, argv, &i, "--device")) != NULL)
+		else if ((value = rt_option(argc, argv, &i, "--device")) != NULL)
 			s = check_device(value);
-		else if ((value = option(argc, argv, &i, "--bundle")) != NULL)
+		else if ((value = rt_option(argc, argv, &i, "--bundle")) != NULL)
 			t->args.bundle = value;
 		else if (argv[i][0] == '-')
 			s = take_flag(t, argv[i]);
