@@ -31,32 +31,10 @@ typedef struct Frame {
 	int axis;        /* the partitioned axis of the one kernel, -1: none */
 } Frame;
 
-static int sample_axis(const Kernel *k)
-{
-	for (int a = 0; a < k->naxes; a++) {
-		if (k->axis[a].ext == EXT_N)
-			return a;
-	}
-	return -1;
-}
-
-/* Every store runs under the sample axis: the kernel can be called for a range of samples. */
-static bool by_sample(const Kernel *k)
-{
-	int n = sample_axis(k);
-	if (n < 0)
-		return false;
-	for (int i = 0; i < k->nstages; i++) {
-		if (k->stage[i].kind != S_REDUCE && !(k->stage[i].over >> n & 1))
-			return false;
-	}
-	return true;
-}
-
 static int part_axis(const Kernel *k, const Frame *f)
 {
 	if (f->by_samples)
-		return by_sample(k) ? sample_axis(k) : -1;
+		return k_runs_by_sample(k) ? k_sample_axis(k) : -1;
 	return f->axis;
 }
 

@@ -461,10 +461,7 @@ static void clip_group(Walk *w, const Group *g)
 
 void walk_reduce(Walk *w, int stage)
 {
-	for (int i = 0; i < w->k->nstages; i++) {
-		if (i == stage)
-			walk_ready(w, w->k->stage[i].value);
-	}
+	walk_ready(w, w->k->stage[stage].value);
 	Group g = gather_group(w, stage);
 	for (int i = 0; i < g.n; i++)
 		walk_ready(w, stage_of(w, &g, i)->value);

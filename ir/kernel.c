@@ -674,3 +674,22 @@ void k_finish(Kernel *k)
 		}
 	}
 }
+
+int k_sample_axis(const Kernel *k)
+{
+	for (int a = 0; a < k->naxes; a++) {
+		if (k->axis[a].ext == EXT_N)
+			return a;
+	}
+	return -1;
+}
+
+bool k_runs_by_sample(const Kernel *k)
+{
+	int n = k_sample_axis(k);
+	for (int i = 0; n >= 0 && i < k->nstages; i++) {
+		if (k->stage[i].kind != S_REDUCE && !(k->stage[i].over >> n & 1))
+			return false;
+	}
+	return n >= 0;
+}

@@ -242,6 +242,8 @@ int k_row_arity(KRow row);
 bool k_row_find(const char *name, KRow *row);
 bool k_is_contraction(const Kernel *k, const KStage *s);
 void k_finish(Kernel *k); /* computes over, par, contraction, flops; drops unused axes */
+int k_sample_axis(const Kernel *k);    /* its EXT_N axis, -1: none */
+bool k_runs_by_sample(const Kernel *k); /* every store runs under that axis: k can be called for a range of samples */
 
 /* ---- kernel_verify.c ---- */
 /* Locals only where their axes are bound; every index inside the operand's type unless `edge` says what lies outside

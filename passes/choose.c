@@ -29,7 +29,7 @@ static int64_t trips(const Kernel *k, KSet axes)
 static bool splits(const Kernel *k, int stage, int32_t max_n)
 {
 	const KStage *s = &k->stage[stage];
-	int n = sample_axis(k);
+	int n = k_sample_axis(k);
 	if (s->kind != S_REDUCE || s->red != RED_sum || n < 0 || !(s->away >> n & 1) || trips(k, s->away) < MIN_PIXELS)
 		return false;
 	int rank = 0;
@@ -73,7 +73,7 @@ static Kernel *adding_kernel(IrModule *m, const Kernel *k, const Split *s)
 {
 	const KStage *st = &k->stage[s->stage];
 	Rewrite *r = rewrite_new(m->arena, k, arena_printf(m->arena, "%s.part", k->name), NULL, NULL, NULL);
-	KSet away = st->away & ~((KSet)1 << sample_axis(k));
+	KSet away = st->away & ~((KSet)1 << k_sample_axis(k));
 	int value = rewrite_expr(r, st->value);
 	int sum = k_reduce(m->arena, r->to, st->name, RED_sum, away, value, st->type);
 	int out = k_operand(m->arena, r->to, "part", s->buffer, m->program->buffer[s->buffer].type, M_ADD);

@@ -16,7 +16,6 @@ typedef struct View { int source, buffer, dim; IrType type; const KEntry *entry;
 
 typedef struct Layout {
 	IrModule *m;
-	PassCx *cx;
 	KEntry *e;
 	View *views;
 	int position;     /* of the kernel being rewritten */
@@ -143,7 +142,8 @@ static void lay_out(Layout *l)
 
 bool pass_layout(IrModule *m, PassCx *cx)
 {
-	Layout l = {.m = m, .cx = cx};
+	Layout l = {.m = m};
+	(void)cx;
 	for (int i = 0; i < m->program->nentries; i++) {
 		l.e = &m->program->entry[i];
 		for (l.position = 0; l.position < l.e->nkernels; l.position++)

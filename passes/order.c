@@ -85,7 +85,7 @@ static void classify(Order *o, int i)
 	const Kernel *k = o->e->kernel[i];
 	o->light[i] = points(k, o->m->max_n) < LIGHT_POINTS;
 	o->axis[i] = -1;
-	if (runs_by_sample(k) && !wants_all_samples(o->m->program, k)) {
+	if (k_runs_by_sample(k) && !wants_all_samples(o->m->program, k)) {
 		o->class[i] = BY_SAMPLE;
 		return;
 	}
@@ -106,7 +106,7 @@ static bool touches(const Kernel *k, int buf, bool write)
 
 static bool is_samples(const Kernel *k, const KIndex *at)
 {
-	KIndex want = k_index_axis(sample_axis(k));
+	KIndex want = k_index_axis(k_sample_axis(k));
 	return at->expr < 0 && at->c0 == 0 && !memcmp(at->coef, want.coef, sizeof want.coef);
 }
 

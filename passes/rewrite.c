@@ -141,22 +141,3 @@ int32_t part_rows(int32_t max_n)
 		return max_n < 8 ? 1 : max_n / 8;
 	return max_n / 16 < 4 ? 4 : max_n / 16;
 }
-
-int sample_axis(const Kernel *k)
-{
-	for (int a = 0; a < k->naxes; a++) {
-		if (k->axis[a].ext == EXT_N)
-			return a;
-	}
-	return -1;
-}
-
-bool runs_by_sample(const Kernel *k)
-{
-	int n = sample_axis(k);
-	for (int i = 0; n >= 0 && i < k->nstages; i++) {
-		if (k->stage[i].kind != S_REDUCE && !(k->stage[i].over >> n & 1))
-			return false;
-	}
-	return n >= 0;
-}

@@ -38,9 +38,5 @@ int program_buffer(Arena *a, KProgram *p, KBuffer b); /* appends; returns its nu
 
 /* How samples are cut into parts: 8 to 16 parts, fixed by the planned maximum alone. */
 int32_t part_rows(int32_t max_n);
-/* The EXT_N axis of k, -1: none. */
-int sample_axis(const Kernel *k);
-/* Every store of k runs under its sample axis. */
-bool runs_by_sample(const Kernel *k);
 
 #endif

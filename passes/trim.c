@@ -96,9 +96,8 @@ static void trim_pointwise(Trim *t, IrNode *n, const Need *need)
 	}
 }
 
-static void trim_entry(IrModule *m, IrEntry *e, Arena *scratch)
+static void trim_entry(IrEntry *e, Arena *scratch)
 {
-	(void)m;
 	Trim t = {.e = e, .need = NEWN(scratch, Need, e->next_id + 1)};
 	for (int i = 0; i < e->nroot; i++)
 		ask_all(&t, e->root[i].value);
@@ -120,6 +119,6 @@ static void trim_entry(IrModule *m, IrEntry *e, Arena *scratch)
 bool pass_trim(IrModule *m, PassCx *cx)
 {
 	IR_EACH_ENTRY(m, e)
-		trim_entry(m, e, cx->scratch);
+		trim_entry(e, cx->scratch);
 	return true;
 }
