@@ -28,13 +28,12 @@ typedef struct Described {
 
 static bool is_conv(OpCode op)
 {
-	return op == OP_conv2d || op == OP_conv2d_dx || op == OP_conv2d_dw;
+	return ir_ops[op].traits & CONVOLVES;
 }
 
 static bool is_pool(OpCode op)
 {
-	return op == OP_maxpool || op == OP_avgpool || op == OP_maxpool_arg || op == OP_maxpool_dx ||
-	       op == OP_avgpool_dx;
+	return !is_conv(op) && ir_ops[op].traits & (WINDOW | UNSLIDES);
 }
 
 /* ---- words ---- */
