@@ -384,6 +384,9 @@ bool check_section(Scope *s, const SchemaRow *section, const YNode *node, Loc at
 	             .section = section, .n = n, .item = NEWN(s->arena, Val, n)};
 	if (node && node->kind != Y_MAP) {
 		diag_error(s->diag, node->loc, "%s takes a mapping of fields, not %s", section->name, shown(s, node));
+		bool layer = section->kind == LAYER && n > 0 && node->kind == Y_SCALAR && *node->text;
+		if (layer) /* Keras' first positional argument */
+			diag_note(s->diag, "help", "name the field: %s: {%s: %.60s}", section->name, schema_field(section, 0)->name, node->text);
 		return false;
 	}
 	bool ok = true, later = false, *seen = NEWN(s->arena, bool, n + 1), *misspelt = NEWN(s->arena, bool, n + 1);
