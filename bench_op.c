@@ -166,8 +166,45 @@ static bool take_times(OpBench *b)
 	return true;
 }
 
+/* ---- kernels, where there are several ---- */
+typedef struct Profile {
+	double *ms, start;
+} Profile;
+
+static void mark_kernel(void *arg, uint32_t kernel, bool end)
+{
+	Profile *p = arg;
+	double now = now_ms();
+	if (end)
+		p->ms[kernel] += now - p->start;
+	p->start = now;
+}
+
+/* Milliseconds of each kernel in the best of a few calls; only where one thread runs them one after the other. */
+static void print_kernels(OpBench *b)
+{
+	enum { CALLS = 5 };
+	const KEntry *e = &b->p.fe.module->program->entry[0];
+	size_t n = (size_t)e->nkernels;
+	Profile p = {.ms = NEWN(b->arena, double, n)};
+	double *best = NEWN(b->arena, double, n);
+	if (n < 2 || rt_pool_threads(b->pool) > 1)
+		return;
+	b->in.mark = mark_kernel;
+	b->in.mark_arg = &p;
+	for (int i = 0; i < CALLS; i++) {
+		memset(p.ms, 0, n * sizeof(double));
+		call(b, &b->who[0]);
+		for (size_t k = 0; k < n; k++)
+			best[k] = i && best[k] < p.ms[k] ? best[k] : p.ms[k];
+	}
+	b->in.mark = NULL;
+	for (size_t k = 0; k < n; k++)
+		printf("  %-40s %10.4f ms\n", e->kernel[k]->name, best[k]);
+}
+
 /* ---- results ---- */
-static void print_text(const OpBench *b)
+static void print_text(OpBench *b)
 {
 	int threads = rt_pool_threads(b->pool);
 	printf("%s, N = %d\n", b->text, b->p.fe.module->max_n);
@@ -186,6 +223,7 @@ static void print_text(const OpBench *b)
 			printf("   (results differ by %.2g)", c->difference);
 		putchar('\n');
 	}
+	print_kernels(b);
 }
 
 static void print_json(const OpBench *b)
@@ -331,13 +369,14 @@ int bench_op(const Options *o, Diag *d)
 	IrModule *m = op_graph(o->op, o->shape, o->word, o->nwords, d);
 	bool ok = m != NULL;
 	if (ok) {
-		PipelineIn in = {.path = o->op, .module = m, .cpu = o->cpu, .triple = o->triple, .here = true};
+		PipelineIn in = {.path = o->op, .module = m, .cpu = o->cpu, .triple = o->triple, .here = true,
+				 .dump = o->dump ? o->dump : o->stop_after, .stop_after = o->stop_after, .out = stdout};
 		b.text = op_text(b.arena, m);
 		b.has_work = op_work(m, &b.work);
 		b.bytes = program_bytes(m);
 		ok = pipeline_open(&b.p, &in, d);
 	}
-	if (ok) {
+	if (ok && !b.p.stopped) {
 		b.flops = program_flops(&b.p);
 		ok = o->emit ? write_out(&b, o) : measure(&b, o);
 	}
