@@ -124,20 +124,16 @@ static int64_t file_size(const char *path)
 
 typedef struct Objects { const char *path[CG_MAX_LEVELS]; int n; } Objects; /* temporary, one a level */
 
-static bool link_program(const Objects *objects, const char *output, bool trainer, const Options *o, Arena *a, Diag *d)
-{
-	const char *libdir = cg_libdir(a, d);
-	CgLink l = {.linker = o->linker, .libdir = libdir, .object = objects->path, .nobjects = objects->n, .output = output,
-	            .trainer = trainer, .strip = true};
-	return libdir && cg_link(&l, d);
-}
-
 static int link_programs(const Pipeline *p, const Options *o, const Objects *objects, const char *name, double start,
                          Diag *d)
 {
 	Arena *a = p->arena;
-	const char *trainer = arena_printf(a, "%s-train", name);
-	if (!link_program(objects, name, false, o, a, d) || (p->fe.trains && !link_program(objects, trainer, true, o, a, d)))
+	const char *trainer = arena_printf(a, "%s-train", name), *libdir = cg_libdir(a, d);
+	CgLink predict = {.linker = o->linker, .libdir = libdir, .object = objects->path, .nobjects = objects->n,
+	                  .output = name, .strip = true}, train = predict;
+	train.output = trainer;
+	train.trainer = true;
+	if (!libdir || !cg_link((CgLink[]){predict, train}, p->fe.trains ? 2 : 1, d))
 		return EXIT_USAGE;
 	printf("wrote %s (%s)", name, text_bytes(a, file_size(name)));
 	if (p->fe.trains)

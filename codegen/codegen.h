@@ -63,7 +63,7 @@ typedef struct CgLink {
 	bool trainer;         /* else predictor */
 	bool strip;
 } CgLink;
-bool cg_link(const CgLink *l, Diag *d);
+bool cg_link(const CgLink *l, int n, Diag *d); /* n programs, at the same time */
 /* lib/cnnc beside or above the running executable: build tree and install tree. NULL: reported. */
 const char *cg_libdir(Arena *a, Diag *d);
 

@@ -57,17 +57,20 @@ static void say_archives(Command *c, const char *libdir)
 	}
 }
 
-static bool run(const Command *c, Diag *d)
+static bool start(const Command *c, pid_t *child, Diag *d)
 {
-	pid_t child;
-	int status = 0, error = posix_spawnp(&child, c->arg[0], NULL, NULL, (char *const *)(uintptr_t)c->arg, environ);
+	int error = posix_spawnp(child, c->arg[0], NULL, NULL, (char *const *)(uintptr_t)c->arg, environ);
 	if (error == ENOENT) {
 		diag_error(d, (Loc){0}, "the linker '%s' was not found", c->arg[0]);
 		diag_note(d, "help", "install a C compiler (Debian: gcc libc6-dev), or name another with --linker");
 		return false;
 	}
-	if (error)
-		return diag_error(d, (Loc){0}, "cannot start the linker '%s': %s", c->arg[0], strerror(error));
+	return !error || diag_error(d, (Loc){0}, "cannot start the linker '%s': %s", c->arg[0], strerror(error));
+}
+
+static bool finish(const Command *c, pid_t child, Diag *d)
+{
+	int status = 0;
 	while (waitpid(child, &status, 0) < 0) {
 		if (errno != EINTR)
 			return diag_error(d, (Loc){0}, "cannot wait for the linker '%s': %s", c->arg[0], strerror(errno));
@@ -79,30 +82,42 @@ static bool run(const Command *c, Diag *d)
 	return diag_error(d, (Loc){0}, "the linker '%s' was killed by signal %d", c->arg[0], WTERMSIG(status));
 }
 
-bool cg_link(const CgLink *l, Diag *d)
+static bool command(Command *c, const CgLink *l, Diag *d)
+{
+	const char *runtime = arena_printf(c->arena, "%s/libcnnc_%s.a", l->libdir, l->trainer ? "train" : "predict");
+	if (!exists(runtime))
+		return diag_error(d, (Loc){0}, "cannot read the runtime archive %s: %s", runtime, strerror(errno));
+	say(c, l->linker && *l->linker ? l->linker : "cc");
+	say(c, "-o");
+	say(c, l->output);
+	for (int i = 0; i < l->nobjects; i++)
+		say(c, l->object[i]);
+	say(c, runtime);
+	say_archives(c, l->libdir);
+	say_flags_of_file(c, arena_printf(c->arena, "%s/link-flags", l->libdir));
+	say(c, "-pie");
+	say(c, "-Wl,--gc-sections");
+	say(c, "-Wl,-z,relro,-z,now");
+	if (l->strip)
+		say(c, "-s");
+	say(c, "-lm");
+	say(c, "-lpthread");
+	return true;
+}
+
+bool cg_link(const CgLink *l, int n, Diag *d)
 {
 	Arena *a = arena_new();
-	Command c = {.arena = a};
-	const char *runtime = arena_printf(a, "%s/libcnnc_%s.a", l->libdir, l->trainer ? "train" : "predict");
-	bool ok = exists(runtime) || diag_error(d, (Loc){0}, "cannot read the runtime archive %s: %s", runtime, strerror(errno));
-	if (ok) {
-		say(&c, l->linker && *l->linker ? l->linker : "cc");
-		say(&c, "-o");
-		say(&c, l->output);
-		for (int i = 0; i < l->nobjects; i++)
-			say(&c, l->object[i]);
-		say(&c, runtime);
-		say_archives(&c, l->libdir);
-		say_flags_of_file(&c, arena_printf(a, "%s/link-flags", l->libdir));
-		say(&c, "-pie");
-		say(&c, "-Wl,--gc-sections");
-		say(&c, "-Wl,-z,relro,-z,now");
-		if (l->strip)
-			say(&c, "-s");
-		say(&c, "-lm");
-		say(&c, "-lpthread");
-		ok = run(&c, d);
+	Command *c = NEWN(a, Command, n);
+	pid_t *child = NEWN(a, pid_t, n);
+	bool ok = true;
+	int started = 0;
+	for (; ok && started < n; started += ok) {
+		c[started].arena = a;
+		ok = command(&c[started], &l[started], d) && start(&c[started], &child[started], d);
 	}
+	for (int i = 0; i < started; i++)
+		ok = finish(&c[i], child[i], d) && ok;
 	arena_free(a);
 	return ok;
 }

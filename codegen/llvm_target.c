@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "codegen/llvm_build.h"
+#include <llvm-c/Support.h>
 #include <llvm-c/Target.h>
 
 typedef struct Level {
@@ -140,8 +141,16 @@ int cg_portable(const char *triple, Diag *d, Arena *a, const char *level[CG_MAX_
 }
 
 /* ---- LLVM's machine ---- */
+/* Loop strength reduction finds little in loops that already step constant offsets from few bases, and is the slowest pass. */
+static void set_options(void)
+{
+	static const char *const word[] = {"cnnc", "-disable-lsr"};
+	LLVMParseCommandLineOptions(COUNT(word), word, NULL);
+}
+
 static void start_host(void)
 {
+	set_options();
 	LLVMInitializeNativeTarget();
 	LLVMInitializeNativeAsmPrinter();
 }
@@ -198,5 +207,6 @@ LLVMTargetMachineRef llvm_machine(const CgOptions *o, Diag *d, Arena *a, const c
 		LLVMDisposeMessage(error);
 		return NULL;
 	}
-	return LLVMCreateTargetMachine(target, triple, cpu, "", LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelDefault);
+	/* What level Less lacks is a second scheduling of instructions, which made no kernel faster. */
+	return LLVMCreateTargetMachine(target, triple, cpu, "", LLVMCodeGenLevelLess, LLVMRelocPIC, LLVMCodeModelDefault);
 }

@@ -324,8 +324,10 @@ static void print_operands(const Print *x)
 		print_operand(x, i);
 		fputs(" ", x->f);
 		print_type(x, &o->type);
-		if (x->key)
-			fprintf(x->f, " %s %d/%d", classes[b->cls], first, b->part_rows);
+		if (x->key && b->cls == B_PARTIAL) /* of other classes the code sees an address only */
+			fprintf(x->f, " %d %s/%d", first, classes[b->cls], b->part_rows);
+		else if (x->key)
+			fprintf(x->f, " %d", first);
 		else
 			fprintf(x->f, " #%d", o->buf);
 		fputs("\n", x->f);
