@@ -2,7 +2,7 @@
  *
  * walk.c, nest and contraction emitters, math.c and program.c call these functions and nothing else, so they know neither
  * LLVM nor CUDA. llvm_build.c implements the table with the LLVM C API; a text printer can implement it too.
- * Values are opaque. A value is a scalar (lanes 1) or a vector of K_LANES lanes of one dtype; indices are i64 scalars.
+ * Values are opaque. A value is a scalar (lanes 1) or a vector of one dtype, K_LANES lanes or what set_lanes says; indices are i64 scalars.
  * Nothing fails: a misuse is an ICE. Code is emitted at the current place, straight through; loops nest like brackets.
  */
 #ifndef CNNC_CODEGEN_EMIT_H
@@ -61,9 +61,12 @@ struct KEmit {
 	void (*if_begin)(KEmit *e, EVal cond);                        /* values made inside must not be used outside */
 	void (*if_end)(KEmit *e);
 
+	/* Vectors made from here to the end of the function have so many lanes: a power of two, at most K_LANES. */
+	void (*set_lanes)(KEmit *e, int lanes);
+
 	/* ---- memory: element index `at` (i64) plus constant `off` elements from base, in elements of t ---- */
 	EVal (*load)(KEmit *e, DType t, EVal base, EVal at, int64_t off);                      /* scalar */
-	EVal (*load_vec)(KEmit *e, DType t, EVal base, EVal at, int64_t off, int active);      /* K_LANES consecutive; lanes >= active are 0 and not touched */
+	EVal (*load_vec)(KEmit *e, DType t, EVal base, EVal at, int64_t off, int active);      /* consecutive; lanes >= active are 0 and not touched */
 	EVal (*gather)(KEmit *e, DType t, EVal base, EVal lane_index, int64_t off, int active);/* i32 vector of element indices; untouched lanes are 0 */
 	void (*store)(KEmit *e, DType t, EVal v, EVal base, EVal at, int64_t off);
 	void (*store_vec)(KEmit *e, DType t, EVal v, EVal base, EVal at, int64_t off, int active);
@@ -72,12 +75,12 @@ struct KEmit {
 
 	/* ---- values ---- */
 	EVal (*konst)(KEmit *e, DType t, double v, int lanes);
-	EVal (*splat)(KEmit *e, EVal scalar);                         /* to K_LANES */
-	EVal (*lanes)(KEmit *e, DType t);                             /* 0 1 2 … K_LANES-1 */
+	EVal (*splat)(KEmit *e, EVal scalar);                         /* to all lanes */
+	EVal (*lanes)(KEmit *e, DType t);                             /* 0 1 2 … */
 	EVal (*extract)(KEmit *e, EVal v, int lane);
 	EVal (*insert)(KEmit *e, EVal v, EVal scalar, int lane);
-	int (*width)(KEmit *e, EVal v);                               /* lanes: 1 or K_LANES */
-	/* Fixed tree: lane i with i+8, then i+4, i+2, i+1. red: sum, max (as ewise max, NaN passes). Inactive lanes hold the start value. */
+	int (*width)(KEmit *e, EVal v);                               /* its lanes */
+	/* Fixed tree: lane i with i+8 (where there are 16), then i+4, i+2, i+1. red: sum, max (as ewise max, NaN passes). Inactive lanes hold the start value. */
 	EVal (*reduce)(KEmit *e, DType t, KRed red, EVal v);
 
 	/* Rows of ewise.def that are one or a few instructions: neg abs sqrt relu floor add sub mul div max min lt le eq and select

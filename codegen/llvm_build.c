@@ -73,10 +73,20 @@ static void start_function(LlvmBuild *b, LLVMValueRef fn)
 	LLVMPositionBuilderAtEnd(b->b, LLVMAppendBasicBlockInContext(b->ctx, fn, "entry"));
 }
 
+static void set_lanes(KEmit *e, int lanes)
+{
+	LlvmBuild *b = lb(e);
+	INVARIANT(lanes > 1 && lanes <= K_LANES && (lanes & (lanes - 1)) == 0);
+	b->lanes = lanes;
+	for (int t = 0; t < DT_COUNT; t++)
+		b->vector[t] = LLVMVectorType(b->elem[t], (unsigned)lanes);
+}
+
 static void begin(KEmit *e, const char *name, int nptr, int nint, bool internal)
 {
 	LlvmBuild *b = lb(e);
 	LLVMValueRef fn = declare(b, name, nptr, nint);
+	set_lanes(e, K_LANES);
 	for (int i = 0; i < nptr; i++) {
 		LLVMAddAttributeAtIndex(fn, (LLVMAttributeIndex)(i + 1), attribute(b, "noalias"));
 		LLVMAddAttributeAtIndex(fn, (LLVMAttributeIndex)(i + 1), attribute(b, "nonnull"));
@@ -398,10 +408,8 @@ static void make_types(LlvmBuild *b)
 	b->elem[DT_I32] = b->elem[DT_U32] = b->i32;
 	b->elem[DT_U8] = b->i8;
 	b->elem[DT_BOOL] = LLVMInt1TypeInContext(b->ctx);
-	for (int t = 0; t < DT_COUNT; t++) {
+	for (int t = 0; t < DT_COUNT; t++)
 		b->memory[t] = t == DT_BOOL ? b->i8 : b->elem[t];
-		b->vector[t] = LLVMVectorType(b->elem[t], K_LANES);
-	}
 	LLVMMetadataRef text = LLVMMDStringInContext2(b->ctx, "llvm.loop.unroll.disable", 24);
 	b->unroll_disable = LLVMMDNodeInContext2(b->ctx, &text, 1);
 }
@@ -417,7 +425,8 @@ void llvm_build_init(KEmit *e, LlvmBuild *b, Arena *a, LLVMModuleRef module, con
 		.phase_scratch = phase_scratch, .mark = mark, .ptr_add = ptr_add, .ptr_load = ptr_load,
 		.i64 = i64_of, .is_i64 = is_i64, .iadd = iadd, .isub = isub, .imul = imul, .idiv = idiv, .imin = imin,
 		.imax = imax, .icmp = icmp, .iselect = iselect, .to_i64 = to_i64, .from_i64 = from_i64,
-		.loop_begin = loop_begin, .loop_end = loop_end, .if_begin = if_begin, .if_end = if_end, .cx = b,
+		.loop_begin = loop_begin, .loop_end = loop_end, .if_begin = if_begin, .if_end = if_end, .set_lanes = set_lanes,
+		.cx = b,
 	};
 	llvm_memory_rows(e);
 	llvm_value_rows(e);

@@ -21,6 +21,7 @@ typedef struct LlvmBuild {
 	LLVMModuleRef module;
 	LLVMBuilderRef b;
 	LLVMTypeRef elem[DT_COUNT], memory[DT_COUNT], vector[DT_COUNT]; /* bool: i1 as a value, i8 in memory */
+	int lanes;              /* of vectors that are made */
 	LLVMTypeRef ptr, i8, i32, i64, nothing;
 	const char *tune;       /* cpu that instructions are ordered for, or NULL */
 	LLVMValueRef fn;        /* being written, or NULL */

@@ -1,7 +1,7 @@
 /* llvm_memory.c -- the emit table on the LLVM C API: loads, stores, gathers
  *
  * An address is base, plus an i64 element index in one inbounds step, plus a constant in a second one, which x86 folds into
- * the displacement. A vector with `active` < K_LANES touches only its first `active` elements. Bools are one byte, 0 or 1.
+ * the displacement. A vector with fewer `active` lanes than it has touches only its first `active` elements. Bools are one byte, 0 or 1.
  */
 #include "codegen/llvm_build.h"
 
@@ -24,15 +24,15 @@ static LLVMValueRef address(LlvmBuild *b, DType t, LLVMValueRef base, LLVMValueR
 
 static LLVMTypeRef memory_vector(LlvmBuild *b, DType t)
 {
-	return LLVMVectorType(b->memory[t], K_LANES);
+	return LLVMVectorType(b->memory[t], (unsigned)b->lanes);
 }
 
 static LLVMValueRef lane_mask(LlvmBuild *b, int active)
 {
 	LLVMValueRef bit[K_LANES];
-	for (int i = 0; i < K_LANES; i++)
+	for (int i = 0; i < b->lanes; i++)
 		bit[i] = LLVMConstInt(b->elem[DT_BOOL], i < active, 0);
-	return LLVMConstVector(bit, K_LANES);
+	return LLVMConstVector(bit, (unsigned)b->lanes);
 }
 
 /* memory form to value form and back */
@@ -75,8 +75,8 @@ static EVal load_vec(KEmit *e, DType t, EVal base, EVal at, int64_t off, int act
 	LlvmBuild *b = lb(e);
 	LLVMTypeRef type = memory_vector(b, t);
 	LLVMValueRef p = address(b, t, base, at, off);
-	INVARIANT(active > 0 && active <= K_LANES);
-	if (active == K_LANES) {
+	INVARIANT(active > 0 && active <= b->lanes);
+	if (active == b->lanes) {
 		LLVMValueRef v = LLVMBuildLoad2(b->b, type, p, "");
 		LLVMSetAlignment(v, (unsigned)dtype_size(t));
 		return from_memory(b, t, v);
@@ -90,8 +90,8 @@ static void store_vec(KEmit *e, DType t, EVal v, EVal base, EVal at, int64_t off
 {
 	LlvmBuild *b = lb(e);
 	LLVMValueRef value = to_memory(b, t, v), p = address(b, t, base, at, off);
-	INVARIANT(active > 0 && active <= K_LANES);
-	if (active == K_LANES) {
+	INVARIANT(active > 0 && active <= b->lanes);
+	if (active == b->lanes) {
 		LLVMSetAlignment(LLVMBuildStore(b->b, value, p), (unsigned)dtype_size(t));
 		return;
 	}
@@ -111,7 +111,7 @@ static EVal gather(KEmit *e, DType t, EVal base, EVal lane_index, int64_t off, i
 {
 	LlvmBuild *b = lb(e);
 	LLVMTypeRef type = memory_vector(b, t);
-	LLVMTypeRef over[] = {type, LLVMVectorType(b->ptr, K_LANES)};
+	LLVMTypeRef over[] = {type, LLVMVectorType(b->ptr, (unsigned)b->lanes)};
 	LLVMValueRef arg[] = {lane_address(b, t, base, lane_index, off), align_value(b, t), lane_mask(b, active),
 	                      LLVMConstNull(type)};
 	return from_memory(b, t, llvm_intrinsic(b, "llvm.masked.gather", 2, over, 4, arg));
@@ -120,7 +120,7 @@ static EVal gather(KEmit *e, DType t, EVal base, EVal lane_index, int64_t off, i
 static void scatter(KEmit *e, DType t, EVal v, EVal base, EVal lane_index, int64_t off, int active)
 {
 	LlvmBuild *b = lb(e);
-	LLVMTypeRef over[] = {memory_vector(b, t), LLVMVectorType(b->ptr, K_LANES)};
+	LLVMTypeRef over[] = {memory_vector(b, t), LLVMVectorType(b->ptr, (unsigned)b->lanes)};
 	LLVMValueRef arg[] = {to_memory(b, t, v), lane_address(b, t, base, lane_index, off), align_value(b, t),
 	                      lane_mask(b, active)};
 	llvm_intrinsic(b, "llvm.masked.scatter", 2, over, 4, arg);

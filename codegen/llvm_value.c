@@ -1,7 +1,7 @@
-/* llvm_value.c -- the emit table on the LLVM C API: arithmetic on scalars and vectors of K_LANES lanes
+/* llvm_value.c -- the emit table on the LLVM C API: arithmetic on scalars and vectors
  *
  * Each row of ewise.def here is one or a few instructions with exactly its meaning, NaN and signed zero included; no
- * fast-math flag is ever set. A vector is one LLVM vector of K_LANES lanes on every target: LLVM splits it where registers
+ * fast-math flag is ever set. A vector is one LLVM vector of as many lanes on every target: LLVM splits it where registers
  * are narrower, so that results do not depend on the target.
  */
 #include "codegen/llvm_build.h"
@@ -28,15 +28,16 @@ static int lanes_of(LLVMValueRef v)
 
 LLVMValueRef llvm_splat(LlvmBuild *b, LLVMValueRef scalar)
 {
-	LLVMTypeRef t = LLVMVectorType(LLVMTypeOf(scalar), K_LANES);
+	const unsigned lanes = (unsigned)b->lanes;
+	LLVMTypeRef t = LLVMVectorType(LLVMTypeOf(scalar), lanes);
 	if (LLVMIsConstant(scalar)) {
 		LLVMValueRef lane[K_LANES];
-		for (int i = 0; i < K_LANES; i++)
+		for (unsigned i = 0; i < lanes; i++)
 			lane[i] = scalar;
-		return LLVMConstVector(lane, K_LANES);
+		return LLVMConstVector(lane, lanes);
 	}
 	LLVMValueRef one = LLVMBuildInsertElement(b->b, LLVMGetPoison(t), scalar, LLVMConstInt(b->i64, 0, 0), "");
-	return LLVMBuildShuffleVector(b->b, one, LLVMGetPoison(t), LLVMConstNull(LLVMVectorType(b->i32, K_LANES)), "");
+	return LLVMBuildShuffleVector(b->b, one, LLVMGetPoison(t), LLVMConstNull(LLVMVectorType(b->i32, lanes)), "");
 }
 
 static LLVMValueRef constant(LlvmBuild *b, DType t, double v)
@@ -66,9 +67,9 @@ static EVal splat(KEmit *e, EVal scalar)
 static EVal lanes(KEmit *e, DType t)
 {
 	LLVMValueRef lane[K_LANES];
-	for (int i = 0; i < K_LANES; i++)
+	for (int i = 0; i < lb(e)->lanes; i++)
 		lane[i] = constant(lb(e), t, i);
-	return LLVMConstVector(lane, K_LANES);
+	return LLVMConstVector(lane, (unsigned)lb(e)->lanes);
 }
 
 static EVal extract(KEmit *e, EVal v, int lane)
@@ -174,18 +175,19 @@ static LLVMValueRef mulhi(LlvmBuild *b, LLVMValueRef x, LLVMValueRef y)
 {
 	LLVMTypeRef narrow = LLVMTypeOf(x);
 	bool vector = llvm_is_vector(x);
-	LLVMTypeRef wide = vector ? LLVMVectorType(b->i64, K_LANES / 2) : b->i64;
+	const int pairs = lanes_of(x) / 2;
+	LLVMTypeRef wide = vector ? LLVMVectorType(b->i64, (unsigned)pairs) : b->i64;
 	LLVMValueRef half = LLVMConstInt(b->i64, 32, 0), low = LLVMConstInt(b->i64, UINT32_MAX, 0);
 	if (!vector) {
 		LLVMValueRef p = LLVMBuildMul(b->b, LLVMBuildZExt(b->b, x, wide, ""), LLVMBuildZExt(b->b, y, wide, ""), "");
 		return LLVMBuildTrunc(b->b, LLVMBuildLShr(b->b, p, half, ""), narrow, "");
 	}
 	LLVMValueRef lane[2][K_LANES / 2];
-	for (int i = 0; i < K_LANES / 2; i++) {
+	for (int i = 0; i < pairs; i++) {
 		lane[0][i] = half;
 		lane[1][i] = low;
 	}
-	LLVMValueRef shift = LLVMConstVector(lane[0], K_LANES / 2), mask = LLVMConstVector(lane[1], K_LANES / 2);
+	LLVMValueRef shift = LLVMConstVector(lane[0], (unsigned)pairs), mask = LLVMConstVector(lane[1], (unsigned)pairs);
 	LLVMValueRef p = LLVMBuildBitCast(b->b, x, wide, ""), q = LLVMBuildBitCast(b->b, y, wide, "");
 	LLVMValueRef even = LLVMBuildMul(b->b, LLVMBuildAnd(b->b, p, mask, ""), LLVMBuildAnd(b->b, q, mask, ""), "");
 	LLVMValueRef odd = LLVMBuildMul(b->b, LLVMBuildLShr(b->b, p, shift, ""), LLVMBuildLShr(b->b, q, shift, ""), "");
@@ -209,7 +211,7 @@ static LLVMValueRef divide(LlvmBuild *b, DType t, LLVMValueRef x, LLVMValueRef y
 	if (is_float(t))
 		return LLVMBuildFDiv(b->b, x, y, "");
 	bool vector = llvm_is_vector(x);
-	LLVMTypeRef wide = vector ? LLVMVectorType(b->i64, K_LANES) : b->i64;
+	LLVMTypeRef wide = vector ? LLVMVectorType(b->i64, (unsigned)b->lanes) : b->i64;
 	LLVMTypeRef over[] = {wide, llvm_type(b, DT_F64, vector)};
 	LLVMValueRef q = LLVMBuildFDiv(b->b, convert(b, x, t, DT_F64), convert(b, y, t, DT_F64), "");
 	q = LLVMBuildTrunc(b->b, llvm_intrinsic(b, "llvm.fptosi.sat", 2, over, 1, &q), LLVMTypeOf(x), "");
@@ -316,13 +318,13 @@ static LLVMValueRef piece(LlvmBuild *b, LLVMValueRef v, int from, int n)
 	return LLVMBuildShuffleVector(b->b, v, LLVMGetPoison(LLVMTypeOf(v)), LLVMConstVector(lane, (unsigned)n), "");
 }
 
-/* Lane i with i+8, then i+4, i+2, i+1: the same tree on every target, whatever its registers hold. */
+/* Lane i with i+8 of 16, then i+4, i+2, i+1: the same tree on every target, whatever its registers hold. */
 static EVal reduce(KEmit *e, DType t, KRed red, EVal value)
 {
 	LlvmBuild *b = lb(e);
 	LLVMValueRef v = value;
 	INVARIANT(red == RED_sum || red == RED_max);
-	for (int n = K_LANES / 2; n >= 1; n /= 2) {
+	for (int n = lanes_of(v) / 2; n >= 1; n /= 2) {
 		LLVMValueRef lo = piece(b, v, 0, n), hi = piece(b, v, n, n);
 		v = red == RED_sum ? binary(b, EW_add, t, lo, hi) : keep_larger(b, t, lo, hi);
 	}

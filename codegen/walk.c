@@ -75,7 +75,7 @@ static void forget_cells(Walk *w, int mark, int splat_mark)
 /* Distance of copies of axis a, from its UNROLL or VECTOR entry. */
 static int copy_step(const Walk *w, int a)
 {
-	return a == w->vector ? K_LANES : 1;
+	return a == w->vector ? w->lanes : 1;
 }
 
 /* Binds axis a to `count` points from base; addresses of loads move along. Returns the old addresses for unbind. */
@@ -173,38 +173,95 @@ static void nest_loop(Walk *w, const Nest *n, int i, WalkCarry *c, EVal from, EV
 	w->e->loop_end(w->e, c->n, c->v);
 }
 
-/* Does an unrolled tile of axis a read outside an operand at the first or last trips? Then those are peeled: with a known
- * base every such point is decided at compile time. */
-static bool has_rim(const Walk *w, int a)
+/* Trips at both ends of a loop that are peeled: with a known base every point of a tile that lies outside an operand is
+ * decided at compile time, and what is left in the middle needs no checks. */
+typedef struct Rim { int64_t low, high; } Rim;
+
+/* An axis that is one tile, wherever its loop is opened. */
+static bool unrolls_whole(const Walk *w, int a)
 {
+	bool tiled = false;
+	for (int i = 0; i < w->k->sched.nloops; i++) {
+		const KLoop *l = &w->k->sched.loop[i];
+		if (l->axis == a && l->level == L_LOOP)
+			return false;
+		tiled |= l->axis == a;
+	}
+	return tiled;
+}
+
+/* Range of an index without axis a. *tile: copies move it; *open: so does a loop yet to come, which may be clipped. */
+static void range_besides(const Walk *w, const KIndex *at, int a, int64_t *lo, int64_t *hi, bool *tile, bool *open)
+{
+	*lo = *hi = at->c0;
+	*tile = *open = false;
+	for (int b = 0; b < w->k->naxes; b++) {
+		const WalkAxis *x = &w->axis[b];
+		const int64_t f = at->coef[b];
+		if (!f || b == a)
+			continue;
+		const int64_t low = x->bound ? x->lo : 0, high = x->bound ? x->hi + x->count - 1 : w->k->axis[b].extent - 1;
+		*lo += f > 0 ? f * low : f * high;
+		*hi += f > 0 ? f * high : f * low;
+		*tile |= x->bound ? x->count > 1 : unrolls_whole(w, b);
+		*open |= !x->bound && !unrolls_whole(w, b);
+	}
+}
+
+/* Trips from the low end until a tile of `step` points lies inside; `trips` if none does. */
+static int64_t trips_outside(int64_t f, int64_t lo, int64_t hi, int64_t extent, int64_t step, int64_t trips, bool from_end)
+{
+	for (int64_t i = 0; i < trips; i++) {
+		const int64_t first = (from_end ? trips - 1 - i : i) * step, last = first + step - 1;
+		if (lo + f * (f > 0 ? first : last) >= 0 && hi + f * (f > 0 ? last : first) < extent)
+			return i;
+	}
+	return trips;
+}
+
+static Rim rim_of(const Walk *w, int a, int step, int64_t trips)
+{
+	enum { MOST = 6 }; /* TILE_MAX_RIM of passes/tile_cost.h counts on it */
+	Rim r = {0};
 	for (int i = 0; i < w->k->nexprs; i++) {
 		const KExpr *l = &w->k->expr[i];
 		if (l->op != K_LOAD || l->edge == EDGE_NEVER || !w->needed[i])
 			continue;
 		for (int d = 0; d < w->k->opnd[l->operand].type.rank; d++) {
-			if (l->at[d].coef[a])
-				return true;
+			int64_t lo, hi, f = l->at[d].coef[a], extent = w->k->opnd[l->operand].type.dim[d];
+			bool tile, open;
+			if (!f || trips == 1)
+				continue;
+			range_besides(w, &l->at[d], a, &lo, &hi, &tile, &open);
+			if (step == 1 && (open || !tile || l->at[d].expr >= 0))
+				continue;
+			int64_t low = trips_outside(f, lo, hi, extent, step, trips, false);
+			int64_t high = trips_outside(f, lo, hi, extent, step, trips, true);
+			if (low + high > MOST || l->at[d].expr >= 0)
+				low = high = step > 1;
+			r.low = low > r.low ? low : r.low;
+			r.high = high > r.high ? high : r.high;
 		}
 	}
-	return false;
+	if (r.low + r.high > trips)
+		r = (Rim){trips, 0};
+	return r;
 }
 
 /* Trips 0 … trips-1 of a constant range. */
 static void nest_trips(Walk *w, const Nest *n, int i, WalkCarry *c, int64_t trips, int step)
 {
-	int64_t first = 0, last = trips;
-	bool peel = step > 1 && trips > 1 && has_rim(w, n->axis[i]);
-	if (peel || trips == 1)
-		nest_const(w, n, i, c, 0, step), first = 1;
-	if (peel)
-		last--;
+	const Rim rim = rim_of(w, n->axis[i], step, trips);
+	const int64_t first = trips == 1 ? 1 : rim.low, last = trips == 1 ? 1 : trips - rim.high;
+	for (int64_t t = 0; t < first; t++)
+		nest_const(w, n, i, c, t * step, step);
 	if (last - first == 1)
 		nest_const(w, n, i, c, first * step, step);
 	else if (last > first)
 		nest_loop(w, n, i, c, w->e->i64(w->e, first * step), w->e->i64(w->e, last * step), step, false, first * step,
 		          (last - 1) * step, step);
-	if (peel)
-		nest_const(w, n, i, c, last * step, step);
+	for (int64_t t = last > first ? last : first; t < trips; t++)
+		nest_const(w, n, i, c, t * step, step);
 }
 
 /* A range known only at run time: whole tiles, then a tail. `rest`: points of the tail when it is known, else it goes by ones. */
@@ -372,10 +429,12 @@ static void mark_needed(Walk *w)
 
 static void walk_init(Walk *w, KEmit *e, const KProgram *p, const Kernel *k, int part_axis, Arena *a)
 {
-	*w = (Walk){.e = e, .p = p, .k = k, .arena = a, .vector = -1, .part_axis = part_axis};
+	*w = (Walk){.e = e, .p = p, .k = k, .arena = a, .vector = -1, .lanes = K_LANES, .part_axis = part_axis};
 	for (int i = 0; i < k->sched.nloops; i++) {
-		if (k->sched.loop[i].level == L_VECTOR)
+		if (k->sched.loop[i].level == L_VECTOR) {
 			w->vector = k->sched.loop[i].axis;
+			w->lanes = k->sched.loop[i].step;
+		}
 	}
 	for (int i = 0; i < k->naxes; i++)
 		w->axis[i].copies = 1;
@@ -409,6 +468,7 @@ void walk_kernel(KEmit *e, const KProgram *p, const Kernel *k, const Target *t, 
 	Walk w;
 	e->begin(e, name, k->nopnds + 1, 3, true);
 	walk_init(&w, e, p, k, part_axis, a);
+	e->set_lanes(e, w.lanes);
 	w.scalars = e->ptr_arg(e, 0);
 	w.lo = e->int_arg(e, 0);
 	w.hi = e->int_arg(e, 1);

@@ -1,7 +1,7 @@
 /* walk.h -- inside of the kernel emitter: the state that walk.c, walk_value.c and walk_reduce.c share
  *
  * The schedule binds each axis to a tile: a base (loop variable or constant) and a number of copies, unrolled, each one
- * point or K_LANES lanes. A value is emitted once for each distinct combination of copies that it depends on, a load once
+ * point or one vector. A value is emitted once for each distinct combination of copies that it depends on, a load once
  * for each distinct address: that numbering alone gives register tiles their accumulators, splats and shared loads.
  */
 #ifndef CNNC_CODEGEN_WALK_H
@@ -16,7 +16,7 @@ typedef struct WalkAxis {
 	EVal base;        /* i64 */
 	int64_t lo, hi;   /* compile-time bounds of base, both included */
 	int count;        /* points of the tile; the last vector may be partly active */
-	int copies, step; /* copies are `step` points apart: 1, or K_LANES under a vector axis */
+	int copies, step; /* copies are `step` points apart: 1, or the lanes of the vector axis */
 	EVal from, to;    /* narrowed range of the loop to open (blocking, clipping); NULL: the whole extent */
 } WalkAxis;
 
@@ -36,6 +36,7 @@ typedef struct Walk {
 	Arena *arena;
 	WalkAxis axis[K_MAX_AXES];
 	int vector;         /* the vector axis of the schedule, -1: none */
+	int lanes;          /* of its vectors */
 	int part_axis;
 	EVal lo, hi, n, scalars;
 	EVal *addr;         /* by load expression: sum of stride * base over the bound axes, in elements */

@@ -141,9 +141,9 @@ static void start_group(Walk *w, Group *g, WalkCarry *c)
 		INVARIANT(s->red != RED_argmax || !(g->away & walk_bit(w->vector < 0 ? 31 : w->vector)));
 		for (int j = 0; j < combos; j++) {
 			INVARIANT(c->n + g->parts[i] <= E_MAX_CARRIED);
-			c->v[c->n++] = e->konst(e, t, start_value(s->red), g->vector[i] ? K_LANES : 1);
+			c->v[c->n++] = e->konst(e, t, start_value(s->red), g->vector[i] ? w->lanes : 1);
 			if (g->parts[i] == 2)
-				c->v[c->n++] = e->konst(e, DT_I32, 0, g->vector[i] ? K_LANES : 1);
+				c->v[c->n++] = e->konst(e, DT_I32, 0, g->vector[i] ? w->lanes : 1);
 		}
 	}
 }
@@ -159,12 +159,12 @@ static EVal value_of(Walk *w, const Group *g, int i, int x, const WalkCombo *c)
 static EVal mask_lanes(Walk *w, const Group *g, const KStage *s, EVal v, const WalkCombo *c)
 {
 	KEmit *e = w->e;
-	int active = w->vector >= 0 && (g->away & walk_bit(w->vector)) ? walk_active(w, c) : K_LANES;
-	if (active == K_LANES)
+	int active = w->vector >= 0 && (g->away & walk_bit(w->vector)) ? walk_active(w, c) : w->lanes;
+	if (active == w->lanes)
 		return v;
 	DType t = w->k->expr[s->value].type;
-	EVal in = e->cmp(e, E_LT, DT_I32, e->lanes(e, DT_I32), e->konst(e, DT_I32, active, K_LANES));
-	return e->ewise(e, EW_select, t, in, v, e->konst(e, t, start_value(s->red), K_LANES));
+	EVal in = e->cmp(e, E_LT, DT_I32, e->lanes(e, DT_I32), e->konst(e, DT_I32, active, w->lanes));
+	return e->ewise(e, EW_select, t, in, v, e->konst(e, t, start_value(s->red), w->lanes));
 }
 
 static bool known_zero(Walk *w, int x, const WalkCombo *c)
@@ -177,7 +177,7 @@ static EVal step_sum(Walk *w, const Group *g, int i, EVal acc, const WalkCombo *
 	const KStage *s = stage_of(w, g, i);
 	const KExpr *x = &w->k->expr[s->value];
 	KEmit *e = w->e;
-	bool partial = w->vector >= 0 && (g->away & walk_bit(w->vector)) && walk_active(w, c) < K_LANES;
+	bool partial = w->vector >= 0 && (g->away & walk_bit(w->vector)) && walk_active(w, c) < w->lanes;
 	if (x->op == K_EWISE && x->row == EW_mul && x->type == DT_F32) {
 		if (known_zero(w, x->arg[0], c) || known_zero(w, x->arg[1], c))
 			return acc;

@@ -24,8 +24,8 @@ bool walk_is_vector(const Walk *w, int x)
 int walk_active(const Walk *w, const WalkCombo *c)
 {
 	const WalkAxis *v = &w->axis[w->vector];
-	int left = v->count - c->copy[w->vector] * K_LANES;
-	return left < K_LANES ? left : K_LANES;
+	int left = v->count - c->copy[w->vector] * w->lanes;
+	return left < w->lanes ? left : w->lanes;
 }
 
 /* ---- cells ---- */
@@ -157,7 +157,7 @@ static EVal index_lanes(Walk *w, const KIndex *at, const WalkCombo *c)
 	KEmit *e = w->e;
 	EVal v = e->splat(e, e->from_i64(e, index_value(w, at, c), DT_I32));
 	if (w->vector >= 0 && at->coef[w->vector]) {
-		EVal step = e->konst(e, DT_I32, at->coef[w->vector], K_LANES);
+		EVal step = e->konst(e, DT_I32, at->coef[w->vector], w->lanes);
 		v = e->ewise(e, EW_add, DT_I32, v, e->ewise(e, EW_mul, DT_I32, e->lanes(e, DT_I32), step, NULL), NULL);
 	}
 	if (at->expr >= 0 && walk_is_vector(w, at->expr))
@@ -233,7 +233,7 @@ static EVal load_gather(Walk *w, int x, const WalkCombo *c)
 	const KExpr *l = &w->k->expr[x];
 	const KOperand *o = &w->k->opnd[l->operand];
 	DType t = stored(o->type.dtype);
-	EVal base = e->ptr_arg(e, l->operand + 1), lanes = e->konst(e, DT_I32, 0, K_LANES), inside = NULL;
+	EVal base = e->ptr_arg(e, l->operand + 1), lanes = e->konst(e, DT_I32, 0, w->lanes), inside = NULL;
 	for (int d = 0; d < o->type.rank; d++) {
 		const KIndex *at = &l->at[d];
 		int64_t stride = walk_stride(o, d);
@@ -244,18 +244,18 @@ static EVal load_gather(Walk *w, int x, const WalkCombo *c)
 		}
 		EVal i = index_lanes(w, at, c);
 		if (place(w, x, d, c) != PLACE_INSIDE) {
-			EVal zero = e->konst(e, DT_I32, 0, K_LANES), top = e->konst(e, DT_I32, o->type.dim[d] - 1, K_LANES);
+			EVal zero = e->konst(e, DT_I32, 0, w->lanes), top = e->konst(e, DT_I32, o->type.dim[d] - 1, w->lanes);
 			EVal clamped = e->ewise(e, EW_max, DT_I32, e->ewise(e, EW_min, DT_I32, i, top, NULL), zero, NULL);
 			EVal ok = e->cmp(e, E_EQ, DT_I32, clamped, i);
 			inside = inside ? e->ewise(e, EW_and, DT_BOOL, inside, ok, NULL) : ok;
 			i = clamped;
 		}
-		EVal step = e->konst(e, DT_I32, (double)stride, K_LANES);
+		EVal step = e->konst(e, DT_I32, (double)stride, w->lanes);
 		lanes = e->ewise(e, EW_add, DT_I32, lanes, e->ewise(e, EW_mul, DT_I32, i, step, NULL), NULL);
 	}
 	EVal v = from_memory(e, o->type.dtype, e->gather(e, t, base, lanes, 0, walk_active(w, c)));
 	if (inside && l->edge != EDGE_CLAMP)
-		v = e->ewise(e, EW_select, o->type.dtype, inside, v, e->konst(e, o->type.dtype, outside_value(l), K_LANES));
+		v = e->ewise(e, EW_select, o->type.dtype, inside, v, e->konst(e, o->type.dtype, outside_value(l), w->lanes));
 	return v;
 }
 
@@ -310,7 +310,7 @@ static WalkCell *emit_load(Walk *w, int x, const WalkCombo *c, const int32_t *ke
 	for (int d = 0; d < o->type.rank; d++) {
 		int p = place(w, x, d, c);
 		if (p == PLACE_OUTSIDE && l->edge != EDGE_CLAMP)
-			return record(w, x, key, w->e->konst(w->e, l->type, outside_value(l), walk_is_vector(w, x) ? K_LANES : 1),
+			return record(w, x, key, w->e->konst(w->e, l->type, outside_value(l), walk_is_vector(w, x) ? w->lanes : 1),
 			              l->edge == EDGE_ZERO);
 		if (p != PLACE_INSIDE)
 			worst = PLACE_UNKNOWN;
@@ -368,7 +368,7 @@ static EVal emit_random(Walk *w, const KExpr *x, const WalkCombo *c, bool vector
 	EVal counter[3];
 	for (int i = 0; i < 3; i++)
 		counter[i] = vector ? walk_vector(w, x->arg[i], c) : walk_value(w, x->arg[i], c);
-	EVal stream = e->konst(e, DT_U32, x->imm, vector ? K_LANES : 1);
+	EVal stream = e->konst(e, DT_U32, x->imm, vector ? w->lanes : 1);
 	EVal lo = scalar_field(w, DT_U32, offsetof(RtScalars, seed));
 	EVal hi = scalar_field(w, DT_U32, offsetof(RtScalars, seed) + sizeof(float));
 	return math_philox(e, lo, hi, counter[0], counter[1], counter[2], stream);
@@ -458,7 +458,7 @@ EVal walk_vector(Walk *w, int x, const WalkCombo *c)
 {
 	const KExpr *k = &w->k->expr[x];
 	if (k->op == K_KONST)
-		return w->e->konst(w->e, k->type, k->imm, K_LANES);
+		return w->e->konst(w->e, k->type, k->imm, w->lanes);
 	WalkCell *cell = walk_cell(w, x, c);
 	if (w->e->width(w->e, cell->value) > 1)
 		return cell->value;
@@ -492,7 +492,7 @@ static Place store_place(Walk *w, const KStage *s, const WalkCombo *c)
 	}
 	p.vector = lane_stride != 0;
 	if (p.vector && lane_stride != 1) {
-		EVal step = e->konst(e, DT_I32, (double)lane_stride, K_LANES);
+		EVal step = e->konst(e, DT_I32, (double)lane_stride, w->lanes);
 		p.lanes = e->ewise(e, EW_mul, DT_I32, e->lanes(e, DT_I32), step, NULL);
 		p.base = e->ptr_add(e, p.base, e->imul(e, p.at, e->i64(e, dtype_size(stored(o->type.dtype)))));
 	}

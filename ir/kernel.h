@@ -23,7 +23,7 @@
 
 enum {
 	K_MAX_AXES = 16,
-	K_LANES = 16 /* logical lanes of a vector axis on every target, so that reductions give the same bits */
+	K_LANES = 16 /* most lanes of a vector axis, the same on every target, so that reductions give the same bits */
 };
 
 typedef uint32_t KSet; /* bit i = axis i */
@@ -135,13 +135,13 @@ typedef struct KStage {
 typedef enum KLevel {
 	L_LOOP,   /* a loop over the axis in steps of `step` */
 	L_UNROLL, /* the points of the innermost step, all at once: registers */
-	L_VECTOR  /* K_LANES lanes of the axis */
+	L_VECTOR  /* `step` lanes of the axis: K_LANES, or a smaller power of two that holds all its points */
 } KLevel;
 
 typedef struct KLoop {
 	KLevel level;
 	int8_t axis;
-	int32_t step; /* LOOP: points an iteration; UNROLL: distance of copies (1, or K_LANES under a vector axis) */
+	int32_t step; /* LOOP: points an iteration; UNROLL: distance of copies (1, or the lanes of the vector axis); VECTOR: lanes */
 } KLoop;
 
 /* Outermost first. An axis may have several LOOPs (each step divides or exceeds the next), then at most one UNROLL, then at

@@ -250,6 +250,12 @@ static bool check_axes(const Check *c)
 	return true;
 }
 
+/* K_LANES lanes, or fewer that hold the whole axis. */
+static bool lanes_hold(const KAxis *a, int32_t lanes)
+{
+	return lanes == K_LANES || (lanes > 1 && lanes < K_LANES && (lanes & (lanes - 1)) == 0 && a->extent <= lanes);
+}
+
 /* LOOPs of an axis, then at most one UNROLL, then at most one VECTOR. */
 static bool check_schedule(const Check *c)
 {
@@ -260,6 +266,8 @@ static bool check_schedule(const Check *c)
 			return wrong(c, "loop %d of the schedule has no axis or step", i);
 		if ((int)l->level < level[l->axis])
 			return wrong(c, "loop %d of the schedule is inside out", i);
+		if (l->level == L_VECTOR && !lanes_hold(&c->k->axis[l->axis], l->step))
+			return wrong(c, "loop %d of the schedule: no vector of %d lanes", i, (int)l->step);
 		level[l->axis] = (int)l->level + (l->level != L_LOOP);
 	}
 	return true;

@@ -278,8 +278,8 @@ static void write_schedule(const Search *s, KSchedule *out)
 	}
 	if (s->best.vector >= 0) {
 		if (s->best.copies[s->best.vector] > 1)
-			put(out, L_UNROLL, s->best.vector, K_LANES);
-		put(out, L_VECTOR, s->best.vector, K_LANES);
+			put(out, L_UNROLL, s->best.vector, tile_lanes(k, s->best.vector));
+		put(out, L_VECTOR, s->best.vector, tile_lanes(k, s->best.vector));
 	}
 }
 

@@ -25,10 +25,18 @@ int tile_step(const Tile *t, int axis)
 	return t->copies[axis] * (axis == t->vector ? K_LANES : 1);
 }
 
-/* Machine vectors in K_LANES floats. */
-static int pieces(const Target *t)
+int tile_lanes(const Kernel *k, int axis)
 {
-	int p = K_LANES * (int)sizeof(float) / t->vec_bytes;
+	int lanes = K_LANES;
+	while (lanes / 2 >= 4 && k->axis[axis].extent <= lanes / 2)
+		lanes /= 2;
+	return lanes;
+}
+
+/* Machine vectors in a vector of the tile. */
+static int pieces(const TileCx *cx, const Tile *t)
+{
+	int lanes = t->vector < 0 ? K_LANES : tile_lanes(cx->k, t->vector), p = lanes * (int)sizeof(float) / cx->target->vec_bytes;
 	return p < 1 ? 1 : p;
 }
 
@@ -79,18 +87,41 @@ static int distinct(const Kernel *k, const KExpr *x, const Tile *t)
 	return n;
 }
 
+/* A loop of step 1 whose first and last trips alone may reach over the edge where `copies` points of other axes move too:
+ * those trips are peeled (codegen/walk.c). */
+static bool peeled_at_rim(const Kernel *k, const KExpr *x, int d, int loop, const Tile *t)
+{
+	const int64_t extent = k->opnd[x->operand].type.dim[d], f = x->at[d].coef[loop], trips = k->axis[loop].extent;
+	int64_t lo = x->at[d].c0, hi = lo;
+	if (k->axis[loop].ext != EXT_CONST || x->at[d].expr >= 0)
+		return false;
+	for (int a = 0; a < k->naxes; a++) {
+		const int64_t g = x->at[d].coef[a], last = k->axis[a].extent - 1;
+		if (g && a != loop && t->copies[a] < k->axis[a].extent)
+			return false;
+		lo += a != loop && g < 0 ? g * last : 0;
+		hi += a != loop && g > 0 ? g * last : 0;
+	}
+	lo += f < 0 ? f * (trips - 1) : 0;
+	hi += f > 0 ? f * (trips - 1) : 0;
+	const int64_t below = lo < 0 ? -lo : 0, over = hi >= extent ? hi - extent + 1 : 0, by = f > 0 ? f : -f;
+	return (below + by - 1) / by + (over + by - 1) / by <= TILE_MAX_RIM;
+}
+
 /* Is it only known at run time on which side of the edge a copy lies? A dimension moved by a loop of step 1 and by unrolled
- * copies at once; loops of whole tiles are peeled at the rims, removed axes alone are clipped. */
+ * copies at once; loops of whole tiles and short rims are peeled, removed axes alone are clipped. */
 static bool edge_in_doubt(const Kernel *k, const KExpr *x, const Tile *t)
 {
 	for (int d = 0; x->edge != EDGE_NEVER && d < k->opnd[x->operand].type.rank; d++) {
-		bool looped = false, unrolled = false;
+		int looped = -1;
+		bool unrolled = false, several = false;
 		for (int a = 0; a < k->naxes; a++) {
-			bool moves = x->at[d].coef[a] && k->axis[a].extent > 1;
-			looped |= moves && t->copies[a] == 1 && a != t->vector;
+			bool moves = x->at[d].coef[a] && k->axis[a].extent > 1, loops = moves && t->copies[a] == 1 && a != t->vector;
+			several |= loops && looped >= 0;
+			looped = loops ? a : looped;
 			unrolled |= moves && t->copies[a] > 1;
 		}
-		if (looped && unrolled)
+		if (looped >= 0 && unrolled && (several || !peeled_at_rim(k, x, d, looped, t)))
 			return true;
 	}
 	return false;
@@ -161,7 +192,7 @@ static KSet reused_axes(const Kernel *k, const KStage *s, const Tile *t)
 bool tile_fits(const TileCx *cx, const Tile *t)
 {
 	const KStage *s = &cx->k->stage[cx->stage];
-	int sums = product(cx->k, t, s->over), fma = sums * product(cx->k, t, s->away), p = pieces(cx->target);
+	int sums = product(cx->k, t, s->over), fma = sums * product(cx->k, t, s->away), p = pieces(cx, t);
 	if (sums > TILE_MAX_CARRIED || fma > TILE_MAX_FMA)
 		return false;
 	Tile one = *t; /* vectors stay in registers while the splats pass: of one step, and of steps that reuse splats */
@@ -215,7 +246,7 @@ double tile_cost(const TileCx *cx, const Tile *t)
 {
 	const Kernel *k = cx->k;
 	const KStage *s = &k->stage[cx->stage];
-	int sums = product(k, t, s->over), steps = product(k, t, s->away), p = pieces(cx->target);
+	int sums = product(k, t, s->over), steps = product(k, t, s->away), p = pieces(cx, t);
 	Load l = count_body(k, cx->stage, t);
 	double loads = l.vectors * p + l.scalars + l.gathers * GATHER_COST, fma = (double)sums * steps * p;
 	double body = max2(max2(fma / FMA_RATE, loads / LOAD_RATE), FMA_LATENCY * steps);
@@ -249,7 +280,7 @@ double nest_cost(const TileCx *cx, const Tile *t)
 			*(how == LANES_UNIT ? &l.vectors : how == LANES_NONE ? &l.scalars : &l.gathers) += n;
 		}
 		bool wide = t->vector >= 0 && (axes >> t->vector & 1);
-		int p = wide ? pieces(cx->target) : 1;
+		int p = wide ? pieces(cx, t) : 1;
 		double body = (l.vectors + l.other + product(k, t, axes)) * p + l.scalars + l.gathers * GATHER_COST, trips = 1;
 		for (int a = 0; a < k->naxes; a++) {
 			if (axes >> a & 1)

@@ -21,12 +21,14 @@ typedef struct TileCx {
 	int stage;                  /* the REDUCE stage to tile, -1: a plain nest */
 } TileCx;
 
-enum { TILE_MAX_FMA = 100, TILE_MAX_CARRIED = 64 };
+/* RIM: trips that the emitter peels off a loop of step 1 */
+enum { TILE_MAX_FMA = 100, TILE_MAX_CARRIED = 64, TILE_MAX_RIM = 6 };
 
 /* How the lanes of `axis` meet a load or store: not at all, by ones, or scattered. */
 typedef enum Lanes { LANES_NONE, LANES_UNIT, LANES_SCATTERED } Lanes;
 Lanes lanes_of(const Kernel *k, const KOperand *o, const KIndex *at, int axis);
 
+int tile_lanes(const Kernel *k, int axis);                   /* of a vector along the axis: no more than it can fill */
 int tile_step(const Tile *t, int axis);                      /* points of a tile along the axis */
 bool tile_fits(const TileCx *cx, const Tile *t);             /* registers, body size */
 double tile_cost(const TileCx *cx, const Tile *t);           /* of a REDUCE stage's contraction */
