@@ -371,6 +371,7 @@ int bench_op(const Options *o, Diag *d)
 	if (ok) {
 		PipelineIn in = {.path = o->op, .module = m, .cpu = o->cpu, .triple = o->triple, .here = true,
 				 .dump = o->dump ? o->dump : o->stop_after, .stop_after = o->stop_after, .out = stdout};
+		m->fast_math = o->fast_math;
 		b.text = op_text(b.arena, m);
 		b.has_work = op_work(m, &b.work);
 		b.bytes = program_bytes(m);

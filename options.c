@@ -6,7 +6,7 @@
 #include "options.h"
 #include "passes/passes.h"
 
-typedef enum Kind { FLAG, TEXT, DEFINE, NUMBER, EMIT, TARGET, PASSES, ACTION, LATER } Kind;
+typedef enum Kind { FLAG, TEXT, DEFINE, NUMBER, EMIT, TARGET, MATH, PASSES, ACTION, LATER } Kind;
 
 typedef struct Option {
 	const char *name, *value, *doc; /* value: how it is shown; NULL: takes none */
@@ -28,6 +28,7 @@ static const Option options[] = {
 	 offsetof(Options, op)},
 	{"--shape", "LIST", "bench: N,H,W,C,K,R,S[,stride[,pad]] of a convolution, M,N,K of matmul", TEXT,
 	 offsetof(Options, shape)},
+	{"--math", "MATH", "bench --op: exact (default), or fast: other roundings allowed, as build.math", MATH, 0},
 	{"--json", NULL, "check, bench: print one JSON object", FLAG, offsetof(Options, json)},
 	{"--dump", "PASS[,PASS]", "print the program after these passes", PASSES, offsetof(Options, dump)},
 	{"--stop-after", "PASS", "print the program after this pass, and stop", PASSES, offsetof(Options, stop_after)},
@@ -138,6 +139,12 @@ static bool set_target(const char *value, FILE *err)
 	return refuse(err, "unknown target '%s'", value);
 }
 
+static bool set_math(Options *o, const char *value, FILE *err)
+{
+	o->fast_math = strcmp(value, "fast") == 0;
+	return o->fast_math || strcmp(value, "exact") == 0 || refuse(err, "--math is exact or fast, not '%s'", value);
+}
+
 static bool set(Options *o, const Option *opt, const char *value, FILE *err)
 {
 	void *member = (char *)o + opt->at;
@@ -163,6 +170,8 @@ static bool set(Options *o, const Option *opt, const char *value, FILE *err)
 		return set_emit(o, value, err);
 	case TARGET:
 		return set_target(value, err);
+	case MATH:
+		return set_math(o, value, err);
 	case LATER:
 		return refuse(err, "%s is not supported yet", opt->name);
 	}
@@ -266,6 +275,8 @@ bool options_parse(Options *o, int argc, char **argv, FILE *err)
 		return refuse(err, "--op is for `cnnc bench --op OP …`, without a model file");
 	if (o->shape && !o->op)
 		return refuse(err, "--shape needs --op");
+	if (o->fast_math && !o->op)
+		return refuse(err, "--math is for --op; of a model: -D build.math=fast");
 	if (o->emit & EMIT_HEADER && !o->op)
 		return refuse(err, "--emit=header is for `cnnc bench --op` only");
 	if (o->command <= CMD_BENCH && !o->model && !o->op)

@@ -19,6 +19,7 @@ typedef struct Options {
 	bool json, time_passes;
 	int threads;            /* 0: as many as there are */
 	const char *op, *shape; /* bench: one operation; op_graph.h */
+	bool fast_math;         /* of --op */
 	const char **word;      /* its description */
 	int nwords;
 } Options;

@@ -356,7 +356,13 @@ void walk_nest(Walk *w, KSet axes, WalkCarry *c, WalkBody *body, void *arg)
 
 typedef struct Stores { const KStage **stage; int n; } Stores;
 
-/* All values of a combination before its stores: an operand may be read and written at the same place. */
+static bool only_written(const Walk *w, const KStage *s)
+{
+	return w->k->opnd[s->operand].mode == M_OUT;
+}
+
+/* All values of a combination before its stores to what is also read: an operand may be read and written at the same place.
+ * What is only written is stored at once, so that many values do not wait in registers. */
 static void emit_stores(Walk *w, const Stores *s)
 {
 	WalkCombo c;
@@ -374,9 +380,13 @@ static void emit_stores(Walk *w, const Stores *s)
 				DType t = w->k->expr[s->stage[i]->value].type;
 				v[i] = w->e->ewise(w->e, EW_add, t, old, v[i], NULL);
 			}
+			if (only_written(w, s->stage[i]))
+				walk_store(w, s->stage[i], &c, v[i]);
 		}
-		for (int i = 0; i < s->n; i++)
-			walk_store(w, s->stage[i], &c, v[i]);
+		for (int i = 0; i < s->n; i++) {
+			if (!only_written(w, s->stage[i]))
+				walk_store(w, s->stage[i], &c, v[i]);
+		}
 	} while (walk_combo_next(w, over, &c));
 }
 

@@ -428,6 +428,7 @@ IrModule *ir_clone(const IrModule *m)
 	Clone cx = { .to = ir_module_new(m->name) };
 	cx.to->max_n = m->max_n;
 	cx.to->optimizer = m->optimizer;
+	cx.to->fast_math = m->fast_math;
 	cx.to->next_stream = m->next_stream;
 	clone_file(&cx, m);
 	clone_states(&cx, scratch, m);

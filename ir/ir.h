@@ -198,6 +198,7 @@ struct IrModule {
 	IrState *state_last;
 	IrEntry *entry;
 	IrOptimizer optimizer;
+	bool fast_math;        /* build.math: results may differ by rounding errors of other algorithms (pass choose) */
 	uint32_t next_stream;
 	IrField *field;        /* the resolved model file, in schema order */
 	int nfield;

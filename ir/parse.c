@@ -234,6 +234,11 @@ static bool parse_module(Parse *p)
 		return false;
 	if (lex_accept_word(&p->x, "streams") && !lex_int(&p->x, 0, UINT32_MAX, &streams))
 		return false;
+	if (lex_accept_word(&p->x, "math")) {
+		p->module->fast_math = lex_accept_word(&p->x, "fast");
+		if (!p->module->fast_math)
+			return lex_error(&p->x, &p->x.token, "'fast' is missing before %s", lex_found(&p->x));
+	}
 	if (lex_accept_word(&p->x, "from")) {
 		const char *file = lex_name(&p->x, "name of a file");
 		if (!file)

@@ -188,6 +188,8 @@ static void print_head(const Print *p, const IrModule *m)
 	fprintf(p->f, "module %s N<=%d", name_text(p->arena, m->name), m->max_n);
 	if (m->next_stream)
 		fprintf(p->f, " streams %u", m->next_stream);
+	if (m->fast_math)
+		fputs(" math fast", p->f);
 	if (source)
 		fprintf(p->f, " from %s", quoted(p->arena, source));
 	fputc('\n', p->f);

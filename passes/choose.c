@@ -7,8 +7,9 @@
  * The first adds each part's share into a partial of its own, so parts run in parallel; the second adds the partials in
  * order and does what the kernel did with the sum. The number of parts comes from the planned maximum of samples, never
  * from the threads, so the bits do not depend on them.
+ * The other algorithms have files of their own: choose_*.c.
  */
-#include "passes/passes.h"
+#include "passes/choose.h"
 #include "passes/rewrite.h"
 
 enum { MIN_PIXELS = 8, MAX_PARTIAL_BYTES = 8 << 20 };
@@ -134,6 +135,8 @@ bool pass_choose(IrModule *m, PassCx *cx)
 		KEntry *e = &m->program->entry[i];
 		for (int j = 0; j < e->nkernels; j++)
 			split_kernel(m, e, j);
+		for (int j = 0; j < e->nkernels; j++)
+			j = choose_winograd(m, e, j);
 	}
 	return true;
 }

@@ -11,7 +11,8 @@
 #include "passes/rewrite.h"
 #include <string.h>
 
-enum { LIGHT_POINTS = 32768, AXIS_PARTS = 16, AXIS_GRAIN = 32, RESIDENT_BYTES = 64 << 10, REUSE = 8 };
+enum { LIGHT_POINTS = 32768, AXIS_PARTS = 16, AXIS_GRAIN = 32, RESIDENT_BYTES = 64 << 10, REUSE = 8, STREAM_BYTES = 2 << 20,
+       STEP_ROWS = 36, STEP_MOST = 4 };
 
 typedef enum Class { BY_SAMPLE, BY_AXIS, LIGHT } Class;
 
@@ -33,10 +34,10 @@ typedef struct Order {
 
 /* ---- what kind of work ---- */
 
-/* Points of the largest stage with all samples. */
+/* Points of the largest stage with all samples; of many alike, the share that lets three go for one. */
 static double points(const Kernel *k, int32_t max_n)
 {
-	double most = 0;
+	double most = 0, all = 0;
 	for (int i = 0; i < k->nstages; i++) {
 		double p = 1;
 		for (int a = 0; a < k->naxes; a++) {
@@ -44,12 +45,13 @@ static double points(const Kernel *k, int32_t max_n)
 				p *= k->axis[a].ext == EXT_N ? max_n : k->axis[a].extent;
 		}
 		most = p > most ? p : most;
+		all += p;
 	}
-	return most;
+	return all / 4 > most ? all / 4 : most;
 }
 
-/* A contraction that uses each element of its shared operands only a few times a sample should see all samples at once. */
-static bool wants_all_samples(const KProgram *p, const Kernel *k)
+/* What a kernel reads of operands that all samples share. */
+static int64_t shared_bytes(const KProgram *p, const Kernel *k)
 {
 	int64_t bytes = 0;
 	for (int i = 0; i < k->nopnds; i++) {
@@ -57,7 +59,28 @@ static bool wants_all_samples(const KProgram *p, const Kernel *k)
 		if (k->opnd[i].mode == M_IN && !ir_batched(t) && p->buffer[k->opnd[i].buf].cls != B_PARTIAL)
 			bytes += ir_elems(t, 1) * dtype_size(t->dtype);
 	}
-	return k->contraction && bytes > RESIDENT_BYTES && k->flops < bytes * REUSE;
+	return bytes;
+}
+
+/* A contraction that uses each element of its shared operands only a few times a sample should see all samples at once, or,
+ * where those operands stay in a cache, a few samples. */
+static bool wants_all_samples(const KProgram *p, const Kernel *k)
+{
+	int64_t bytes = shared_bytes(p, k);
+	int together = bytes > STREAM_BYTES || k->flops < 2 * bytes ? 1 : STEP_MOST;
+	return k->contraction && bytes > RESIDENT_BYTES && k->flops * together < bytes * REUSE;
+}
+
+/* Samples that a contraction wants at a time, so that it uses what it reads of shared operands for enough rows of its result. */
+static int32_t step_of(const Order *o, const Kernel *k)
+{
+	int64_t bytes = shared_bytes(o->m->program, k);
+	int32_t size = 1, part = part_rows(o->m->max_n);
+	if (!k->contraction || bytes <= RESIDENT_BYTES)
+		return 1;
+	while (size < STEP_MOST && 2 * size <= part && k->flops / bytes * size < STEP_ROWS / 2) /* 2 FLOP, 4 bytes a use */
+		size *= 2;
+	return size;
 }
 
 /* The parallel axis to cut: not the one that is contiguous in the result where there is another. */
@@ -206,6 +229,38 @@ static int32_t cut_size(int32_t extent)
 	return (size + AXIS_GRAIN - 1) / AXIS_GRAIN * AXIS_GRAIN;
 }
 
+static bool feeds(const Order *o, const Kernel *from, const Kernel *to)
+{
+	for (int i = 0; i < to->nopnds; i++) {
+		const KBuffer *b = &o->m->program->buffer[to->opnd[i].buf];
+		if (b->cls == B_SLAB && ir_batched(&b->type) && to->opnd[i].mode == M_IN && touches(from, to->opnd[i].buf, true))
+			return true;
+	}
+	return false;
+}
+
+/* Steps of a phase: each kernel's wish, and that of a neighbour which it feeds or which feeds it. Neighbours of equal wishes
+ * share a step. */
+static int step_items(Order *o, const int *kernel, int n, KItem *body, KItem *out)
+{
+	int32_t *want = NEWN(o->scratch, int32_t, n), *wish = NEWN(o->scratch, int32_t, n);
+	int steps = 0;
+	for (int i = 0; i < n; i++)
+		want[i] = wish[i] = step_of(o, o->e->kernel[kernel[i]]);
+	for (int i = 0; i + 1 < n; i++) {
+		if (!feeds(o, o->e->kernel[kernel[i]], o->e->kernel[kernel[i + 1]]))
+			continue;
+		wish[i] = want[i + 1] > wish[i] ? want[i + 1] : wish[i];
+		wish[i + 1] = want[i] > wish[i + 1] ? want[i] : wish[i + 1];
+	}
+	for (int i = 0; i < n; i++) {
+		if (i == 0 || wish[i] != wish[i - 1])
+			out[steps++] = (KItem){.kind = I_STEP, .axis = -1, .size = wish[i], .body = body + i};
+		out[steps - 1].nbody++;
+	}
+	return steps;
+}
+
 static void close_phase(Order *o, Class class, const int *kernel, int n)
 {
 	KItem *body = run_items(o, n), item = {.kind = I_PART, .axis = -1, .body = body, .nbody = n};
@@ -215,9 +270,8 @@ static void close_phase(Order *o, Class class, const int *kernel, int n)
 	} else if (class == BY_SAMPLE) {
 		item.size = part_rows(o->m->max_n);
 		if (n > 1) {
-			item.body = NEW(o->m->arena, KItem);
-			item.body[0] = (KItem){.kind = I_STEP, .axis = -1, .size = 1, .body = body, .nbody = n};
-			item.nbody = 1;
+			item.body = NEWN(o->m->arena, KItem, n);
+			item.nbody = step_items(o, kernel, n, body, item.body);
 		}
 	} else {
 		item.size = o->m->max_n;

@@ -16,7 +16,7 @@ typedef struct Life {
 	int buffer;
 	int first, last;   /* phases */
 	int start, end;    /* kernels */
-	int step;          /* samples of the step that all its kernels run in; 0: not all in one */
+	const KItem *step; /* that all its kernels run in; NULL: not all in one */
 	int64_t bytes, offset;
 } Life;
 
@@ -37,7 +37,7 @@ static bool buffer_bytes(const IrModule *m, KBuffer *b, Diag *d)
 	return true;
 }
 
-static void mark_kernel(const KEntry *e, int kernel, int phase, int step, Life *life)
+static void mark_kernel(const KEntry *e, int kernel, const KItem *step, int phase, Life *life)
 {
 	const Kernel *k = e->kernel[kernel];
 	for (int i = 0; i < k->nopnds; i++) {
@@ -48,18 +48,18 @@ static void mark_kernel(const KEntry *e, int kernel, int phase, int step, Life *
 			l->step = step;
 		}
 		if (l->first != phase || l->step != step)
-			l->step = 0;
+			l->step = NULL;
 		l->last = phase;
 		l->end = kernel;
 	}
 }
 
-static void mark_item(const KEntry *e, const KItem *item, int phase, int step, Life *life)
+static void mark_item(const KEntry *e, const KItem *item, const KItem *step, int phase, Life *life)
 {
 	for (int i = 0; i < item->nbody; i++)
-		mark_item(e, &item->body[i], phase, item->kind == I_STEP ? item->size : step, life);
+		mark_item(e, &item->body[i], item->kind == I_STEP ? item : step, phase, life);
 	if (item->kind == I_RUN)
-		mark_kernel(e, item->kernel, phase, step, life);
+		mark_kernel(e, item->kernel, step, phase, life);
 }
 
 static int by_size(const void *x, const void *y)
@@ -104,7 +104,7 @@ static int64_t place(KProgram *p, Life *live, int n, bool scratch)
 
 static bool stays_in_step(const KBuffer *b, const Life *l)
 {
-	return b->cls == B_SLAB && l->step > 0 && ir_batched(&b->type);
+	return b->cls == B_SLAB && l->step && ir_batched(&b->type);
 }
 
 static void plan_entry(KProgram *p, KEntry *e, Arena *scratch)
@@ -115,14 +115,14 @@ static void plan_entry(KProgram *p, KEntry *e, Arena *scratch)
 	for (int i = 0; i < p->nbuffers; i++)
 		life[i] = (Life){.buffer = i, .first = -1, .bytes = p->buffer[i].bytes};
 	for (int i = 0; i < e->nitems; i++)
-		mark_item(e, &e->item[i], i, 0, life);
+		mark_item(e, &e->item[i], NULL, i, life);
 	for (int i = 0; i < p->nbuffers; i++) {
 		KBuffer *b = &p->buffer[i];
 		if (life[i].first < 0)
 			continue;
 		if (stays_in_step(b, &life[i])) {
 			b->cls = B_SCRATCH;
-			b->bytes = life[i].bytes = rounded(ir_row_elems(&b->type) * dtype_size(b->type.dtype) * life[i].step);
+			b->bytes = life[i].bytes = rounded(ir_row_elems(&b->type) * dtype_size(b->type.dtype) * life[i].step->size);
 			local[nlocal++] = life[i];
 		} else if (b->cls == B_SLAB || b->cls == B_PARTIAL) {
 			slab[nslab++] = life[i];

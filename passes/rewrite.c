@@ -30,6 +30,8 @@ void rewrite_index(Rewrite *r, const KIndex *at, int n, KIndex *out)
 		out[d] = at[d];
 		if (at[d].expr >= 0)
 			out[d].expr = (int16_t)rewrite_expr(r, at[d].expr);
+		if (r->index)
+			r->index(r, &out[d]);
 	}
 }
 

@@ -1,7 +1,8 @@
 /* rewrite.h -- making a kernel out of another one
  *
  * A Rewrite copies expressions and stages from `from` to `to`, which starts with the same axes. Hooks replace what
- * changes: a load becomes another expression, a REDUCE stage another stage. Numbers of `from` map to numbers of `to`.
+ * changes: a load becomes another expression, a REDUCE stage another stage, an index another one. Numbers of `from` map to
+ * numbers of `to`. Several Rewrites may fill one kernel: equal expressions are one.
  */
 #ifndef CNNC_PASSES_REWRITE_H
 #define CNNC_PASSES_REWRITE_H
@@ -13,6 +14,8 @@ typedef struct Rewrite Rewrite;
 typedef int RewriteLoad(Rewrite *r, int x);
 /* K_LOCAL expression of `to` for REDUCE stage s of `from`, or -1: copy it. */
 typedef int RewriteReduce(Rewrite *r, int s);
+/* Changes an index, copied from `from`, to one of `to`. */
+typedef void RewriteIndex(Rewrite *r, KIndex *at);
 
 struct Rewrite {
 	Arena *a;
@@ -20,6 +23,7 @@ struct Rewrite {
 	Kernel *to;
 	RewriteLoad *load;
 	RewriteReduce *reduce;
+	RewriteIndex *index; /* NULL: axes stay what they are */
 	void *arg;
 	int *expr, *local; /* maps, -1: not yet */
 };

@@ -12,7 +12,7 @@
 #include "passes/rewrite.h"
 #include "passes/tile_cost.h"
 
-enum { WHOLE_MAX = 8, WHOLE_COPIES = 36, VECTORS_MAX = 4, COPIES_MAX = 16 };
+enum { WHOLE_MAX = 8, WHOLE_COPIES = 36, VECTORS_MAX = 4, COPIES_MAX = 16, BODY_MAX = 100 };
 
 /* What decides the order of a sum – vector axis, unrolled removed axes – is chosen for this target whatever the real one, so
  * that x86-64-v3 and v4 give the same bits. */
@@ -194,7 +194,7 @@ static void nest_candidate(Search *s, int v)
 			copies *= extent;
 		}
 	}
-	if (v >= 0 && copies == 1 && walking_axis(k, v) < 0) {
+	if (v >= 0 && copies == 1 && walking_axis(k, v) < 0 && k->nexprs <= BODY_MAX) {
 		int most = (s->cx.extent[v] + K_LANES - 1) / K_LANES;
 		t.copies[v] = most < VECTORS_MAX ? most : VECTORS_MAX;
 	}

@@ -7,7 +7,7 @@
 
 /* Every op, and every attribute with a value that is not its default. */
 static const char every_op[] =
-	"module \"my model\" N<=32 streams 7 from \"dir/classifier.yaml\"\n"
+	"module \"my model\" N<=32 streams 7 math fast from \"dir/classifier.yaml\"\n"
 	"labels \"cat\" \"d\\\"o\\\\g\\x0a\" \"\"\n"
 	"optimizer adamw {momentum 0.9, beta_1 0.1, beta_2 0.999, epsilon 1e-07, weight_decay 0.004,"
 	" nesterov, amsgrad}\n"
