@@ -206,8 +206,10 @@ bool report_json(const Pipeline *p, FILE *f)
 	unsigned char model[32], schedule[32];
 	json_t *entries = json_array();
 	cg_identity(m, &p->target, model, schedule);
-	for (int i = 0; i < m->program->nentries; i++)
-		json_array_append_new(entries, entry_json(&m->program->entry[i]));
+	for (int i = 0; i < m->program->nentries; i++) {
+		if (!m->program->entry[i].few)
+			json_array_append_new(entries, entry_json(&m->program->entry[i]));
+	}
 	json_t *bytes = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "weights", (json_int_t)mem.weights, "parameter_slab",
 	                          (json_int_t)m->program->param_bytes, "train", (json_int_t)mem.train, "predict",
 	                          (json_int_t)mem.predict, "train_scratch_a_thread", (json_int_t)mem.train_scratch,

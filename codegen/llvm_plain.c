@@ -102,7 +102,7 @@ int64_t cg_plain_slab(const IrModule *m)
 
 CgModule *cg_build_plain(const IrModule *m, const char *name, const CgOptions *o, Diag *d)
 {
-	INVARIANT(m->program->nentries == 1);
+	INVARIANT(m->entry && !m->entry->next);
 	CgModule *c = cg_new(name, o, d);
 	if (!c)
 		return NULL;

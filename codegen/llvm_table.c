@@ -246,9 +246,36 @@ static LLVMValueRef kernels(LlvmBuild *b, const KEntry *e)
 	return array(b, "kernel", v, (size_t)e->nkernels);
 }
 
-static LLVMValueRef entry(LlvmBuild *b, const KProgram *p, const KEntry *k, const CgEntry *e)
+static bool is_variant(const KEntry *v, const KEntry *of)
 {
-	uint32_t nout, ntaps;
+	return v->few && !of->few && strcmp(v->name, of->name) == 0;
+}
+
+/* Of entry k, which stands in p->entry as its code does in code. */
+static LLVMValueRef variants(LlvmBuild *b, const KProgram *p, const KEntry *k, const CgEntry *code, uint32_t *n)
+{
+	LLVMValueRef *v = NEWN(b->arena, LLVMValueRef, p->nentries + 1);
+	*n = 0;
+	for (int i = 0; i < p->nentries; i++) {
+		if (!is_variant(&p->entry[i], k))
+			continue;
+		Record *r = RECORD(b);
+		PUT_INT(r, RtVariant, n_max, p->entry[i].few);
+		PUT_INT(r, RtVariant, nphases, code[i].nphases);
+		PUT_INT(r, RtVariant, nkernels, p->entry[i].nkernels);
+		PUT_PTR(r, RtVariant, phase, phases(b, &code[i]));
+		PUT_PTR(r, RtVariant, kernel, kernels(b, &p->entry[i]));
+		v[(*n)++] = finish(r, sizeof(RtVariant));
+	}
+	return array(b, "variant", v, *n);
+}
+
+static LLVMValueRef entry(LlvmBuild *b, const KProgram *p, const CgEntry *code, int i)
+{
+	const KEntry *k = &p->entry[i];
+	const CgEntry *e = &code[i];
+	uint32_t nout, ntaps, nvariants;
+	LLVMValueRef variant = variants(b, p, k, code, &nvariants);
 	LLVMValueRef out = outputs(b, k->graph, &nout), tapped = taps(b, p, k, e, &ntaps);
 	Record *r = RECORD(b);
 	PUT_TEXT(r, RtEntry, name, k->name);
@@ -264,15 +291,20 @@ static LLVMValueRef entry(LlvmBuild *b, const KProgram *p, const KEntry *k, cons
 	PUT_INT(r, RtEntry, scratch_bytes, k->scratch_bytes);
 	PUT_INT(r, RtEntry, nkernels, k->nkernels);
 	PUT_PTR(r, RtEntry, kernel, kernels(b, k));
+	PUT_INT(r, RtEntry, nvariants, nvariants);
+	PUT_PTR(r, RtEntry, variant, variant);
 	return finish(r, sizeof(RtEntry));
 }
 
-static LLVMValueRef entries(LlvmBuild *b, const KProgram *p, const CgEntry *e)
+static LLVMValueRef entries(LlvmBuild *b, const KProgram *p, const CgEntry *code, uint32_t *n)
 {
 	LLVMValueRef *v = NEWN(b->arena, LLVMValueRef, p->nentries + 1);
-	for (int i = 0; i < p->nentries; i++)
-		v[i] = entry(b, p, &p->entry[i], &e[i]);
-	return array(b, "entry", v, (size_t)p->nentries);
+	*n = 0;
+	for (int i = 0; i < p->nentries; i++) {
+		if (!p->entry[i].few)
+			v[(*n)++] = entry(b, p, code, i);
+	}
+	return array(b, "entry", v, *n);
 }
 
 /* ---- metrics ---- */
@@ -421,9 +453,10 @@ void llvm_table(CgModule *c, const IrModule *m, const CgEntry *entry_code, const
 {
 	LlvmBuild *b = &c->build;
 	const KProgram *p = m->program;
-	uint32_t ntensors, nmetrics;
+	uint32_t ntensors, nmetrics, nentries;
 	unsigned char hash[32], key[32];
 	LLVMValueRef all_tensors = tensors(b, m, &ntensors), all_metrics = metrics(b, m, &nmetrics);
+	LLVMValueRef all_entries = entries(b, p, entry_code, &nentries);
 	cg_identity(m, o->target, hash, key);
 	Record *r = RECORD(b);
 	PUT_INT(r, RtModel, abi, RT_ABI);
@@ -435,7 +468,7 @@ void llvm_table(CgModule *c, const IrModule *m, const CgEntry *entry_code, const
 	PUT_BYTES(r, RtModel, model_hash, hash);
 	PUT_BYTES(r, RtModel, schedule_key, key);
 	PUT_INT(r, RtModel, ntensors, ntensors);
-	PUT_INT(r, RtModel, nentries, p->nentries);
+	PUT_INT(r, RtModel, nentries, nentries);
 	PUT_INT(r, RtModel, nmetrics, nmetrics);
 	PUT_INT(r, RtModel, nfields, m->nfield);
 	PUT_INT(r, RtModel, nlabels, m->nlabels);
@@ -445,7 +478,7 @@ void llvm_table(CgModule *c, const IrModule *m, const CgEntry *entry_code, const
 	PUT_INT(r, RtModel, params_bytes, p->param_bytes);
 	PUT_INT(r, RtModel, max_n, m->max_n);
 	PUT_PTR(r, RtModel, tensor, all_tensors);
-	PUT_PTR(r, RtModel, entry, entries(b, p, entry_code));
+	PUT_PTR(r, RtModel, entry, all_entries);
 	PUT_PTR(r, RtModel, metric, all_metrics);
 	PUT_PTR(r, RtModel, field, fields(b, m));
 	PUT_PTR(r, RtModel, labels, labels(b, m));

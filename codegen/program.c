@@ -287,7 +287,7 @@ static CgPhase emit_phase(Prog *p, const KEntry *entry, const KItem *item, int n
 	Frame f = {.entry = entry, .by_samples = item->kind == I_PART && item->axis < 0};
 	f.axis = item->kind == I_PART ? item->axis : -1;
 	CgPhase phase = {.name = arena_strdup(p->a, phase_name(p, entry, item)),
-	                 .symbol = arena_printf(p->a, "phase_%s_%d", entry->name, number),
+	                 .symbol = arena_printf(p->a, "phase_%s%s_%d", entry->name, entry->few ? "_few" : "", number),
 	                 .parts = 1, .update = writes_state(entry, item), .first_kernel = first_kernel(item)};
 	f.symbol = phase.symbol;
 	emit_kernels(p, item, &f);

@@ -163,6 +163,7 @@ typedef struct Kernel {
 	KSet par;           /* axes along which parts may run at the same time: every store is injective in them */
 	bool contraction;   /* has a REDUCE sum of a product: scheduled by register tile */
 	bool update;        /* writes state: skipped when the loss is not finite */
+	const struct Kernel *like; /* sums in the same order as this one: its schedule is made first; NULL: of its own */
 	int64_t flops;      /* a sample */
 	KSchedule sched;
 } Kernel;
@@ -186,11 +187,12 @@ typedef struct KItem {
 typedef struct KEntry {
 	const char *name;
 	IrEntry *graph;
+	int32_t few;     /* > 0: a variant of the entry of the same name before it, for calls of at most so many samples */
 	Kernel **kernel; /* in an order that respects every dependence */
 	int nkernels;
 	KItem *item;     /* top level: phases, with a barrier after each */
 	int nitems;
-	int64_t slab_bytes;    /* at max_n */
+	int64_t slab_bytes;    /* at max_n; enough for variants, too */
 	int64_t scratch_bytes; /* for each worker */
 } KEntry;
 

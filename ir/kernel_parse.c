@@ -689,6 +689,8 @@ static void parse_entry(Parse *x)
 	p->entry = room(x, p->entry, p->nentries, sizeof *p->entry);
 	KEntry *e = x->e = &p->entry[p->nentries++];
 	*e = (KEntry){ .name = name(x) };
+	if (accept_word(x, "few"))
+		e->few = (int32_t)integer(x, 1, INT32_MAX);
 	if (accept_word(x, "slab"))
 		e->slab_bytes = integer(x, 0, INT64_MAX);
 	if (accept_word(x, "scratch"))

@@ -425,8 +425,10 @@ void k_print_program(const KProgram *p, FILE *f)
 		print_buffer(p, i, f, a);
 	for (int i = 0; i < p->nentries; i++) {
 		const KEntry *e = &p->entry[i];
-		fprintf(f, "\nentry %s slab %lld scratch %lld {\n", e->name, (long long)e->slab_bytes,
-		        (long long)e->scratch_bytes);
+		fprintf(f, "\nentry %s", e->name);
+		if (e->few)
+			fprintf(f, " few %d", e->few);
+		fprintf(f, " slab %lld scratch %lld {\n", (long long)e->slab_bytes, (long long)e->scratch_bytes);
 		for (int k = 0; k < e->nkernels; k++)
 			k_print(p, e->kernel[k], f);
 		for (int k = 0; k < e->nitems; k++)

@@ -4,17 +4,20 @@
  *
  * Kernels that work sample by sample and feed each other only within a sample join one phase: `part n/rows { step n/1 … }`,
  * depth first, so that a picture's intermediate values are used while they are in the cache. A heavy kernel that is not
- * like that is cut along one of its own axes. What is light runs in one part, with its neighbours. A phase ends in a barrier.
+ * like that is cut along one of its own axes; so is every one where there are only a few samples (pass variant). What is light
+ * runs in one part, with its neighbours. A phase ends in a barrier.
  * Parts depend on the planned maximum of samples and on shapes, never on the number of threads.
  */
 #include "passes/passes.h"
 #include "passes/rewrite.h"
 #include <string.h>
 
-enum { LIGHT_POINTS = 32768, AXIS_PARTS = 16, AXIS_GRAIN = 32, RESIDENT_BYTES = 64 << 10, REUSE = 8, STREAM_BYTES = 2 << 20,
-       STEP_ROWS = 36, STEP_MOST = 4 };
+enum { LIGHT_POINTS = 32768, LIGHT_ALONE = 8192, AXIS_PARTS = 16, AXIS_GRAIN = 32, RESIDENT_BYTES = 64 << 10, REUSE = 8,
+       STREAM_BYTES = 2 << 20, STEP_ROWS = 36, STEP_MOST = 4 };
 
 typedef enum Class { BY_SAMPLE, BY_AXIS, LIGHT } Class;
+
+typedef struct Cut { int axis; int32_t size; } Cut; /* parts of `size` points of the axis; axis -1: none */
 
 typedef struct User { int kernel; struct User *next; } User;
 
@@ -24,7 +27,8 @@ typedef struct Order {
 	KEntry *e;
 	Class *class;
 	bool *light;         /* may run with others, but is not worth parts of its own */
-	int *axis;           /* BY_AXIS: which */
+	Cut *cut;            /* BY_AXIS: how */
+	bool few;            /* only a few samples, maybe one */
 	bool *placed, *here; /* in an earlier phase; in the phase being filled */
 	User **pred;         /* what must run before a kernel */
 	User **writer, **reader; /* of a buffer, among the kernels seen so far */
@@ -76,29 +80,74 @@ static int32_t step_of(const Order *o, const Kernel *k)
 {
 	int64_t bytes = shared_bytes(o->m->program, k);
 	int32_t size = 1, part = part_rows(o->m->max_n);
-	if (!k->contraction || bytes <= RESIDENT_BYTES)
+	if (!k->contraction || bytes <= RESIDENT_BYTES || o->few)
 		return 1;
 	while (size < STEP_MOST && 2 * size <= part && k->flops / bytes * size < STEP_ROWS / 2) /* 2 FLOP, 4 bytes a use */
 		size *= 2;
 	return size;
 }
 
-/* The parallel axis to cut: not the one that is contiguous in the result where there is another. */
-static int cut_axis(const Kernel *k)
+static bool contiguous(const Kernel *k, int axis)
 {
-	int best = -1;
+	for (int i = 0; i < k->nstages; i++) {
+		const KStage *s = &k->stage[i];
+		int rank = s->kind == S_REDUCE ? 0 : k->opnd[s->operand].type.rank;
+		if (rank > 0 && s->at[rank - 1].coef[axis])
+			return true;
+	}
+	return false;
+}
+
+/* Points of a part: a multiple of the grain, about AXIS_PARTS parts. */
+static int32_t cut_size(int32_t extent, int32_t grain)
+{
+	int32_t size = (extent + AXIS_PARTS - 1) / AXIS_PARTS;
+	return (size + grain - 1) / grain * grain;
+}
+
+/* The parallel axis to cut: not the one that is contiguous in the result where there is another. */
+static Cut cut_batch(const Kernel *k)
+{
+	Cut best = {.axis = -1};
 	int64_t best_score = 0;
 	for (int a = 0; a < k->naxes; a++) {
-		if (!(k->par >> a & 1) || k->axis[a].ext != EXT_CONST || k->axis[a].extent < 2 * AXIS_GRAIN)
+		int32_t extent = k->axis[a].extent;
+		if (!(k->par >> a & 1) || k->axis[a].ext != EXT_CONST || extent < 2 * AXIS_GRAIN)
 			continue;
-		int64_t score = k->axis[a].extent;
-		for (int i = 0; i < k->nstages; i++) {
-			const KStage *s = &k->stage[i];
-			if (s->kind != S_REDUCE && s->at[k->opnd[s->operand].type.rank - 1].coef[a])
-				score /= 64;
+		int64_t score = contiguous(k, a) ? extent / 64 : extent;
+		if (best.axis < 0 || score > best_score) {
+			best = (Cut){a, cut_size(extent, AXIS_GRAIN)};
+			best_score = score;
 		}
-		if (best < 0 || score > best_score)
-			best = a, best_score = score;
+	}
+	return best;
+}
+
+/* An even number of equal parts if there is one, so that two threads end together. */
+static int32_t even_size(int32_t extent, int32_t grain)
+{
+	int32_t least = cut_size(extent, grain);
+	for (int32_t size = least; size <= extent / 2; size += grain) {
+		if (extent % (2 * size) == 0)
+			return size;
+	}
+	return least;
+}
+
+/* The parallel axis that gives most parts; rows of a picture sooner than its channels. */
+static Cut cut_sample(const Kernel *k)
+{
+	Cut best = {.axis = -1};
+	int32_t most = 1;
+	for (int a = 0; a < k->naxes; a++) {
+		int32_t extent = k->axis[a].extent;
+		if (!(k->par >> a & 1) || k->axis[a].ext != EXT_CONST)
+			continue;
+		int32_t size = even_size(extent, contiguous(k, a) ? AXIS_GRAIN : 1), parts = (extent + size - 1) / size;
+		if (parts > most) {
+			best = (Cut){a, size};
+			most = parts;
+		}
 	}
 	return best;
 }
@@ -106,14 +155,16 @@ static int cut_axis(const Kernel *k)
 static void classify(Order *o, int i)
 {
 	const Kernel *k = o->e->kernel[i];
-	o->light[i] = points(k, o->m->max_n) < LIGHT_POINTS;
-	o->axis[i] = -1;
-	if (k_runs_by_sample(k) && !wants_all_samples(o->m->program, k)) {
+	o->light[i] = o->few ? points(k, 1) < LIGHT_ALONE : points(k, o->m->max_n) < LIGHT_POINTS;
+	o->cut[i].axis = -1;
+	bool by_sample = k_runs_by_sample(k) && !wants_all_samples(o->m->program, k);
+	if (by_sample && !o->few) {
 		o->class[i] = BY_SAMPLE;
 		return;
 	}
-	o->axis[i] = o->light[i] ? -1 : cut_axis(k);
-	o->class[i] = o->axis[i] >= 0 ? BY_AXIS : LIGHT;
+	if (!o->light[i])
+		o->cut[i] = o->few ? cut_sample(k) : cut_batch(k);
+	o->class[i] = o->cut[i].axis >= 0 ? BY_AXIS : by_sample && !o->light[i] ? BY_SAMPLE : LIGHT;
 }
 
 /* ---- dependences ---- */
@@ -222,11 +273,13 @@ static KItem *run_items(Order *o, int n)
 	return item;
 }
 
-/* Points of a part: a multiple of the grain, about AXIS_PARTS parts. */
-static int32_t cut_size(int32_t extent)
+static bool adds_partials(const KProgram *p, const Kernel *k)
 {
-	int32_t size = (extent + AXIS_PARTS - 1) / AXIS_PARTS;
-	return (size + AXIS_GRAIN - 1) / AXIS_GRAIN * AXIS_GRAIN;
+	for (int i = 0; i < k->nopnds; i++) {
+		if (k->opnd[i].mode == M_ADD && p->buffer[k->opnd[i].buf].cls == B_PARTIAL)
+			return true;
+	}
+	return false;
 }
 
 static bool feeds(const Order *o, const Kernel *from, const Kernel *to)
@@ -261,18 +314,31 @@ static int step_items(Order *o, const int *kernel, int n, KItem *body, KItem *ou
 	return steps;
 }
 
+/* Samples of a part: partial sums fix them; where there are none, the largest step is a part. */
+static int32_t rows_of_part(const Order *o, const int *kernel, int n, const KItem *step, int nsteps)
+{
+	int32_t most = 1;
+	for (int i = 0; i < n && !o->few; i++) {
+		if (n == 1 || adds_partials(o->m->program, o->e->kernel[kernel[i]]))
+			return part_rows(o->m->max_n);
+	}
+	for (int i = 0; i < nsteps; i++)
+		most = step[i].kind == I_STEP && step[i].size > most ? step[i].size : most;
+	return most;
+}
+
 static void close_phase(Order *o, Class class, const int *kernel, int n)
 {
 	KItem *body = run_items(o, n), item = {.kind = I_PART, .axis = -1, .body = body, .nbody = n};
 	if (class == BY_AXIS) {
-		item.axis = o->axis[kernel[0]];
-		item.size = cut_size(o->e->kernel[kernel[0]]->axis[item.axis].extent);
+		item.axis = o->cut[kernel[0]].axis;
+		item.size = o->cut[kernel[0]].size;
 	} else if (class == BY_SAMPLE) {
-		item.size = part_rows(o->m->max_n);
 		if (n > 1) {
 			item.body = NEWN(o->m->arena, KItem, n);
 			item.nbody = step_items(o, kernel, n, body, item.body);
 		}
+		item.size = rows_of_part(o, kernel, n, item.body, item.nbody);
 	} else {
 		item.size = o->m->max_n;
 	}
@@ -282,15 +348,6 @@ static void close_phase(Order *o, Class class, const int *kernel, int n)
 		o->here[kernel[i]] = false;
 		o->placed[kernel[i]] = true;
 	}
-}
-
-static bool adds_partials(const KProgram *p, const Kernel *k)
-{
-	for (int i = 0; i < k->nopnds; i++) {
-		if (k->opnd[i].mode == M_ADD && p->buffer[k->opnd[i].buf].cls == B_PARTIAL)
-			return true;
-	}
-	return false;
 }
 
 /* Fills a phase from kernel `first` on with all later ones that fit. */
@@ -341,12 +398,22 @@ static int next_kernel(const Order *o)
 	return -1;
 }
 
+static bool has_updates(const Order *o)
+{
+	for (int i = 0; i < o->e->nkernels; i++) {
+		if (o->e->kernel[i]->update)
+			return true;
+	}
+	return false;
+}
+
 static void order_entry(Order *o, bool split)
 {
 	int n = o->e->nkernels;
 	o->class = NEWN(o->scratch, Class, n + 1);
 	o->light = NEWN(o->scratch, bool, n + 1);
-	o->axis = NEWN(o->scratch, int, n + 1);
+	o->cut = NEWN(o->scratch, Cut, n + 1);
+	o->few = o->e->few > 0 || (o->m->max_n <= FEW_SAMPLES && !has_updates(o));
 	o->placed = NEWN(o->scratch, bool, n + 1);
 	o->here = NEWN(o->scratch, bool, n + 1);
 	o->list = NEWN(o->scratch, int, n + 1);

@@ -9,6 +9,7 @@
 #include "passes/passes.h"
 #include "passes/rewrite.h"
 #include <stdlib.h>
+#include <string.h>
 
 enum { LINE = 64 };
 
@@ -35,6 +36,11 @@ static bool buffer_bytes(const IrModule *m, KBuffer *b, Diag *d)
 	}
 	b->bytes = rounded(bytes);
 	return true;
+}
+
+static int64_t bytes_for(const KBuffer *b, int64_t samples)
+{
+	return rounded(ir_row_elems(&b->type) * dtype_size(b->type.dtype) * samples);
 }
 
 static void mark_kernel(const KEntry *e, int kernel, const KItem *step, int phase, Life *life)
@@ -120,9 +126,11 @@ static void plan_entry(KProgram *p, KEntry *e, Arena *scratch)
 		KBuffer *b = &p->buffer[i];
 		if (life[i].first < 0)
 			continue;
+		if (e->few && b->cls == B_SLAB && ir_batched(&b->type))
+			b->bytes = life[i].bytes = bytes_for(b, e->few);
 		if (stays_in_step(b, &life[i])) {
 			b->cls = B_SCRATCH;
-			b->bytes = life[i].bytes = rounded(ir_row_elems(&b->type) * dtype_size(b->type.dtype) * life[i].step->size);
+			b->bytes = life[i].bytes = bytes_for(b, life[i].step->size);
 			local[nlocal++] = life[i];
 		} else if (b->cls == B_SLAB || b->cls == B_PARTIAL) {
 			slab[nslab++] = life[i];
@@ -130,6 +138,18 @@ static void plan_entry(KProgram *p, KEntry *e, Arena *scratch)
 	}
 	e->slab_bytes = place(p, slab, nslab, false);
 	e->scratch_bytes = place(p, local, nlocal, true);
+}
+
+/* The memory of an entry serves its variants, too. */
+static void share_with_variants(KProgram *p, const KEntry *v)
+{
+	for (int i = 0; v->few && i < p->nentries; i++) {
+		KEntry *e = &p->entry[i];
+		if (e->few || strcmp(e->name, v->name) != 0)
+			continue;
+		e->slab_bytes = v->slab_bytes > e->slab_bytes ? v->slab_bytes : e->slab_bytes;
+		e->scratch_bytes = v->scratch_bytes > e->scratch_bytes ? v->scratch_bytes : e->scratch_bytes;
+	}
 }
 
 bool pass_plan(IrModule *m, PassCx *cx)
@@ -147,5 +167,7 @@ bool pass_plan(IrModule *m, PassCx *cx)
 	}
 	for (int i = 0; i < p->nentries; i++)
 		plan_entry(p, &p->entry[i], cx->scratch);
+	for (int i = 0; i < p->nentries; i++)
+		share_with_variants(p, &p->entry[i]);
 	return true;
 }

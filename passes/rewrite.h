@@ -43,4 +43,7 @@ int program_buffer(Arena *a, KProgram *p, KBuffer b); /* appends; returns its nu
 /* How samples are cut into parts: 8 to 16 parts, fixed by the planned maximum alone. */
 int32_t part_rows(int32_t max_n);
 
+/* Calls of at most so many samples are not cut into samples, but each sample into pieces. */
+enum { FEW_SAMPLES = 4 };
+
 #endif

@@ -295,9 +295,8 @@ static int contraction_stage(const Kernel *k)
 }
 
 /* The same sums with fewer or more results at a time, as the real target's registers allow. */
-static void retile(Search *s, const Target *target)
+static void retile(Search *s, Tile sums, const Target *target)
 {
-	Tile sums = s->best;
 	s->sums = &sums;
 	s->cx.target = target;
 	s->cost = -1;
@@ -306,6 +305,67 @@ static void retile(Search *s, const Target *target)
 		for (int a = 0; a < s->cx.k->naxes; a++)
 			s->best.copies[a] = in(s->cx.k->stage[s->cx.stage].over, a) ? 1 : sums.copies[a];
 		s->cost = 0;
+	}
+}
+
+/* The tile that a schedule was made of. */
+static Tile tile_of(const Kernel *k)
+{
+	Tile t = {.vector = -1};
+	for (int a = 0; a < k->naxes; a++)
+		t.copies[a] = k->axis[a].extent;
+	for (int i = 0; i < k->sched.nloops; i++) {
+		const KLoop *l = &k->sched.loop[i];
+		if (l->level == L_LOOP)
+			t.copies[l->axis] = l->step;
+		else if (l->level == L_VECTOR)
+			t.vector = l->axis;
+	}
+	if (t.vector >= 0)
+		t.copies[t.vector] = (t.copies[t.vector] + K_LANES - 1) / K_LANES;
+	return t;
+}
+
+static bool reduces(const Kernel *k)
+{
+	for (int i = 0; i < k->nstages; i++) {
+		if (k->stage[i].kind == S_REDUCE)
+			return true;
+	}
+	return false;
+}
+
+/* A nest in the tile of the kernel whose sums it repeats, as far as its part allows. */
+static void retile_nest(Search *s, const Tile *like)
+{
+	s->best = *like;
+	s->cost = 0;
+	if (s->part_axis < 0 || s->part_size % tile_step(like, s->part_axis) == 0)
+		return;
+	s->best.copies[s->part_axis] = 1;
+	if (s->part_axis == like->vector && s->part_size % K_LANES)
+		s->best.vector = -1;
+}
+
+static void search_like(Search *s, const Target *target)
+{
+	Tile like = tile_of(s->cx.k->like);
+	if (s->cx.stage >= 0)
+		retile(s, like, target);
+	else
+		retile_nest(s, &like);
+}
+
+static void search_freely(Search *s, const Target *target)
+{
+	s->cx.target = &REFERENCE;
+	if (s->cx.stage >= 0)
+		search_contraction(s);
+	if (s->cost < 0) {
+		s->cx.stage = -1;
+		search_nest(s);
+	} else if (target->vec_bytes != REFERENCE.vec_bytes || target->vec_regs != REFERENCE.vec_regs) {
+		retile(s, s->best, target);
 	}
 }
 
@@ -318,23 +378,19 @@ static void search_kernel(Kernel *k, const PassCx *cx, int part_axis, int part_s
 		if (a == part_axis && part_size < s.cx.extent[a])
 			s.cx.extent[a] = part_size;
 	}
-	s.cx.target = &REFERENCE;
-	if (s.cx.stage >= 0)
-		search_contraction(&s);
-	if (s.cost < 0) {
-		s.cx.stage = -1;
-		search_nest(&s);
-	} else if (cx->target.vec_bytes != REFERENCE.vec_bytes || cx->target.vec_regs != REFERENCE.vec_regs) {
-		retile(&s, &cx->target);
-	}
+	if (k->like && (s.cx.stage >= 0 || reduces(k)))
+		search_like(&s, &cx->target);
+	else
+		search_freely(&s, &cx->target);
 	write_schedule(&s, &k->sched);
 }
 
 /* Equal kernels – deep networks have many – are searched once. */
 static void tile_kernel(Tiling *t, Kernel *k, int part_axis, int part_size, int samples)
 {
-	const char *key = arena_printf(t->cx->scratch, "%d %d %d %s", part_axis, part_size, samples,
-	                               k_key(t->program, k, t->cx->scratch));
+	Arena *a = t->cx->scratch;
+	const char *key = arena_printf(a, "%d %d %d %s%s", part_axis, part_size, samples, k_key(t->program, k, a),
+	                               k->like ? k_key(t->program, k->like, a) : "");
 	const Kernel *equal = names_add(t->done, key, k);
 	if (equal)
 		k->sched = equal->sched;
@@ -360,7 +416,7 @@ bool pass_tile(IrModule *m, PassCx *cx)
 	for (int i = 0; i < m->program->nentries; i++) {
 		const KEntry *e = &m->program->entry[i];
 		for (int j = 0; j < e->nitems; j++)
-			tile_item(&t, e, &e->item[j], -1, 0, m->max_n);
+			tile_item(&t, e, &e->item[j], -1, 0, e->few ? 1 : m->max_n);
 	}
 	return true;
 }

@@ -49,11 +49,26 @@ static bool skipped(const RtPhase *p, const RtCall *call)
 	return p->update && call->metric && !isfinite(call->metric[0]);
 }
 
+/* The phases for n samples. */
+static const RtPhase *phases_for(const RtEntry *e, uint32_t n, uint32_t *count)
+{
+	for (uint32_t i = 0; i < e->nvariants; i++) {
+		if (n <= e->variant[i].n_max) {
+			*count = e->variant[i].nphases;
+			return e->variant[i].phase;
+		}
+	}
+	*count = e->nphases;
+	return e->phase;
+}
+
 bool rt_call(RtPool *pool, const RtEntry *entry, const RtCall *call, const atomic_int *stop)
 {
 	bool whole = has_updates(entry);
-	for (uint32_t i = 0; i < entry->nphases; i++) {
-		const RtPhase *p = &entry->phase[i];
+	uint32_t nphases;
+	const RtPhase *phase = phases_for(entry, call->s->n, &nphases);
+	for (uint32_t i = 0; i < nphases; i++) {
+		const RtPhase *p = &phase[i];
 		if (stop && (i == 0 || !whole) && atomic_load_explicit(stop, memory_order_relaxed))
 			return false;
 		if (skipped(p, call))

@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { RT_ABI = 1, RT_MAX_RANK = 6, RT_POWERS = 8, RT_ALIGN = 64 };
+enum { RT_ABI = 2, RT_MAX_RANK = 6, RT_POWERS = 8, RT_ALIGN = 64 };
 
 typedef enum RtDType { RT_F32, RT_F64, RT_I32, RT_U32, RT_U8, RT_BOOL } RtDType;         /* order of DType */
 typedef enum RtTensorKind { RT_PARAM, RT_MOMENT, RT_STAT } RtTensorKind;                  /* order of IrStateKind */
@@ -95,6 +95,12 @@ typedef struct RtKernel {      /* what `mark` numbers */
 	uint32_t batched;
 } RtKernel;
 
+typedef struct RtVariant {     /* the same results, bit for bit, by phases that suit calls of at most n_max samples */
+	uint32_t n_max, nphases, nkernels;
+	const RtPhase *phase;
+	const RtKernel *kernel;
+} RtVariant;
+
 typedef struct RtEntry {
 	const char *name;          /* predict predict_raw evaluate train_step */
 	uint32_t nphases, nin, nout, ntaps;
@@ -104,6 +110,8 @@ typedef struct RtEntry {
 	uint64_t slab_bytes, scratch_bytes; /* for the whole call at max_n; for each worker */
 	uint32_t nkernels;
 	const RtKernel *kernel;
+	uint32_t nvariants;
+	const RtVariant *variant;  /* ascending n_max; the first that fits runs, else the phases above */
 } RtEntry;
 
 typedef struct RtField {

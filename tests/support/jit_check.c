@@ -2,6 +2,7 @@
 #include "tests/support/jit_check.h"
 #include <check.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -199,4 +200,51 @@ double jit_compare(Jitted *j, const IrEntry *before, const Values *v, const doub
 double jit_check(Jitted *j, const IrEntry *before, const Values *v, int64_t n, const IrScalars *s, double tolerance)
 {
 	return jit_compare(j, before, v, NULL, n, s, tolerance, true);
+}
+
+/* ---- bits ---- */
+
+static size_t output_bytes(const RtEntry *e, int64_t n)
+{
+	size_t bytes = 0;
+	for (uint32_t i = 0; i < e->nout; i++)
+		bytes += (size_t)e->out[i].row_bytes * (e->out[i].dim[0] == 0 ? (size_t)n : 1);
+	return bytes;
+}
+
+/* Runs samples from … from + n of v and puts the rows of each output where they stand in a call of `all` samples. */
+static void run_rows(Jitted *j, const IrEntry *before, const Values *v, int64_t from, int64_t n, int64_t all, const IrScalars *s,
+                     unsigned char *out)
+{
+	double *in[RT_MAX_PORTS];
+	Values rows = *v;
+	rows.in = in;
+	for (int i = 0; i < before->nport; i++)
+		in[i] = v->in[i] + from * ir_row_elems(&before->port[i].type);
+	jit_step(j, before, &rows, n, s, false);
+	const RtEntry *e = rt_entry(j->model, before->name);
+	for (uint32_t i = 0; i < e->nout; i++) {
+		size_t row = (size_t)e->out[i].row_bytes;
+		memcpy(out + row * (size_t)from, j->instance.out[i], row * (size_t)n);
+		out += row * (size_t)all;
+	}
+}
+
+uint64_t jit_same_bits(Jitted *j, const IrEntry *before, const Values *v, int64_t n, const IrScalars *s)
+{
+	size_t bytes = output_bytes(rt_entry(j->model, before->name), n);
+	unsigned char *batch = calloc(1, bytes + 1), *few = calloc(1, bytes + 1);
+	run_rows(j, before, v, 0, n, n, s, batch);
+	for (int64_t chunk = 1; chunk <= 5 && chunk < n; chunk += 2) {
+		memset(few, 0, bytes);
+		for (int64_t from = 0; from < n; from += chunk)
+			run_rows(j, before, v, from, from + chunk <= n ? chunk : n - from, n, s, few);
+		ck_assert_msg(!memcmp(batch, few, bytes), "%s: %ld of %ld samples give other bits", before->name, (long)chunk, (long)n);
+	}
+	uint64_t hash = 14695981039346656037u;
+	for (size_t i = 0; i < bytes; i++)
+		hash = (hash ^ batch[i]) * 1099511628211u;
+	free(batch);
+	free(few);
+	return hash;
 }

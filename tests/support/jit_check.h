@@ -35,4 +35,8 @@ double jit_compare(Jitted *j, const IrEntry *before, const Values *v, const doub
 /* One call of an entry, nothing compared; states are set first if asked. */
 void jit_step(Jitted *j, const IrEntry *before, const Values *v, int64_t n, const IrScalars *s, bool set_states);
 
+/* An entry of outputs alone, states as they are: each sample gives the same bits whether it comes alone, with a few others or
+ * with all n. Returns a hash of those bits. */
+uint64_t jit_same_bits(Jitted *j, const IrEntry *before, const Values *v, int64_t n, const IrScalars *s);
+
 #endif

@@ -142,6 +142,15 @@ static double **slack_of(Arena *a, const IrEntry *e, const Values *v, int64_t n,
 	return slack;
 }
 
+static bool only_outputs(const IrEntry *e)
+{
+	for (int i = 0; i < e->nroot; i++) {
+		if (e->root[i].kind != ROOT_OUTPUT)
+			return false;
+	}
+	return true;
+}
+
 static double check_entry(const ModelCheck *c, Jitted *j, const IrEntry *e, int64_t n)
 {
 	Arena *a = arena_new();
@@ -154,6 +163,11 @@ static double check_entry(const ModelCheck *c, Jitted *j, const IrEntry *e, int6
 	double worst = jit_compare(j, e, &v, NULL, n, &s, tolerance, !c->kinks);
 	if (!(worst <= tolerance))
 		worst = jit_compare(j, e, &v, (const double *const *)slack_of(a, e, &v, n, &s), n, &s, tolerance, true);
+	if (only_outputs(e)) {
+		uint64_t bits = jit_same_bits(j, e, &v, n, &s);
+		if (c->bits)
+			*c->bits = *c->bits * 31 + bits;
+	}
 	arena_free(a);
 	return worst / tolerance;
 }

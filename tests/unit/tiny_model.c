@@ -166,10 +166,10 @@ static const RtTap taps[] = {{"dense", 0, RT_F32, offsetof(Slab, z), 4, 0},
 			     {"prob", 0, RT_F32, offsetof(Slab, p), 4, 0}};
 static const RtKernel train_kernels[] = {{"dense", 2 * D, 1}, {"dense\"dw", 2 * D, 1}, {"update", 0, 0}};
 static const RtEntry entries[] = {
-	{"predict", 1, 1, 1, 0, picture_phases, picture_in, probability, NULL, sizeof(Slab), 64, 0, NULL},
-	{"predict_raw", 1, 1, 1, 0, raw_phases, train_in, probability, NULL, sizeof(Slab), 64, 0, NULL},
-	{"evaluate", 2, 2, 1, 0, eval_phases, train_in, probability, NULL, sizeof(Slab), 64, 0, NULL},
-	{"train_step", 3, 3, 0, 2, train_phases, train_in, NULL, taps, sizeof(Slab), 64, 3, train_kernels},
+	{"predict", 1, 1, 1, 0, picture_phases, picture_in, probability, NULL, sizeof(Slab), 64, 0, NULL, 0, NULL},
+	{"predict_raw", 1, 1, 1, 0, raw_phases, train_in, probability, NULL, sizeof(Slab), 64, 0, NULL, 0, NULL},
+	{"evaluate", 2, 2, 1, 0, eval_phases, train_in, probability, NULL, sizeof(Slab), 64, 0, NULL, 0, NULL},
+	{"train_step", 3, 3, 0, 2, train_phases, train_in, NULL, taps, sizeof(Slab), 64, 3, train_kernels, 0, NULL},
 };
 static const RtMetric metrics[] = {{"loss", RT_MEAN, 0, 1}, {"accuracy", RT_MEAN, 1, 1}};
 static const RtField fields[] = {
