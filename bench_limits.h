@@ -15,6 +15,7 @@ typedef struct Limits {
 	double copy_gbs;   /* bytes read and written by one thread */
 } Limits;
 
+/* Keeps what is larger: zeroes first, and asked again after the work it is right although the clock drifts. */
 bool limits_measure(const CgOptions *o, RtPool *pool, Limits *out, Diag *d);
 const char *limits_cpu(Arena *a); /* the processor's name */
 

@@ -3,7 +3,7 @@
 
 usage: compare.py [--cnnc build/bin/cnnc] [--peers build/peers] [--nets classifier,vgg,resnet18,lenet5,start]
                   [--cores 1,2] [--rounds 3] [--results build/compare.jsonl] [--write docs/performance.md]
-                  [--only WORD] [--all] [--seconds S] [--prepare] [--tables]
+                  [--only REGEX] [--all] [--seconds S] [--prepare] [--tables]
 
 Peers are optional: a framework that no Python of --peers (PEERS/bin/python, PEERS/*/bin/python) nor this one can
 import is listed as absent; a peer that fails is listed with the last line that it said. To have them all:
@@ -20,7 +20,7 @@ Every measurement is a line of --results, and a call goes on where the last one 
 after about that time, and exit code 3 says that more is to do. --prepare runs what compiles once, so that it does not
 while time is taken. --tables only prints what is there.
 """
-import argparse, array, glob, json, os, statistics, subprocess, sys, tempfile, time
+import argparse, array, glob, json, os, re, statistics, subprocess, sys, tempfile, time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 MODELS = os.path.join(TOP, 'tests/bench/models')
@@ -112,8 +112,10 @@ def pinned(cores):
 
 
 def last_line(text):
-    lines = [line for line in text.strip().splitlines() if line.strip()]
-    return lines[-1].strip()[:200] if lines else 'no message'
+    """The last one that speaks of an error, where one does: compilers underline what they mean below it."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    errors = [line for line in lines if re.search('error', line, re.IGNORECASE)]
+    return (errors or lines or ['no message'])[-1][:200]
 
 
 def run_json(command, env=None):
@@ -176,7 +178,7 @@ def wanted_peers(a, net):
     works, _, bf16, _ = NETS[net]
     for peer in PEERS:
         some = [w for w in works if w in peer[5]]
-        if peer[1] in a.found and some and (bf16 or peer[6] == 'float32') and a.only.lower() in peer[0].lower():
+        if peer[1] in a.found and some and (bf16 or peer[6] == 'float32') and re.search(a.only, peer[0]):
             yield peer, some
 
 
@@ -213,7 +215,7 @@ def start_slots(a):
         yield dict(net='start', cores=2, round=number, turn=0, who='cnnc'), lambda: start_cnnc(a)
         seen = set()
         for peer in PEERS:
-            if peer[1] in a.found and peer[1] not in seen and a.only.lower() in peer[0].lower():
+            if peer[1] in a.found and peer[1] not in seen and re.search(a.only, peer[0]):
                 seen.add(peer[1])
                 command = peer_command(a, peer, 'classifier', 2, ['predict_1'], 0)
                 yield (dict(net='start', cores=2, round=number, turn=0, who=peer[0]),
@@ -414,7 +416,7 @@ def arguments():
     p.add_argument('--rounds', type=int, default=3)
     p.add_argument('--slice', type=float, default=1.5, help='seconds a work of a peer')
     p.add_argument('--seconds', type=float, default=0, help='stop after about so long, with exit code 3; 0: do all')
-    p.add_argument('--only', default='', help='peers whose name has this word')
+    p.add_argument('--only', default='', help='only peers whose name matches')
     p.add_argument('--all', action='store_true', help='every peer in every round')
     p.add_argument('--prepare', action='store_true', help='let what compiles do so')
     p.add_argument('--tables', action='store_true', help='measure nothing')
@@ -458,4 +460,5 @@ def main():
         write(a.write, text)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -9,7 +9,7 @@ Every call is timed by itself, as `cnnc bench` does; data lie in memory; the ste
 import argparse, json, os, statistics, time
 
 WORKS = ('train_step', 'predict_batch', 'predict_1')
-WARM_CALLS, WARM_SECONDS, MIN_CALLS, MAX_CALLS = 3, 0.4, 5, 1000
+WARM_SECONDS, MIN_CALLS, MAX_CALLS = 0.4, 3, 1000
 
 
 class Layer:
@@ -58,10 +58,9 @@ class Net:
 
 def clock(call, seconds):
     """Times of single calls after a warm-up; seconds 0: one call only."""
-    ms, calls, begin = [], 0, time.perf_counter()
-    while seconds and (calls < WARM_CALLS or time.perf_counter() - begin < WARM_SECONDS):
+    ms, begin = [], time.perf_counter()
+    while seconds and time.perf_counter() - begin < WARM_SECONDS:
         call()
-        calls += 1
     begin = now = time.perf_counter()
     while not ms or seconds and len(ms) < MAX_CALLS and (len(ms) < MIN_CALLS or now - begin < seconds):
         start = time.perf_counter()
