@@ -155,7 +155,11 @@ static void nest_tile(Walk *w, const Nest *n, int i, WalkCarry *c, EVal base, in
 {
 	int mark = w->ncells, splat_mark = w->nsplats;
 	EVal *old = bind(w, n->axis[i], base, lo, hi, count);
+	uint8_t *placed = w->placed;
+	w->placed = NEWN(w->arena, uint8_t, w->k->nexprs + 1);
+	memcpy(w->placed, placed, (size_t)w->k->nexprs);
 	nest_from(w, n, i + 1, c);
+	w->placed = placed;
 	unbind(w, n->axis[i], old);
 	forget_cells(w, mark, splat_mark);
 }
@@ -333,6 +337,10 @@ static void hoist(Walk *w)
 		if (ready)
 			walk_cell(w, i, &zero);
 	}
+	for (int i = 0; i < w->k->nexprs; i++) {
+		if (w->needed[i] && w->k->expr[i].op == K_LOAD)
+			walk_place(w, i);
+	}
 }
 
 static void nest_from(Walk *w, const Nest *n, int i, WalkCarry *c)
@@ -450,6 +458,7 @@ static void walk_init(Walk *w, KEmit *e, const KProgram *p, const Kernel *k, int
 		w->axis[i].copies = 1;
 	w->addr = NEWN(a, EVal, k->nexprs + 1);
 	w->proved = NEWN(a, uint8_t, k->nexprs + 1);
+	w->placed = NEWN(a, uint8_t, k->nexprs + 1);
 	w->head = NEWN(a, int, k->nexprs + 1);
 	w->needed = NEWN(a, bool, k->nexprs + 1);
 	for (int i = 0; i < k->nexprs; i++) {

@@ -41,6 +41,7 @@ typedef struct Walk {
 	EVal lo, hi, n, scalars;
 	EVal *addr;         /* by load expression: sum of stride * base over the bound axes, in elements */
 	uint8_t *proved;    /* by load expression: bit d: dimension d is inside, no check */
+	uint8_t *placed;    /* by load expression: bit d: gathered dimension d is in addr, clamped where it had to be */
 	int *head;          /* by expression: its newest cell, -1: none */
 	WalkCell *cell;
 	int ncells, cell_room;
@@ -76,6 +77,7 @@ void walk_store(Walk *w, const KStage *s, const WalkCombo *c, EVal value);
 EVal walk_load_for_add(Walk *w, const KStage *s, const WalkCombo *c);
 int64_t walk_stride(const KOperand *o, int dim);            /* elements */
 int walk_active(const Walk *w, const WalkCombo *c);         /* lanes of the vector axis that exist at c */
+void walk_place(Walk *w, int x);                            /* gathered dimensions of load x that no loop to come moves */
 bool walk_inside(const Walk *w, const KIndex *at, int extent); /* proved in range for every point of the tile */
 EVal walk_axis_point(Walk *w, int axis, const WalkCombo *c); /* i64 */
 

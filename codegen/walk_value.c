@@ -204,6 +204,31 @@ static EVal clamp_i64(KEmit *e, EVal v, int64_t extent)
 	return e->imin(e, e->imax(e, v, e->i64(e, 0)), e->i64(e, extent - 1));
 }
 
+void walk_place(Walk *w, int x)
+{
+	KEmit *e = w->e;
+	const KExpr *l = &w->k->expr[x];
+	const KOperand *o = &w->k->opnd[l->operand];
+	WalkCombo zero;
+	walk_combo_first(&zero);
+	for (int d = 0; d < o->type.rank; d++) {
+		const KIndex *at = &l->at[d];
+		const bool clamps = l->edge == EDGE_CLAMP;
+		if (at->expr < 0 || (w->placed[x] >> d & 1) || k_index_axes(w->k, at) != w->k->expr[at->expr].axes ||
+		    !(clamps || l->edge == EDGE_NEVER) || !walk_find(w, at->expr, &zero) || walk_is_vector(w, at->expr))
+			continue;
+		bool moves = false;
+		for (int a = 0; a < w->k->naxes; a++)
+			moves |= at->coef[a] || ((w->k->expr[at->expr].axes & walk_bit(a)) && w->axis[a].copies > 1);
+		if (moves)
+			continue;
+		EVal i = index_value(w, at, &zero);
+		i = clamps ? clamp_i64(e, i, o->type.dim[d]) : i;
+		w->addr[x] = e->iadd(e, w->addr[x], e->imul(e, i, e->i64(e, walk_stride(o, d))));
+		w->placed[x] |= (uint8_t)(1 << d);
+	}
+}
+
 /* Address from scratch, each dimension clamped into the operand: for edges whose side is known only at run time.
  * *inside: bool scalar, NULL when no dimension is in doubt. */
 static EVal clamped_address(Walk *w, int x, const WalkCombo *c, EVal *inside)
@@ -308,6 +333,8 @@ static WalkCell *emit_load(Walk *w, int x, const WalkCombo *c, const int32_t *ke
 	bool gathers = false;
 	int64_t off = 0;
 	for (int d = 0; d < o->type.rank; d++) {
+		if (w->placed[x] >> d & 1)
+			continue;
 		int p = place(w, x, d, c);
 		if (p == PLACE_OUTSIDE && l->edge != EDGE_CLAMP)
 			return record(w, x, key, w->e->konst(w->e, l->type, outside_value(l), walk_is_vector(w, x) ? w->lanes : 1),

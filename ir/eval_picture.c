@@ -127,6 +127,13 @@ static double bilinear(const Picture *p, int32_t y, int32_t x, int64_t c)
 	return top + (bottom - top) * fy;
 }
 
+/* Of a map that moves this axis alone: slope * o + start. */
+static int32_t along_axis(const double *m, int axis, int64_t o)
+{
+	const uint32_t slope = (uint32_t)(int32_t)m[axis == 1 ? 0 : 4], start = (uint32_t)(int32_t)m[axis == 1 ? 2 : 5];
+	return (int32_t)(slope * (uint32_t)o + start);
+}
+
 /* i32 arithmetic that wraps: what the kernels do. */
 static int32_t coordinate(const double *m, int64_t oy, int64_t ox)
 {
@@ -136,11 +143,16 @@ static int32_t coordinate(const double *m, int64_t oy, int64_t ox)
 
 void eval_warp(const Eval *x)
 {
+	const uint32_t along = x->node->attr.warp.along;
 	Shape to = shape_of(&x->node->type, x->n), from = shape_of(&x->node->in[0]->type, x->n);
 	int64_t at[IR_MAX_RANK] = { 0 };
 	for (int64_t i = 0; i < to.elems; i++, shape_next(&to, at)) {
 		const double *m = x->in[1] + at[0] * 6;
 		Picture p = { x->in[0] + at[0] * from.stride[0], &from, x->node->attr.warp.fill, x->node->attr.warp.cval };
-		x->out[i] = bilinear(&p, coordinate(m, at[1], at[2]), coordinate(m + 3, at[1], at[2]), at[3]);
+		int32_t yx[2];
+		for (int a = 1; a <= 2; a++)
+			yx[a - 1] = !along ? coordinate(m + (a - 1) * 3, at[1], at[2]) : along >> a & 1 ? along_axis(m, a, at[a])
+			                                                                                 : (int32_t)at[a] << 16;
+		x->out[i] = bilinear(&p, yx[0], yx[1], at[3]);
 	}
 }

@@ -226,13 +226,15 @@ bool infer_warp(const Infer *cx, IrNode *n)
 	const IrType *x = &n->in[0]->type, *map = &n->in[1]->type;
 	if (!rank_is(cx, n, x, "picture", 4) || !picture_fits(cx, n, x->dim[1], x->dim[2]))
 		return false;
-	if (x->dtype != DT_U8)
-		return infer_misfit(cx, n, "picture is %s, not u8", infer_shape(cx, n->in[0]));
+	if (x->dtype != DT_U8 && x->dtype != DT_F32)
+		return infer_misfit(cx, n, "picture is %s, not u8 or f32", infer_shape(cx, n->in[0]));
 	IrType want = ir_type(DT_I32, 2, (int32_t[]){ x->dim[0], 6 });
 	if (!ir_type_eq(map, &want))
 		return infer_misfit(cx, n, "map is %s, not %s", infer_shape(cx, n->in[1]),
 		                    ir_type_text(cx->arena, &want));
 	if ((unsigned)n->attr.warp.fill > FILL_WRAP)
 		return infer_misfit(cx, n, "no such fill mode: %d", (int)n->attr.warp.fill);
+	if (n->attr.warp.along & ~(1u << 1 | 1u << 2))
+		return infer_misfit(cx, n, "a map moves axes 1 and 2 only");
 	return infer_set(cx, n, DT_F32, 4, (int64_t[]){ x->dim[0], x->dim[1], x->dim[2], x->dim[3] });
 }

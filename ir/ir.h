@@ -94,7 +94,7 @@ typedef union IrAttr {
 		uint32_t stream;
 		int32_t height, width;
 	} affine;
-	struct { IrFill fill; double cval; } warp;
+	struct { IrFill fill; double cval; uint32_t along; } warp; /* along: axes 1, 2 that the map moves, each by its own terms; 0: both, by all */
 } IrAttr;
 
 typedef struct IrNode {

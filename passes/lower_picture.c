@@ -159,7 +159,7 @@ int lower_affine_draw(LowerCx *cx, const IrNode *n, const KIndex *idx)
 }
 
 /* ---- warp ---- */
-typedef struct Position { int whole, fraction; } Position; /* i32; f32 in [0, 1) */
+typedef struct Position { int whole, fraction; bool moved; } Position; /* i32; f32 in [0, 1) */
 
 static bool is_whole(const LowerCx *cx, int v) /* a known number of pixels */
 {
@@ -172,14 +172,21 @@ static int pixels(LowerCx *cx, int v)
 	return konst(cx, DT_I32, cx->k->expr[v].imm / 65536.0);
 }
 
-/* m[first] * oy + m[first + 1] * ox + m[first + 2], 16.16 */
-static Position position(LowerCx *cx, const IrNode *n, const KIndex *idx, int first)
+/* Along axis 1 or 2: m[0] * oy + m[1] * ox + m[2], 16.16, of the axis' half of the map; without the other axis' term where
+ * the node moves this one alone. */
+static Position position(LowerCx *cx, const IrNode *n, const KIndex *idx, int axis)
 {
 	Arena *a = cx->arena;
 	Kernel *k = cx->k;
+	const uint32_t along = n->attr.warp.along;
 	int v[3];
-	for (int i = 0; i < 3; i++)
-		v[i] = lower_at(cx, n->in[1], (KIndex[]){ idx[0], k_index(first + i) });
+	if (along && !(along >> axis & 1))
+		return (Position){ k_axis_value(a, k, idx[axis]), konst(cx, DT_F32, 0), false };
+	for (int i = 0; i < 3; i++) {
+		const bool other = i < 2 && i + 1 != axis;
+		v[i] = along && other ? konst(cx, DT_I32, 0)
+		                      : lower_at(cx, n->in[1], (KIndex[]){ idx[0], k_index((axis == 1 ? 0 : 3) + i) });
+	}
 	const bool whole = is_whole(cx, v[0]) && is_whole(cx, v[1]) && is_whole(cx, v[2]);
 	for (int i = 0; whole && i < 3; i++)
 		v[i] = pixels(cx, v[i]);
@@ -187,11 +194,12 @@ static Position position(LowerCx *cx, const IrNode *n, const KIndex *idx, int fi
 	const int x = ew2(cx, EW_mul, DT_I32, v[1], k_axis_value(a, k, idx[2]));
 	const int at = ew2(cx, EW_add, DT_I32, ew2(cx, EW_add, DT_I32, y, x), v[2]);
 	if (whole)
-		return (Position){ at, konst(cx, DT_F32, 0) };
+		return (Position){ at, konst(cx, DT_F32, 0), true };
 	const int low = ew2(cx, EW_band, DT_I32, at, konst(cx, DT_I32, 65535));
 	return (Position){
 		.whole = ew2(cx, EW_shr, DT_I32, at, konst(cx, DT_I32, 16)),
 		.fraction = ew2(cx, EW_mul, DT_F32, k_cast(a, k, low, DT_F32), konst(cx, DT_F32, 0x1p-16)),
+		.moved = true,
 	};
 }
 
@@ -228,8 +236,11 @@ static KIndex filled(LowerCx *cx, IrFill fill, int whole, int32_t step, int32_t 
 }
 
 /* 0 <= whole + step < len */
-static int within(LowerCx *cx, int whole, int32_t step, int32_t len)
+static int within(LowerCx *cx, const Position *p, int32_t step, int32_t len)
 {
+	const int whole = p->whole;
+	if (!p->moved)
+		return konst(cx, DT_BOOL, 1);
 	const int low = ew2(cx, EW_le, DT_BOOL, konst(cx, DT_I32, -step), whole);
 	return ew2(cx, EW_and, DT_BOOL, low, ew2(cx, EW_lt, DT_BOOL, whole, konst(cx, DT_I32, len - step)));
 }
@@ -243,8 +254,8 @@ static int pixel(LowerCx *cx, const IrNode *n, const KIndex *idx, const Position
 	const int v = k_cast(cx->arena, cx->k, lower_edge(cx, n->in[0], at, EDGE_CLAMP), DT_F32);
 	if (fill != FILL_CONSTANT)
 		return v;
-	const int in_picture = ew2(cx, EW_and, DT_BOOL, within(cx, y->whole, dy, in->dim[1]),
-	                           within(cx, x->whole, dx, in->dim[2]));
+	const int in_picture = ew2(cx, EW_and, DT_BOOL, within(cx, y, dy, in->dim[1]),
+	                           within(cx, x, dx, in->dim[2]));
 	return k_ewise(cx->arena, cx->k, EW_select, DT_F32, in_picture, v, konst(cx, DT_F32, n->attr.warp.cval));
 }
 
@@ -258,7 +269,7 @@ static int lerp(LowerCx *cx, int a, int b, int t)
 
 int lower_warp(LowerCx *cx, const IrNode *n, const KIndex *idx)
 {
-	const Position y = position(cx, n, idx, 0), x = position(cx, n, idx, 3);
+	const Position y = position(cx, n, idx, 1), x = position(cx, n, idx, 2);
 	const int top = lerp(cx, pixel(cx, n, idx, &y, &x, 0, 0), pixel(cx, n, idx, &y, &x, 0, 1), x.fraction);
 	const int bottom = lerp(cx, pixel(cx, n, idx, &y, &x, 1, 0), pixel(cx, n, idx, &y, &x, 1, 1), x.fraction);
 	return lerp(cx, top, bottom, y.fraction);

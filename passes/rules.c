@@ -99,4 +99,26 @@ static IrNode *transpose_into_matmul(IrEntry *e, IrNode *n)
 	return found ? ir_matmul(e, in[0], in[1], flag[0], flag[1]) : NULL;
 }
 
-Rule *const rules_canon[] = { monotone_after_pool, sum_of_unpooled, transpose_into_matmul, NULL };
+/* A map without rotation and shear goes column by column, then row by row: the same values, since the definition blends
+ * along rows first, and the integers of a column are worked out once a picture. */
+static IrNode *warp_by_axis(IrEntry *e, IrNode *n)
+{
+	if (n->op != OP_warp || n->attr.warp.along || n->in[1]->op != OP_affine_draw)
+		return NULL;
+	const IrAttr *m = &n->in[1]->attr;
+	if (m->affine.rotation != 0 || m->affine.shear != 0)
+		return NULL;
+	const bool zooms = m->affine.zoom_lo != 1 || m->affine.zoom_hi != 1;
+	const bool moved[2] = { zooms || m->affine.height_shift != 0 || m->affine.flip_v,
+	                        zooms || m->affine.width_shift != 0 || m->affine.flip_h };
+	IrNode *by = n->in[0];
+	for (int axis = 2; axis >= 1; axis--) {
+		IrAttr attr = n->attr;
+		attr.warp.along = 1u << axis;
+		if (moved[axis - 1])
+			by = ir_node(e, NULL, OP_warp, n->loc, 2, (IrNode *[]){ by, n->in[1] }, &attr, NULL);
+	}
+	return by == n->in[0] ? NULL : by;
+}
+
+Rule *const rules_canon[] = { monotone_after_pool, sum_of_unpooled, transpose_into_matmul, warp_by_axis, NULL };

@@ -12,7 +12,7 @@
 #include "passes/rewrite.h"
 #include "passes/tile_cost.h"
 
-enum { WHOLE_MAX = 8, WHOLE_COPIES = 36, VECTORS_MAX = 4, COPIES_MAX = 16, BODY_MAX = 100 };
+enum { WHOLE_MAX = 8, WHOLE_COPIES = 36, VECTORS_MAX = 4, COPIES_MAX = 16, BODY_MAX = 100, ROWS_MAX = 4 };
 
 /* What decides the order of a sum – vector axis, unrolled removed axes – is chosen for this target whatever the real one, so
  * that x86-64-v3 and v4 give the same bits. */
@@ -178,6 +178,57 @@ static int walking_axis(const Kernel *k, int v)
 	return -1;
 }
 
+static bool summed(const Kernel *k, int axis)
+{
+	for (int i = 0; i < k->nstages; i++) {
+		if (k->stage[i].kind == S_REDUCE && in(k->stage[i].away, axis))
+			return true;
+	}
+	return false;
+}
+
+enum { RANKS = 7 };
+
+/* Samples, vectors, other results, those first that say where a nest reads; then sums. A transposition walks its source
+ * innermost. */
+static int loop_rank(const Kernel *k, int vector, int a, int walking)
+{
+	if (k->axis[a].ext == EXT_N && !summed(k, a))
+		return 0;
+	if (walking >= 0 && !k->contraction && (a == walking || a == vector))
+		return a == walking ? 6 : 5;
+	if (summed(k, a))
+		return 4;
+	const KSet gathering = k->contraction ? 0 : tile_gathering(k);
+	if (gathering && !in(gathering, a))
+		return 3;
+	return a == vector && k->contraction ? 1 : 2;
+}
+
+/* A nest whose rows are one vector: several of them an iteration, along the loop that will be the innermost. */
+static void unroll_rows(const Search *s, Tile *t)
+{
+	const Kernel *k = s->cx.k;
+	int inner = -1, rank = -1;
+	for (int a = 0; a < k->naxes; a++) {
+		const int r = loop_rank(k, t->vector, a, -1);
+		if (a != t->vector && r >= rank)
+			inner = a, rank = r;
+	}
+	for (int i = 0; i < k->nstages; i++) {
+		if (k->stage[i].kind == S_REDUCE)
+			return;
+	}
+	if (inner < 0 || k->axis[inner].ext != EXT_CONST || inner == s->part_axis)
+		return;
+	for (int n = ROWS_MAX; n > 1; n /= 2) {
+		if (s->cx.extent[inner] % n == 0 && s->cx.extent[inner] > n) {
+			t->copies[inner] = n;
+			return;
+		}
+	}
+}
+
 static void nest_candidate(Search *s, int v)
 {
 	const Kernel *k = s->cx.k;
@@ -197,6 +248,8 @@ static void nest_candidate(Search *s, int v)
 	if (v >= 0 && copies == 1 && walking_axis(k, v) < 0 && k->nexprs <= BODY_MAX) {
 		int most = (s->cx.extent[v] + K_LANES - 1) / K_LANES;
 		t.copies[v] = most < VECTORS_MAX ? most : VECTORS_MAX;
+		if (most == 1)
+			unroll_rows(s, &t);
 	}
 	if (s->part_axis >= 0 && s->part_size % tile_step(&t, s->part_axis)) {
 		if (s->part_size % K_LANES && s->part_axis == v)
@@ -227,35 +280,11 @@ static void put(KSchedule *s, KLevel level, int axis, int step)
 	s->loop[s->nloops++] = (KLoop){level, (int8_t)axis, step};
 }
 
-static bool summed(const Kernel *k, int axis)
-{
-	for (int i = 0; i < k->nstages; i++) {
-		if (k->stage[i].kind == S_REDUCE && in(k->stage[i].away, axis))
-			return true;
-	}
-	return false;
-}
-
 static void put_loop(const Search *s, KSchedule *out, int axis)
 {
 	int step = tile_step(&s->best, axis), extent = s->cx.k->axis[axis].extent;
 	if (step < extent || s->cx.k->axis[axis].ext != EXT_CONST || axis == s->part_axis)
 		put(out, L_LOOP, axis, step);
-}
-
-enum { RANKS = 6 };
-
-/* Samples, vectors, other results; then sums. A transposition walks its source innermost. */
-static int loop_rank(const Search *s, int a, int walking)
-{
-	const Kernel *k = s->cx.k;
-	if (k->axis[a].ext == EXT_N && !summed(k, a))
-		return 0;
-	if (walking >= 0 && !k->contraction && (a == walking || a == s->best.vector))
-		return a == walking ? 5 : 4;
-	if (summed(k, a))
-		return 3;
-	return a == s->best.vector && k->contraction ? 1 : 2;
 }
 
 static void write_schedule(const Search *s, KSchedule *out)
@@ -266,7 +295,7 @@ static void write_schedule(const Search *s, KSchedule *out)
 	out->cost_ns = s->cost;
 	for (int rank = 0; rank < RANKS; rank++) {
 		for (int a = 0; a < k->naxes; a++) {
-			if (loop_rank(s, a, walking) == rank)
+			if (loop_rank(k, s->best.vector, a, walking) == rank)
 				put_loop(s, out, a);
 		}
 	}

@@ -143,8 +143,9 @@ static void count_one(const Kernel *k, const KExpr *e, const Tile *t, Load *l)
 
 enum { MAX_EXPRS = INT16_MAX + 1 }; /* KExpr counts in int16_t */
 
-/* What one body needs to make expression x at all its copies: what it is made of counts once, however often it is used. */
-static void count_expr(const Kernel *k, int x, const Tile *t, Load *l)
+/* What one body needs to make expression x at all its copies: what it is made of counts once, however often it is used, and
+ * what hangs on the `outer` axes alone elsewhere. */
+static void count_expr(const Kernel *k, int x, const Tile *t, KSet outer, Load *l)
 {
 	uint64_t need[MAX_EXPRS / 64];
 	memset(need, 0, ((size_t)x / 64 + 1) * sizeof *need);
@@ -153,10 +154,15 @@ static void count_expr(const Kernel *k, int x, const Tile *t, Load *l)
 		const KExpr *e = &k->expr[i];
 		if (!(need[i / 64] >> (i % 64) & 1))
 			continue;
-		count_one(k, e, t, l);
+		if (e->axes & ~outer || !outer)
+			count_one(k, e, t, l);
 		for (int j = 0; j < 3; j++) {
 			if (e->arg[j] >= 0)
 				need[e->arg[j] / 64] |= (uint64_t)1 << (e->arg[j] % 64);
+		}
+		for (int d = 0; e->op == K_LOAD && d < k->opnd[e->operand].type.rank; d++) {
+			if (e->at[d].expr >= 0)
+				need[e->at[d].expr / 64] |= (uint64_t)1 << (e->at[d].expr % 64);
 		}
 	}
 }
@@ -166,7 +172,7 @@ static Load count_body(const Kernel *k, int stage, const Tile *t)
 	Load l = {0};
 	const KExpr *x = &k->expr[k->stage[stage].value];
 	for (int i = 0; i < 2; i++)
-		count_expr(k, x->arg[i], t, &l);
+		count_expr(k, x->arg[i], t, 0, &l);
 	return l;
 }
 
@@ -264,15 +270,45 @@ double tile_cost(const TileCx *cx, const Tile *t)
 	return outer * (inner * body + ends);
 }
 
+KSet tile_gathering(const Kernel *k)
+{
+	KSet axes = 0;
+	for (int i = 0; i < k->nexprs; i++) {
+		const KExpr *x = &k->expr[i];
+		for (int d = 0; x->op == K_LOAD && d < k->opnd[x->operand].type.rank; d++)
+			axes |= x->at[d].expr >= 0 ? k->expr[x->at[d].expr].axes : 0;
+	}
+	return axes;
+}
+
+static double trips_of(const TileCx *cx, const Tile *t, KSet axes)
+{
+	double trips = 1;
+	for (int a = 0; a < cx->k->naxes; a++)
+		trips *= axes >> a & 1 ? (cx->extent[a] + tile_step(t, a) - 1) / tile_step(t, a) : 1;
+	return trips;
+}
+
+/* Axes whose loops stand outside the others (samples, and those that gathered indices hang on): what depends on nothing else
+ * is computed there once. */
+static KSet outside(const Kernel *k, const Tile *t)
+{
+	const int n = k_sample_axis(k);
+	KSet axes = tile_gathering(k) | (n >= 0 ? (KSet)1 << n : 0);
+	return t->vector >= 0 ? axes & ~((KSet)1 << t->vector) : axes;
+}
+
 double nest_cost(const TileCx *cx, const Tile *t)
 {
 	const Kernel *k = cx->k;
+	const KSet outer = outside(k, t);
 	double total = 0;
 	for (int i = 0; i < k->nstages; i++) {
 		const KStage *s = &k->stage[i];
 		KSet axes = s->over | s->away;
-		Load l = {0};
-		count_expr(k, s->value, t, &l);
+		Load l = {0}, all = {0};
+		count_expr(k, s->value, t, outer, &l);
+		count_expr(k, s->value, t, 0, &all);
 		if (s->kind != S_REDUCE) {
 			const KOperand *o = &k->opnd[s->operand];
 			Lanes how = t->vector < 0 ? LANES_NONE : lanes_of(k, o, s->at, t->vector);
@@ -281,12 +317,9 @@ double nest_cost(const TileCx *cx, const Tile *t)
 		}
 		bool wide = t->vector >= 0 && (axes >> t->vector & 1);
 		int p = wide ? pieces(cx, t) : 1;
-		double body = (l.vectors + l.other + product(k, t, axes)) * p + l.scalars + l.gathers * GATHER_COST, trips = 1;
-		for (int a = 0; a < k->naxes; a++) {
-			if (axes >> a & 1)
-				trips *= (cx->extent[a] + tile_step(t, a) - 1) / tile_step(t, a);
-		}
-		total += trips * (body / LOAD_RATE + LOOP_COST + 1);
+		double body = (l.vectors + l.other + product(k, t, axes)) * p + l.scalars + l.gathers * GATHER_COST;
+		total += trips_of(cx, t, axes) * (body / LOAD_RATE + LOOP_COST + 1);
+		total += trips_of(cx, t, axes & outer) * (all.other - l.other + all.scalars - l.scalars) / LOAD_RATE;
 	}
 	return total;
 }

@@ -32,6 +32,7 @@ int tile_lanes(const Kernel *k, int axis);                   /* of a vector alon
 int tile_step(const Tile *t, int axis);                      /* points of a tile along the axis */
 bool tile_fits(const TileCx *cx, const Tile *t);             /* registers, body size */
 double tile_cost(const TileCx *cx, const Tile *t);           /* of a REDUCE stage's contraction */
+KSet tile_gathering(const Kernel *k);                        /* axes that gathered indices hang on */
 double nest_cost(const TileCx *cx, const Tile *t);           /* of all stages, loosely */
 
 #endif

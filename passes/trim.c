@@ -11,7 +11,8 @@ typedef struct Need { int32_t dim[2]; } Need; /* rows, columns */
 
 typedef struct Trim {
 	IrEntry *e;
-	Need *need; /* by node id */
+	Need *need;  /* by node id */
+	bool *whole; /* by node id: resampled pictures, which are computed whole, and what is pointwise on them */
 } Trim;
 
 static bool is_picture(const IrType *t)
@@ -20,9 +21,18 @@ static bool is_picture(const IrType *t)
 }
 
 /* Ops whose result may be computed in part. */
-static bool trimmable(const IrNode *n)
+static bool trimmable(const Trim *t, const IrNode *n)
 {
-	return is_picture(&n->type) && (ir_has(n, EWISE) || ir_has(n, SLIDES));
+	return is_picture(&n->type) && ((ir_has(n, EWISE) && !t->whole[n->id]) || ir_has(n, SLIDES));
+}
+
+static void find_whole(Trim *t)
+{
+	IR_EACH(t->e, n) {
+		t->whole[n->id] = ir_has(n, RESAMPLES);
+		for (int i = 0; i < n->nin && ir_has(n, EWISE); i++)
+			t->whole[n->id] |= is_picture(&n->in[i]->type) && t->whole[n->in[i]->id];
+	}
 }
 
 static const IrWindow *window_of(const IrNode *n)
@@ -53,7 +63,7 @@ static void ask_operands(Trim *t, const IrNode *n)
 	const Need *own = &t->need[n->id];
 	for (int i = 0; i < n->nin; i++) {
 		const IrNode *x = n->in[i];
-		if (!trimmable(n) || !is_picture(&x->type) || (ir_has(n, SLIDES) && i > 0)) {
+		if (!trimmable(t, n) || !is_picture(&x->type) || (ir_has(n, SLIDES) && i > 0)) {
 			ask_all(t, x);
 			continue;
 		}
@@ -98,14 +108,15 @@ static void trim_pointwise(Trim *t, IrNode *n, const Need *need)
 
 static void trim_entry(IrEntry *e, Arena *scratch)
 {
-	Trim t = {.e = e, .need = NEWN(scratch, Need, e->next_id + 1)};
+	Trim t = {.e = e, .need = NEWN(scratch, Need, e->next_id + 1), .whole = NEWN(scratch, bool, e->next_id + 1)};
+	find_whole(&t);
 	for (int i = 0; i < e->nroot; i++)
 		ask_all(&t, e->root[i].value);
 	for (IrNode *n = e->last; n; n = n->prev)
 		ask_operands(&t, n);
 	for (IrNode *n = e->first; n; n = n->next) {
 		const Need *need = &t.need[n->id];
-		if (!trimmable(n) || need->dim[0] == 0 || need->dim[1] == 0)
+		if (!trimmable(&t, n) || need->dim[0] == 0 || need->dim[1] == 0)
 			continue;
 		e->cursor = n;
 		if (ir_has(n, SLIDES))

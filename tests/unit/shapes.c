@@ -147,7 +147,8 @@ static const Case cases[] = {
 	{ "affine_draw", { "u32[N]" }, "{height 64}", "i32[N,6]", "picture of 64x0" },
 	{ "affine_draw", { "f32[N]" }, "{height 64, width 48}", "i32[N,6]", "sample ids are f32[N]" },
 	{ "warp", { "u8[N,64,48,3]", "i32[N,6]" }, "", "f32[N,64,48,3]", 0 },
-	{ "warp", { "f32[N,64,48,3]", "i32[N,6]" }, "", "f32[N,64,48,3]", "picture is f32[N,64,48,3], not u8" },
+	{ "warp", { "f32[N,64,48,3]", "i32[N,6]" }, "", "f32[N,64,48,3]", 0 },
+	{ "warp", { "i32[N,64,48,3]", "i32[N,6]" }, "", "f32[N,64,48,3]", "picture is i32[N,64,48,3], not u8 or f32" },
 	{ "warp", { "u8[N,64,48,3]", "i32[6]" }, "", "f32[N,64,48,3]", "map is i32[6], not i32[N,6]" },
 	{ "warp", { "u8[N,64,40000,3]", "i32[N,6]" }, "", "f32[N,64,40000,3]", "picture of 64x40000" },
 };
