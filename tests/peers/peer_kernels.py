@@ -4,7 +4,7 @@
 usage: peer_kernels.py [THREADS]     lines on stdin:
   conv2d|conv2d_dx|conv2d_dw N H W C K R S stride pad groups
   matmul M N K
-Answers each with one of JSON: {"version", "ms": {"contiguous": […], "channels_last": […]}}: single calls of one slice.
+Answers each with JSON: {"version", "ms": {"contiguous": […], "channels_last": […]}}, single calls of one slice.
 The same line again goes on with the same tensors. tests/bench/torch_kernels.py asks, and sets what the libraries read.
 """
 import json, os, sys, time
@@ -13,7 +13,7 @@ threads = int(sys.argv[1]) if len(sys.argv) > 1 else 1
 os.environ['OMP_NUM_THREADS'] = str(threads)
 import torch
 
-SLICE, MIN_CALLS = 0.06, 2
+SLICE = 0.06
 torch.set_num_threads(threads)
 torch.manual_seed(1)
 
@@ -44,7 +44,7 @@ def calls_of(line):
 
 def timed(call):
     ms, begin = [], time.perf_counter()
-    while len(ms) < MIN_CALLS or time.perf_counter() - begin < SLICE:
+    while not ms or time.perf_counter() - begin < SLICE:
         start = time.perf_counter()
         call()
         ms.append((time.perf_counter() - start) * 1e3)
@@ -57,7 +57,6 @@ with torch.no_grad():
         if line != last:
             calls, last = calls_of(line), line
             for call in calls.values():
-                call()
                 call()
         answer = {name: timed(call) for name, call in calls.items()}
         print(json.dumps(dict(version=torch.__version__, ms=answer)), flush=True)
