@@ -331,6 +331,42 @@ static void join(const IrNode *n, Group *g, const Frame *at)
 		g->main = (IrNode *)n;
 }
 
+/* ---- what is cheaper to compute again ---- */
+/* Does n, a small value, hang on x? Looks back over a few nodes. */
+static bool hangs_on(const IrNode *n, const IrNode *x, int *looks)
+{
+	if (n == x)
+		return true;
+	for (int i = 0; i < n->nin && !ir_has(n, CONTRACTS); i++) {
+		if (--*looks > 0 && hangs_on(n->in[i], x, looks))
+			return true;
+	}
+	return false;
+}
+
+/* One operand as large as the result, the others few numbers, among them some that need all of the large one: that one is in
+ * memory by then, and n costs its readers no more to load than it would itself (a value and its batch's mean). */
+static bool computed_again(const IrNode *n)
+{
+	enum { LOOKS = 64 };
+	const IrNode *large = NULL;
+	bool waits = false;
+	if (!ir_has(n, EWISE) || !ir_batched(&n->type))
+		return false;
+	for (int i = 0; i < n->nin; i++) {
+		if (!ir_batched(&n->in[i]->type))
+			continue;
+		if (large || !same_shape(&n->in[i]->type, &n->type))
+			return false;
+		large = n->in[i];
+	}
+	for (int i = 0; large && i < n->nin; i++) {
+		int looks = LOOKS;
+		waits |= n->in[i] != large && hangs_on(n->in[i], large, &looks);
+	}
+	return waits;
+}
+
 /* ---- deciding ---- */
 static void place(Fuse *f, const IrNode *n, Group *g, const Frame *frame)
 {
@@ -465,7 +501,7 @@ static void decide(Fuse *f, IrNode *n)
 		fuse_info(f, n->in[0])->need_load |= info->need_load || !squeezes;
 	} else if (ir_has(n, JOINS)) {
 		store_concat(f, n);
-	} else if (!info->need_load && (ir_has(n, CHEAP) || info->scalar)) {
+	} else if (!info->need_load && (ir_has(n, CHEAP) || info->scalar || computed_again(n))) {
 		ask_operands(f, n, info->reader);
 	} else if (info->need_load || !inline_into_readers(f, n)) {
 		store(f, n);

@@ -11,6 +11,7 @@
 typedef IrNode *Rule(IrEntry *e, IrNode *n);
 
 extern Rule *const rules_canon[], *const rules_neutral[], *const rules_constant[]; /* NULL at the end */
+extern Rule *const rules_sums[], *const rules_squares[]; /* of batch statistics: once their gradients are made */
 
 /* Applies rules to every entry until none applies; dead nodes go. True if anything changed. */
 bool rules_run(IrModule *m, Rule *const *rules);

@@ -213,6 +213,42 @@ START_TEST(bias_gradient_of_a_pooled_layer)
 }
 END_TEST
 
+/* x - mean(x) over `axes`, which hold axis 0, of f32[N,3,4,5] */
+static IrNode *centred(IrEntry *e, IrNode *x, uint32_t axes, double cells)
+{
+	IrNode *sum = ir_reduce(e, OP_sum, x, axes, false);
+	IrNode *mean = ir_binary(e, OP_mul, sum, number(e, 1 / cells));
+	return ir_binary(e, OP_sub, x, ir_binary(e, OP_mul, mean, ir_scalar(e, nowhere, SC_INV_N, 0)));
+}
+
+/* What batch normalization sums: same values, and no sum that waits for another is over the whole batch. */
+START_TEST(batch_statistics)
+{
+	const bool right = _i == 0; /* else the divisor is not the number of cells, and only the factors may move */
+	const uint32_t all = 7;
+	IrEntry *e = entry();
+	IrNode *x = port(e, "f32[N,3,4,5]"), *g = port(e, "f32[N,3,4,5]"), *s = port(e, "f32[5]"), *t = port(e, "f32[1,1,1,5]");
+	IrNode *d = centred(e, x, all, right ? 12 : 11), *dk = ir_binary(e, OP_mul, t, d);
+	IrNode *both = ir_binary(e, OP_add, ir_binary(e, OP_mul, g, s), dk);
+	output(e, ir_reduce(e, OP_sum, ir_unary(e, OP_neg, both), all, true));
+	output(e, ir_reduce(e, OP_sum, ir_binary(e, OP_sub, dk, g), all, false));
+	output(e, ir_reduce(e, OP_sum, ir_binary(e, OP_mul, d, d), all, false));
+	output(e, ir_reduce(e, OP_sum, ir_binary(e, OP_mul, ir_reduce(e, OP_sum, x, 6, true), g), 6, false));
+	IrModule *before = ir_clone(e->module);
+	apply(pass_simplify, e->module);
+	apply(pass_cse, e->module);
+	apply(pass_dce, e->module);
+	for (int64_t n = 1; n <= 3; n += 2)
+		compare_entry(before->entry, e, "simplify", 7, n);
+	int waiting = 0; /* sums over samples and pixels of something that needs d */
+	IR_EACH(e, n)
+		waiting += n->op == OP_sum && n->attr.reduce.axes == all && n->in[0]->type.dim[1] == 3 && n->in[0] != x && n->in[0] != g;
+	ck_assert_int_eq(waiting, right ? 0 : 3);
+	ir_module_free(before);
+	ir_module_free(e->module);
+}
+END_TEST
+
 START_TEST(neutral_operations_go)
 {
 	IrEntry *e = entry();
@@ -322,6 +358,7 @@ int main(void)
 	tcase_add_test(t, relu_with_other_readers_stays);
 	tcase_add_test(t, only_monotone_rows_move);
 	tcase_add_test(t, bias_gradient_of_a_pooled_layer);
+	tcase_add_loop_test(t, batch_statistics, 0, 2);
 	tcase_add_test(t, neutral_operations_go);
 	tcase_add_test(t, what_must_not_go);
 	tcase_add_test(t, constants_fold);
