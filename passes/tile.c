@@ -12,7 +12,8 @@
 #include "passes/rewrite.h"
 #include "passes/tile_cost.h"
 
-enum { WHOLE_MAX = 8, WHOLE_COPIES = 36, VECTORS_MAX = 4, COPIES_MAX = 16, BODY_MAX = 100, ROWS_MAX = 4 };
+enum { WHOLE_MAX = 8, WHOLE_COPIES = 36, VECTORS_MAX = 4, COPIES_MAX = 16, BODY_MAX = 100, ROWS_MAX = 4, LAST_CACHE = 16 << 20,
+       MEMORY_COST = 3 };
 
 /* What decides the order of a sum – vector axis, unrolled removed axes – is chosen for this target whatever the real one, so
  * that x86-64-v3 and v4 give the same bits. */
@@ -287,15 +288,69 @@ static void put_loop(const Search *s, KSchedule *out, int axis)
 		put(out, L_LOOP, axis, step);
 }
 
+/* What it costs to read all of a factor once, in bytes from the last cache. */
+static double load_bytes(const Search *s, const KExpr *x)
+{
+	const Kernel *k = s->cx.k;
+	const IrType *t = &k->opnd[x->operand].type;
+	int n = k_sample_axis(k), cut = s->part_axis;
+	double bytes = (double)ir_elems(t, n < 0 ? 1 : s->cx.extent[n]) * dtype_size(t->dtype);
+	if (bytes > LAST_CACHE)
+		bytes *= MEMORY_COST;
+	return cut >= 0 && cut != n && in(x->axes, cut) ? bytes * s->part_size / k->axis[cut].extent : bytes;
+}
+
+/* How often the loops of the result axes outside `axes` go round. */
+static double rounds(const Search *s, KSet axes)
+{
+	double n = 1;
+	for (int a = 0; a < s->cx.k->naxes; a++) {
+		if (in(s->cx.k->stage[s->cx.stage].over & ~axes, a))
+			n *= (s->cx.extent[a] + tile_step(&s->best, a) - 1) / tile_step(&s->best, a);
+	}
+	return n;
+}
+
+/* The axes of the factor that all samples of the call share, where each panel of it should meet all samples before the next
+ * one comes: it is more than the nearest cache holds, and reading it again for each tile of samples is more than reading the
+ * other factor again for each panel. Else 0. */
+static KSet shared_axes(const Search *s)
+{
+	enum { NEAREST = 32 << 10 }; /* bytes */
+	const Kernel *k = s->cx.k;
+	int n = k_sample_axis(k);
+	if (s->cx.stage < 0 || n < 0 || s->cx.extent[n] <= tile_step(&s->best, n) || summed(k, n))
+		return 0;
+	const KExpr *product = &k->expr[k->stage[s->cx.stage].value];
+	for (int i = 0; i < 2; i++) {
+		const KExpr *w = &k->expr[product->arg[i]], *x = &k->expr[product->arg[1 - i]];
+		if (w->op != K_LOAD || x->op != K_LOAD || in(w->axes, n) || !in(x->axes, n))
+			continue;
+		double panels = load_bytes(s, w), rows = load_bytes(s, x), again = rounds(s, ~((KSet)1 << n));
+		bool apart = panels > NEAREST && panels * again + rows > panels + rows * rounds(s, x->axes);
+		return apart ? w->axes & k->stage[s->cx.stage].over : 0;
+	}
+	return 0;
+}
+
+/* The place of an axis's loop; shared: see shared_axes. */
+static int place_of(const Search *s, int a, int walking, KSet shared)
+{
+	if (shared && !summed(s->cx.k, a))
+		return a == s->best.vector ? 0 : in(shared, a) ? 1 : 2;
+	return loop_rank(s->cx.k, s->best.vector, a, walking);
+}
+
 static void write_schedule(const Search *s, KSchedule *out)
 {
 	const Kernel *k = s->cx.k;
 	int walking = walking_axis(k, s->best.vector);
+	KSet shared = shared_axes(s);
 	out->nloops = 0;
 	out->cost_ns = s->cost;
 	for (int rank = 0; rank < RANKS; rank++) {
 		for (int a = 0; a < k->naxes; a++) {
-			if (loop_rank(k, s->best.vector, a, walking) == rank)
+			if (place_of(s, a, walking, shared) == rank)
 				put_loop(s, out, a);
 		}
 	}

@@ -11,6 +11,11 @@ says '"op": "conv2d_dx dy f32\[N,5,5,16\] w f32\[3,3,8,16\] -> f32\[N,9,9,8\]'
 says '"fma_gflops"'
 says '"median_ms"'
 grep '"difference"' out | grep -vE ': (0\.0|[0-9.]+e-)' && fail "another library computes something else"
+exits 0 "$cnnc" bench --op conv2d --shape 4,16,16,16,32,3,3,1,1 --math=fast --threads 1
+says '^  conv2d.products '
+grep -q 'results differ' out && fail "fast computes something else"
+exits 2 "$cnnc" bench --op relu x=3x4 --math=quick
+says "math is exact or fast"
 exits 0 "$cnnc" bench --op softmax x=16x10 --threads 1
 says '^cnnc +[0-9.]+ ms +[0-9.]+ GB/s'
 
