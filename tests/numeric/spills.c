@@ -2,6 +2,7 @@
  *
  * Typical layers are compiled to assembly, forward and backward. A vector register stored to or loaded from the stack
  * inside an innermost loop that multiplies and adds means that pass tile believed in registers that are not there.
+ * Transforms of minimal filtering (math: fast) hold 36 values, more than there are registers: few of them may wait on the stack.
  */
 #include <check.h>
 #include <stdlib.h>
@@ -11,7 +12,7 @@
 #include "frontend/frontend.h"
 #include "passes/passes.h"
 
-enum { LINES_MAX = 1 << 14, LOOPS_MAX = 1 << 10 };
+enum { LINES_MAX = 1 << 14, LOOPS_MAX = 1 << 10, SPILL_SHARE = 8 };
 
 typedef struct Function { /* lines of one function's assembly */
 	char *line[LINES_MAX];
@@ -61,14 +62,26 @@ static bool wide(const char *line)
 	return strstr(line, "%zmm") || strstr(line, "%ymm");
 }
 
+/* A nest without sums: loads, arithmetic, stores. */
+static bool transforms(const Function *f, const char *model)
+{
+	return strstr(model, "math: fast") && !strstr(f->name, ".products");
+}
+
 static void check_loop(const Function *f, Span loop, const char *model)
 {
-	int products = 0;
+	int products = 0, spills = 0;
 	const char *spill = NULL;
 	for (int i = loop.first; i <= loop.last; i++) {
 		products += strstr(f->line[i], "vfmadd231ps") && wide(f->line[i]);
-		if (wide(f->line[i]) && strstr(f->line[i], "(%rsp)"))
+		if (wide(f->line[i]) && strstr(f->line[i], "(%rsp)")) {
 			spill = f->line[i];
+			spills++;
+		}
+	}
+	if (transforms(f, model)) {
+		ck_assert_msg(spills * SPILL_SHARE <= loop.last - loop.first, "%s, %s: %d spills", model, f->name, spills);
+		return;
 	}
 	ck_assert_msg(!products || !spill, "%s, %s: a loop of %d products has%s", model, f->name, products, spill);
 }
@@ -146,6 +159,7 @@ static char *assembly(const char *text, const char *cpu)
 #define MODEL(shape, layers)                                                                                           \
 	"cnnc: 1\ndata: {type: npy, batch_size: 32}\nmodel:\n  input_shape: [" shape "]\n  layers:\n" layers           \
 	"train: {optimizer: sgd, loss: mse}\n"
+#define FAST(shape, layers) MODEL(shape, CONV("filters: 32, kernel_size: 1") layers) "build: {math: fast}\n"
 #define CONV(args) "    - Conv2D: {" args ", use_bias: false}\n"
 
 /* v4_only: 7x7 windows at the border of a picture are one test a column, which 16 registers do not hold. */
@@ -166,6 +180,8 @@ static const struct {
 	{MODEL("64, 64, 3", CONV("filters: 64, kernel_size: 7, strides: 2, padding: same")), true},
 	{MODEL("500", "    - Dense: {units: 300}\n    - Dense: {units: 10}\n"), false},
 	{MODEL("2048", "    - Dense: {units: 1000}\n"), false},
+	{FAST("56, 56, 64", CONV("filters: 64, kernel_size: 3, padding: same") "    - ReLU\n"), true},
+	{FAST("30, 30, 32", CONV("filters: 64, kernel_size: 3") "    - MaxPooling2D\n"), true},
 };
 
 START_TEST(vectors_stay_in_registers)
@@ -173,7 +189,7 @@ START_TEST(vectors_stay_in_registers)
 	static const char *const cpu[] = {"x86-64-v4", "x86-64-v3"};
 	for (int i = 0; i < (cases[_i].v4_only ? 1 : 2); i++) {
 		char *text = assembly(cases[_i].text, cpu[i]);
-		ck_assert_int_gt(check_assembly(text, cpu[i]), 0);
+		ck_assert_int_gt(check_assembly(text, strstr(cases[_i].text, "math: fast") ? "math: fast" : cpu[i]), 0);
 		free(text);
 	}
 }
