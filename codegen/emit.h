@@ -72,6 +72,10 @@ struct KEmit {
 	void (*store_vec)(KEmit *e, DType t, EVal v, EVal base, EVal at, int64_t off, int active);
 	void (*scatter)(KEmit *e, DType t, EVal v, EVal base, EVal lane_index, int64_t off, int active); /* lanes have distinct indices */
 	void (*prefetch)(KEmit *e, EVal base, EVal at, int64_t off, DType t);
+	/* The lanes of v (t: four bytes) at which cond (bool vector) holds, one after the other from base[at] on. As many
+	 * elements as v has lanes may be written. */
+	void (*push_vec)(KEmit *e, DType t, EVal v, EVal cond, EVal base, EVal at);
+	EVal (*count)(KEmit *e, EVal cond);                           /* lanes that hold (a scalar: 0 or 1), as i64 */
 
 	/* ---- values ---- */
 	EVal (*konst)(KEmit *e, DType t, double v, int lanes);

@@ -135,6 +135,48 @@ static void prefetch(KEmit *e, EVal base, EVal at, int64_t off, DType t)
 	llvm_intrinsic(b, "llvm.prefetch", 1, &b->ptr, 4, arg);
 }
 
+/* cond as an integer of one bit a lane. */
+static LLVMValueRef lane_bits(LlvmBuild *b, LLVMValueRef cond)
+{
+	return LLVMBuildBitCast(b->b, cond, LLVMIntTypeInContext(b->ctx, LLVMGetVectorSize(LLVMTypeOf(cond))), "");
+}
+
+static EVal count(KEmit *e, EVal cond)
+{
+	LlvmBuild *b = lb(e);
+	if (!llvm_is_vector(cond))
+		return LLVMBuildZExt(b->b, cond, b->i64, "");
+	LLVMValueRef bits = LLVMBuildZExt(b->b, lane_bits(b, cond), b->i32, "");
+	return LLVMBuildZExt(b->b, llvm_intrinsic(b, "llvm.ctpop", 1, &b->i32, 1, &bits), b->i64, "");
+}
+
+/* Each lane is stored where the next one goes that holds: without a branch, and without an instruction for it. */
+static void push_by_lane(LlvmBuild *b, DType t, LLVMValueRef v, LLVMValueRef cond, LLVMValueRef base, LLVMValueRef at)
+{
+	LLVMValueRef bits = LLVMBuildZExt(b->b, lane_bits(b, cond), b->i64, ""), one = LLVMConstInt(b->i64, 1, 0);
+	for (unsigned i = 0; i < LLVMGetVectorSize(LLVMTypeOf(v)); i++) {
+		LLVMValueRef lane = LLVMBuildExtractElement(b->b, v, LLVMConstInt(b->i64, i, 0), "");
+		LLVMSetAlignment(LLVMBuildStore(b->b, lane, address(b, t, base, at, 0)), (unsigned)dtype_size(t));
+		LLVMValueRef bit = LLVMBuildLShr(b->b, bits, LLVMConstInt(b->i64, i, 0), "");
+		at = LLVMBuildAdd(b->b, at, LLVMBuildAnd(b->b, bit, one, ""), "");
+	}
+}
+
+/* AVX-512 packs in a register; its form that packs into memory is microcode on some machines. */
+static void push_vec(KEmit *e, DType t, EVal v, EVal cond, EVal base, EVal at)
+{
+	LlvmBuild *b = lb(e);
+	INVARIANT(dtype_size(t) == 4);
+	if (!b->compresses || LLVMGetVectorSize(LLVMTypeOf(v)) < 4) {
+		push_by_lane(b, t, v, cond, base, at);
+		return;
+	}
+	LLVMTypeRef type = LLVMTypeOf(v);
+	LLVMValueRef arg[] = {v, LLVMConstNull(type), cond};
+	LLVMValueRef packed = llvm_intrinsic(b, "llvm.x86.avx512.mask.compress", 1, &type, 3, arg);
+	LLVMSetAlignment(LLVMBuildStore(b->b, packed, address(b, t, base, at, 0)), (unsigned)dtype_size(t));
+}
+
 void llvm_memory_rows(KEmit *e)
 {
 	e->load = load;
@@ -144,4 +186,6 @@ void llvm_memory_rows(KEmit *e)
 	e->store_vec = store_vec;
 	e->scatter = scatter;
 	e->prefetch = prefetch;
+	e->push_vec = push_vec;
+	e->count = count;
 }

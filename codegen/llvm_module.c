@@ -32,6 +32,7 @@ CgModule *cg_new(const char *name, const CgOptions *o, Diag *d)
 	LLVMDisposeTargetData(layout);
 	LLVMDisposeMessage(triple);
 	llvm_build_init(&c->emit, &c->build, a, c->module, tune);
+	c->build.compresses = llvm_compresses(machine);
 	return c;
 }
 

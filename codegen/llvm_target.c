@@ -210,3 +210,11 @@ LLVMTargetMachineRef llvm_machine(const CgOptions *o, Diag *d, Arena *a, const c
 	/* What level Less lacks is a second scheduling of instructions, which made no kernel faster. */
 	return LLVMCreateTargetMachine(target, triple, cpu, "", LLVMCodeGenLevelLess, LLVMRelocPIC, LLVMCodeModelDefault);
 }
+
+bool llvm_compresses(LLVMTargetMachineRef machine)
+{
+	char *cpu = LLVMGetTargetMachineCPU(machine);
+	bool v4 = strcmp(cpu, "x86-64-v4") == 0;
+	LLVMDisposeMessage(cpu);
+	return v4;
+}

@@ -33,7 +33,7 @@ static int unrolled(const Walk *w, KSet axes, int *out)
 	int n = 0;
 	for (int i = 0; i < s->nloops; i++) {
 		int a = s->loop[i].axis;
-		if (s->loop[i].level == L_LOOP || !(axes & walk_bit(a)) || (seen & walk_bit(a)) || w->axis[a].copies <= 1)
+		if (s->loop[i].level < L_UNROLL || !(axes & walk_bit(a)) || (seen & walk_bit(a)) || w->axis[a].copies <= 1)
 			continue;
 		seen |= walk_bit(a);
 		out[n++] = a;
@@ -118,6 +118,7 @@ static void unbind(Walk *w, int a, EVal *old_addr)
 
 typedef struct Nest {
 	int axis[K_MAX_AXES], step[K_MAX_AXES]; /* step 0: the whole extent at once */
+	bool peel[K_MAX_AXES];
 	int n;
 	WalkBody *body;
 	void *arg;
@@ -132,11 +133,12 @@ static void plan_nest(const Walk *w, KSet axes, Nest *n)
 		const KLoop *l = &s->loop[i];
 		if (!(axes & walk_bit(l->axis)))
 			continue;
-		if (l->level == L_LOOP && !(placed & walk_bit(l->axis))) {
+		if (l->level < L_UNROLL && !(placed & walk_bit(l->axis))) {
 			n->axis[n->n] = l->axis;
+			n->peel[n->n] = l->level == L_PEEL;
 			n->step[n->n++] = l->step;
 			placed |= walk_bit(l->axis);
-		} else if (l->level != L_LOOP) {
+		} else if (l->level >= L_UNROLL) {
 			tiled |= walk_bit(l->axis);
 		}
 	}
@@ -296,7 +298,15 @@ static void nest_axis(Walk *w, const Nest *n, int i, WalkCarry *c)
 	KEmit *e = w->e;
 	if (step > extent)
 		step = (int)extent;
-	if (wx->from) {
+	if (n->peel[i]) {
+		for (int64_t at = 0; at < extent; at++)
+			nest_const(w, n, i, c, at, 1);
+	} else if (x->ext == EXT_LIST) {
+		WalkCombo zero; /* the length does not depend on copies: its axes have none */
+		walk_combo_first(&zero);
+		EVal length = e->to_i64(e, walk_value(w, x->count, &zero));
+		nest_range(w, n, i, c, e->i64(e, 0), length, true, 1, extent - 1, 0);
+	} else if (wx->from) {
 		nest_range(w, n, i, c, wx->from, wx->to, true, 1, extent - 1, 0);
 	} else if (a == w->part_axis) {
 		int rest = x->ext == EXT_CONST ? (int)(extent % step) : -1;
@@ -410,6 +420,10 @@ static void stores_here(Walk *w, const Stores *s)
 	for (int i = 0; i < s->n; i++) {
 		if (done[i])
 			continue;
+		if (s->stage[i]->kind == S_PUSH && !(s->stage[i]->over & ~bound)) {
+			walk_push(w, s->stage[i]);
+			continue;
+		}
 		Stores group = {.stage = NEWN(w->arena, const KStage *, s->n)};
 		for (int j = i; j < s->n; j++) {
 			if (!done[j] && s->stage[j]->over == s->stage[i]->over)
@@ -430,8 +444,15 @@ static void stores_body(Walk *w, WalkCarry *c, void *arg)
 
 static void mark_needed(Walk *w)
 {
-	for (int i = 0; i < w->k->nstages; i++)
+	for (int i = 0; i < w->k->nstages; i++) {
 		w->needed[w->k->stage[i].value] = true;
+		for (int f = 0; f < w->k->stage[i].nfields; f++)
+			w->needed[w->k->stage[i].field_value[f]] = true;
+	}
+	for (int a = 0; a < w->k->naxes; a++) {
+		if (w->k->axis[a].ext == EXT_LIST)
+			w->needed[w->k->axis[a].count] = true;
+	}
 	for (int i = w->k->nexprs - 1; i >= 0; i--) {
 		const KExpr *x = &w->k->expr[i];
 		for (int j = 0; w->needed[i] && j < 3; j++) {

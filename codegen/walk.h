@@ -80,6 +80,10 @@ int walk_active(const Walk *w, const WalkCombo *c);         /* lanes of the vect
 void walk_place(Walk *w, int x);                            /* gathered dimensions of load x that no loop to come moves */
 bool walk_inside(const Walk *w, const KIndex *at, int extent); /* proved in range for every point of the tile */
 EVal walk_axis_point(Walk *w, int axis, const WalkCombo *c); /* i64 */
+EVal walk_index(Walk *w, const KIndex *at, const WalkCombo *c); /* i64: everything but the lanes */
+
+/* walk_push.c */
+void walk_push(Walk *w, const KStage *s); /* fills the list that belongs to the bound axes */
 
 /* walk_reduce.c */
 void walk_reduce(Walk *w, int stage); /* emits the stage (and those that share its loops) at the current place */

@@ -387,7 +387,7 @@ static bool looped_by_one(const Walk *w, int axis)
 {
 	for (int i = 0; i < w->k->sched.nloops; i++) {
 		const KLoop *l = &w->k->sched.loop[i];
-		if (l->axis == axis && (l->level != L_LOOP || l->step != 1))
+		if (l->axis == axis && (l->level != L_LOOP || l->step != 1)) /* a peeled one has its constants */
 			return false;
 	}
 	return w->k->axis[axis].ext == EXT_CONST && axis != w->part_axis;

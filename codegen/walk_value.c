@@ -138,7 +138,7 @@ bool walk_inside(const Walk *w, const KIndex *at, int extent)
 }
 
 /* The scalar part of an affine index: everything but the lanes. */
-static EVal index_value(Walk *w, const KIndex *at, const WalkCombo *c)
+EVal walk_index(Walk *w, const KIndex *at, const WalkCombo *c)
 {
 	KEmit *e = w->e;
 	EVal v = e->i64(e, copy_offset(w, at, c));
@@ -155,7 +155,7 @@ static EVal index_value(Walk *w, const KIndex *at, const WalkCombo *c)
 static EVal index_lanes(Walk *w, const KIndex *at, const WalkCombo *c)
 {
 	KEmit *e = w->e;
-	EVal v = e->splat(e, e->from_i64(e, index_value(w, at, c), DT_I32));
+	EVal v = e->splat(e, e->from_i64(e, walk_index(w, at, c), DT_I32));
 	if (w->vector >= 0 && at->coef[w->vector]) {
 		EVal step = e->konst(e, DT_I32, at->coef[w->vector], w->lanes);
 		v = e->ewise(e, EW_add, DT_I32, v, e->ewise(e, EW_mul, DT_I32, e->lanes(e, DT_I32), step, NULL), NULL);
@@ -191,9 +191,11 @@ static int place(const Walk *w, int x, int d, const WalkCombo *c)
 	int64_t lo, hi, extent = w->k->opnd[l->operand].type.dim[d];
 	if (l->edge == EDGE_NEVER || (w->proved[x] >> d & 1) || (d == 0 && extent == IR_N))
 		return PLACE_INSIDE;
-	if (l->at[d].expr >= 0)
-		return PLACE_UNKNOWN;
 	interval(w, &l->at[d], c, &lo, &hi);
+	if (l->at[d].expr >= 0) { /* a field of a list keeps to its range; of any other index nothing is known */
+		double top = w->k->expr[l->at[d].expr].op == K_LOAD ? w->k->expr[l->at[d].expr].imm : 0;
+		return top > 0 && lo >= 0 && hi + (int64_t)top <= extent ? PLACE_INSIDE : PLACE_UNKNOWN;
+	}
 	if (lo >= 0 && hi < extent)
 		return PLACE_INSIDE;
 	return hi < 0 || lo >= extent ? PLACE_OUTSIDE : PLACE_UNKNOWN;
@@ -239,7 +241,7 @@ static EVal clamped_address(Walk *w, int x, const WalkCombo *c, EVal *inside)
 	EVal at = e->i64(e, 0);
 	*inside = NULL;
 	for (int d = 0; d < o->type.rank; d++) {
-		EVal i = index_value(w, &l->at[d], c);
+		EVal i = walk_index(w, &l->at[d], c);
 		if (place(w, x, d, c) == PLACE_UNKNOWN) {
 			EVal clamped = clamp_i64(e, i, o->type.dim[d]);
 			EVal ok = e->icmp(e, E_EQ, clamped, i);
@@ -264,7 +266,7 @@ static EVal load_gather(Walk *w, int x, const WalkCombo *c)
 		int64_t stride = walk_stride(o, d);
 		bool wide = (w->vector >= 0 && at->coef[w->vector]) || (at->expr >= 0 && walk_is_vector(w, at->expr));
 		if (!wide && place(w, x, d, c) == PLACE_INSIDE) {
-			base = e->ptr_add(e, base, e->imul(e, index_value(w, at, c), e->i64(e, stride * dtype_size(t))));
+			base = e->ptr_add(e, base, e->imul(e, walk_index(w, at, c), e->i64(e, stride * dtype_size(t))));
 			continue;
 		}
 		EVal i = index_lanes(w, at, c);
@@ -325,6 +327,22 @@ static EVal load_edge(Walk *w, int x, const WalkCombo *c)
 	return e->ewise(e, EW_select, l->type, width > 1 ? e->splat(e, inside) : inside, v, other);
 }
 
+/* Scalars or consecutive lanes from a gathered place that is inside: what copies share of the address is computed once. */
+static EVal load_gathered(Walk *w, int x, const WalkCombo *c, int64_t off)
+{
+	KEmit *e = w->e;
+	const KExpr *l = &w->k->expr[x];
+	const KOperand *o = &w->k->opnd[l->operand];
+	EVal at = w->addr[x];
+	for (int d = 0; d < o->type.rank; d++) {
+		if (l->at[d].expr < 0)
+			continue;
+		EVal i = e->to_i64(e, walk_value(w, l->at[d].expr, c));
+		at = e->iadd(e, at, e->imul(e, i, e->i64(e, walk_stride(o, d))));
+	}
+	return load_at(w, x, c, at, off);
+}
+
 static WalkCell *emit_load(Walk *w, int x, const WalkCombo *c, const int32_t *key)
 {
 	const KExpr *l = &w->k->expr[x];
@@ -347,8 +365,10 @@ static WalkCell *emit_load(Walk *w, int x, const WalkCombo *c, const int32_t *ke
 	EVal v;
 	if (walk_is_vector(w, x) && !contiguous(w, x))
 		v = load_gather(w, x, c);
-	else if (worst != PLACE_INSIDE || gathers)
+	else if (worst != PLACE_INSIDE)
 		v = load_edge(w, x, c);
+	else if (gathers)
+		v = load_gathered(w, x, c, off);
 	else
 		v = load_at(w, x, c, w->addr[x], off);
 	return record(w, x, key, v, false);
@@ -361,7 +381,7 @@ static EVal emit_axis(Walk *w, const KExpr *x, const WalkCombo *c)
 	KEmit *e = w->e;
 	bool lanes = w->vector >= 0 && w->axis[w->vector].bound && x->at->coef[w->vector];
 	lanes |= x->at->expr >= 0 && walk_is_vector(w, x->at->expr);
-	return lanes ? index_lanes(w, x->at, c) : e->from_i64(e, index_value(w, x->at, c), DT_I32);
+	return lanes ? index_lanes(w, x->at, c) : e->from_i64(e, walk_index(w, x->at, c), DT_I32);
 }
 
 static EVal scalar_field(Walk *w, DType t, size_t offset)

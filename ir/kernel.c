@@ -104,8 +104,16 @@ static const char *fresh_name(Arena *a, const Kernel *k, const char *base)
 int k_axis(Arena *a, Kernel *k, const char *name, KExtent ext, int32_t extent)
 {
 	INVARIANT(k->naxes < K_MAX_AXES && extent > 0);
-	k->axis[k->naxes] = (KAxis){ .name = fresh_name(a, k, name), .ext = ext, .extent = extent };
+	k->axis[k->naxes] = (KAxis){ .name = fresh_name(a, k, name), .ext = ext, .extent = extent, .count = -1 };
 	return k->naxes++;
+}
+
+int k_list_axis(Arena *a, Kernel *k, const char *name, int32_t room, int count)
+{
+	const int axis = k_axis(a, k, name, EXT_LIST, room);
+	INVARIANT(k->expr[count].op == K_LOAD && k->expr[count].type == DT_I32);
+	k->axis[axis].count = (int16_t)count;
+	return axis;
 }
 
 static KMode merged_mode(KMode a, KMode b)
@@ -183,7 +191,13 @@ bool k_index_range(const Kernel *k, const KIndex *i, int64_t *lo, int64_t *hi)
 		const int64_t far = i->coef[ax] ? (int64_t)i->coef[ax] * (k->axis[ax].extent - 1) : 0;
 		*(far < 0 ? lo : hi) += far;
 	}
-	return i->expr < 0;
+	if (i->expr < 0)
+		return true;
+	const KExpr *e = &k->expr[i->expr];
+	if (e->op != K_LOAD || e->imm < 1)
+		return false;
+	*hi += (int64_t)e->imm - 1;
+	return true;
 }
 
 /* ---- expressions ---- */
@@ -251,6 +265,16 @@ int k_load(Arena *a, Kernel *k, int operand, const KIndex *at, KEdge edge)
 	e.operand = (int16_t)operand;
 	e.edge = edge;
 	e.at = (KIndex *)at; /* copied by cons */
+	return cons(a, k, e);
+}
+
+int k_load_below(Arena *a, Kernel *k, int operand, const KIndex *at, int32_t top)
+{
+	INVARIANT(k->opnd[operand].type.dtype == DT_I32 && top > 0);
+	KExpr e = new_expr(K_LOAD, DT_I32);
+	e.operand = (int16_t)operand;
+	e.at = (KIndex *)at; /* copied by cons */
+	e.imm = top;
 	return cons(a, k, e);
 }
 
@@ -410,6 +434,23 @@ void k_add(Arena *a, Kernel *k, int operand, const KIndex *at, int value)
 	put(a, k, S_ADD, operand, at, value);
 }
 
+void k_push(Arena *a, Kernel *k, int count, const KIndex *at, int when, int nfields, const int *field, const int *value)
+{
+	INVARIANT(nfields > 0 && nfields <= K_MAX_FIELDS);
+	put(a, k, S_PUSH, count, at, k_cast(a, k, when, DT_I32));
+	KStage *s = &k->stage[k->nstages - 1];
+	KSet keys = 0, all = s->over;
+	for (int d = 0; d < k->opnd[count].type.rank; d++)
+		keys |= k_index_axes(k, &at[d]);
+	for (int i = 0; i < nfields; i++) {
+		s->field[s->nfields] = (int16_t)field[i];
+		s->field_value[s->nfields++] = (int16_t)value[i];
+		all |= k->expr[value[i]].axes;
+	}
+	s->over = keys;
+	s->away = all & ~keys;
+}
+
 /* ---- finishing ---- */
 typedef struct Live {
 	bool expr[INT16_MAX + 1], stage[INT16_MAX + 1];
@@ -432,6 +473,10 @@ static void mark_live(const Kernel *k, Live *live, int x)
 		mark_live(k, live, e->at[d].expr);
 	if (e->op == K_LOCAL)
 		live->stage[e->stage] = true;
+	for (int ax = 0; ax < k->naxes; ax++) {
+		if (e->axes >> ax & 1 && k->axis[ax].ext == EXT_LIST)
+			mark_live(k, live, k->axis[ax].count);
+	}
 }
 
 static void find_live(const Kernel *k, Live *live)
@@ -444,6 +489,8 @@ static void find_live(const Kernel *k, Live *live)
 		mark_live(k, live, s->value);
 		for (int d = 0; s->kind != S_REDUCE && d < k->opnd[s->operand].type.rank; d++)
 			mark_live(k, live, s->at[d].expr);
+		for (int f = 0; f < s->nfields; f++)
+			mark_live(k, live, s->field_value[f]);
 	}
 }
 
@@ -494,6 +541,8 @@ static void drop_operands(Kernel *k, const Live *live, Renumber *r)
 	for (int i = 0; i < k->nstages; i++) {
 		if (k->stage[i].kind != S_REDUCE)
 			used[k->stage[i].operand] = true;
+		for (int f = 0; f < k->stage[i].nfields; f++)
+			used[k->stage[i].field[f]] = true;
 	}
 	int n = 0;
 	for (int i = 0; i < k->nopnds; i++) {
@@ -522,6 +571,8 @@ static void compact_exprs(Kernel *k, const Live *live, Renumber *r)
 			renumber_index(r, &e->at[d]);
 	}
 	k->nexprs = n;
+	for (int ax = 0; ax < k->naxes; ax++)
+		k->axis[ax].count = (int16_t)(k->axis[ax].ext == EXT_LIST ? r->expr[k->axis[ax].count] : -1);
 }
 
 static void compact_stages(Kernel *k, const Live *live, const Renumber *r)
@@ -540,6 +591,10 @@ static void compact_stages(Kernel *k, const Live *live, const Renumber *r)
 		s->operand = r->opnd[s->operand];
 		for (int d = 0; d < k->opnd[s->operand].type.rank; d++)
 			renumber_index(r, &s->at[d]);
+		for (int f = 0; f < s->nfields; f++) {
+			s->field[f] = r->opnd[s->field[f]];
+			s->field_value[f] = r->expr[s->field_value[f]];
+		}
 	}
 	k->nstages = n;
 }
@@ -586,10 +641,9 @@ static KSet parallel_axes(const Kernel *k)
 	for (int i = 0; i < k->nstages; i++) {
 		const KStage *s = &k->stage[i];
 		KSet here = 0;
-		if (s->kind == S_REDUCE) {
-			par &= ~s->away;
+		par &= ~s->away;
+		if (s->kind == S_REDUCE)
 			continue;
-		}
 		for (int d = 0; d < k->opnd[s->operand].type.rank; d++)
 			here |= injective_in(k, &s->at[d]);
 		par &= here;
@@ -638,6 +692,16 @@ static int64_t dim_points(const Kernel *k, const KIndex *at, int32_t extent, KSe
 	return *axes && at->expr < 0 && !(*axes & counted) ? points_inside(k, at, 0, at->c0, extent) : 0;
 }
 
+/* Entries of a list axis if its lists are full: what is summed over several lists (buckets) has room for all in each. */
+static int64_t list_points(const Kernel *k, const KStage *s, int ax)
+{
+	int64_t buckets = 1;
+	const KSet keys = k->expr[k->axis[ax].count].axes & s->away;
+	for (int i = 0; i < k->naxes; i++)
+		buckets *= keys >> i & 1 ? k->axis[i].extent : 1;
+	return (k->axis[ax].extent + buckets - 1) / buckets;
+}
+
 /* Twice the points of a sum of products; what lies outside a picture is zero and is not computed. */
 static int64_t stage_flops(const Kernel *k, const KStage *s)
 {
@@ -654,8 +718,9 @@ static int64_t stage_flops(const Kernel *k, const KStage *s)
 		}
 	}
 	for (int ax = 0; ax < k->naxes; ax++) {
-		if ((s->over | s->away) & ~counted & (KSet)1 << ax && k->axis[ax].ext == EXT_CONST)
-			fits &= !__builtin_mul_overflow(flops, k->axis[ax].extent, &flops);
+		const bool list = k->axis[ax].ext == EXT_LIST;
+		if ((s->over | s->away) & ~counted & (KSet)1 << ax && (list || k->axis[ax].ext == EXT_CONST))
+			fits &= !__builtin_mul_overflow(flops, list ? list_points(k, s, ax) : k->axis[ax].extent, &flops);
 	}
 	return fits && flops < INT64_MAX / K_MAX_AXES ? flops : INT64_MAX / K_MAX_AXES;
 }

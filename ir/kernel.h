@@ -4,6 +4,9 @@
  * REDUCE stage removes some of them and defines a local that later stages read. There is no other construct: prologue,
  * contraction, epilogue, pooling and softmax are stages.
  *
+ * A list is the one extent that data decide: a PUSH stage appends to it the points at which a condition holds, and counts
+ * them; an axis over it runs as many trips. What is mostly zero (the gradient behind a max-pool) is worked through as lists.
+ *
  *   kernel conv2d_1 { axes n:N ph:14 pw:14 k:64 dy:2 dx:2 r:3 s:3 c:32
  *     in x f32[N,31,31,32]   in w f32[3,3,32,64]   in b f32[64]   out p f32[N,14,14,64]   out m u8[N,14,14,64]
  *     acc = sum(r s c) x[n, 2ph+dy+r, 2pw+dx+s, c] * w[r,s,c,k]
@@ -36,7 +39,8 @@ typedef struct KIndex { /* c0 + sum of coef[i] * axis i (+ the i32 expression `e
 typedef enum KExtent {
 	EXT_CONST, /* extent trips */
 	EXT_N,     /* the samples of the call, or of the part that runs */
-	EXT_PARTS  /* parts that the entry's n is split into: ceil(N / rows); reads a B_PARTIAL buffer */
+	EXT_PARTS, /* parts that the entry's n is split into: ceil(N / rows); reads a B_PARTIAL buffer */
+	EXT_LIST   /* entries of a list: expression `count` at the point of the other axes */
 } KExtent;
 
 typedef struct KAxis {
@@ -44,6 +48,7 @@ typedef struct KAxis {
 	KExtent ext;
 	int32_t extent; /* EXT_CONST: trips; else the planned maximum */
 	int32_t rows;   /* EXT_PARTS: samples a part */
+	int16_t count;  /* EXT_LIST: an i32 load by affine indices, what a PUSH stage counted; else -1 */
 } KAxis;
 
 /* ---- buffers ---- */
@@ -81,7 +86,7 @@ typedef struct KOperand { /* a buffer seen as `type`: same elements, row-major (
 /* ---- expressions: a DAG, arguments before users ---- */
 typedef enum KOp {
 	K_KONST,   /* imm, in double: whoever emits it rounds it to the dtype */
-	K_LOAD,    /* operand[at]; outside the operand's type as `edge` says */
+	K_LOAD,    /* operand[at]; outside the operand's type as `edge` says. i32: 0 <= value < imm where imm > 0 (list fields) */
 	K_AXIS,    /* i32 value of the index at[0] */
 	K_SCALAR,  /* per-step number `scalar`; SC_POWER: base in imm */
 	K_LOCAL,   /* value of the REDUCE stage `stage` */
@@ -117,16 +122,22 @@ typedef struct KExpr {
 	KSet axes;        /* every axis it depends on, through arguments and locals too */
 } KExpr;
 
-typedef enum KStageKind { S_REDUCE, S_STORE, S_ADD } KStageKind;
+/* PUSH: operand[at] is the length of a list that starts empty. Each point of `away` at which `value` is not 0 (i32, 0 or 1)
+ * appends an entry: field f is stored at field operand[at, length]. Fields have one dimension more, the list's room. */
+typedef enum KStageKind { S_REDUCE, S_STORE, S_ADD, S_PUSH } KStageKind;
+
+enum { K_MAX_FIELDS = 2 };
 
 typedef struct KStage {
 	KStageKind kind;
-	KSet over;        /* axes that it runs under; REDUCE: what is left after `away` */
-	KSet away;        /* REDUCE: removed axes */
+	KSet over;        /* axes that it runs under; REDUCE, PUSH: what is left after `away` */
+	KSet away;        /* REDUCE: removed axes; PUSH: those that `at` has not, in the order of which entries are appended */
 	KRed red;
 	int16_t value;    /* expression; STORE, ADD: converted to the operand's dtype by an explicit cast */
-	int16_t operand;  /* STORE, ADD */
-	KIndex *at;       /* STORE, ADD: one a dimension */
+	int16_t operand;  /* STORE, ADD, PUSH */
+	KIndex *at;       /* STORE, ADD, PUSH: one a dimension */
+	int nfields;      /* PUSH */
+	int16_t field[K_MAX_FIELDS], field_value[K_MAX_FIELDS]; /* operand; expression */
 	DType type;       /* REDUCE: dtype of the local (argmax: i32) and of the accumulation */
 	const char *name; /* REDUCE: name of the local */
 } KStage;
@@ -134,6 +145,7 @@ typedef struct KStage {
 /* ---- schedule ---- */
 typedef enum KLevel {
 	L_LOOP,   /* a loop over the axis in steps of `step` */
+	L_PEEL,   /* the same in steps of 1, every trip written out: what depends on it is a constant */
 	L_UNROLL, /* the points of the innermost step, all at once: registers */
 	L_VECTOR  /* `step` lanes of the axis: K_LANES, or a smaller power of two that holds all its points */
 } KLevel;
@@ -144,7 +156,7 @@ typedef struct KLoop {
 	int32_t step; /* LOOP: points an iteration; UNROLL: distance of copies (1, or the lanes of the vector axis); VECTOR: lanes */
 } KLoop;
 
-/* Outermost first. An axis may have several LOOPs (each step divides or exceeds the next), then at most one UNROLL, then at
+/* Outermost first. An axis may have several LOOPs or one PEEL (each step divides or exceeds the next), then at most one UNROLL, then at
  * most one VECTOR; an axis without an entry is a loop of step 1 inside all others. */
 typedef struct KSchedule {
 	int nloops;
@@ -227,6 +239,7 @@ KIndex k_index_plus(KIndex a, KIndex b);  /* sum of both; at most one may have a
 /* Expressions are hash-consed: equal ones give the same number. All compute `axes`. */
 int k_konst(Arena *a, Kernel *k, DType t, double v);
 int k_load(Arena *a, Kernel *k, int operand, const KIndex *at, KEdge edge);
+int k_load_below(Arena *a, Kernel *k, int operand, const KIndex *at, int32_t top); /* i32 that is known to be 0 … top-1 */
 int k_axis_value(Arena *a, Kernel *k, KIndex at);
 int k_scalar(Arena *a, Kernel *k, IrScalar which, double base);
 int k_random(Arena *a, Kernel *k, int element, int row, int step, uint32_t stream);
@@ -235,9 +248,12 @@ int k_cast(Arena *a, Kernel *k, int x, DType to);
 int k_reduce(Arena *a, Kernel *k, const char *name, KRed red, KSet away, int value, DType t); /* -> K_LOCAL expression */
 void k_store(Arena *a, Kernel *k, int operand, const KIndex *at, int value);
 void k_add(Arena *a, Kernel *k, int operand, const KIndex *at, int value);
+/* Appends where `when` (bool) holds. Fields: operands of mode M_OUT, as the count is. */
+void k_push(Arena *a, Kernel *k, int count, const KIndex *at, int when, int nfields, const int *field, const int *value);
+int k_list_axis(Arena *a, Kernel *k, const char *name, int32_t room, int count); /* EXT_LIST */
 KSet k_index_axes(const Kernel *k, const KIndex *i);
 bool k_index_eq(const KIndex *a, const KIndex *b);
-/* Least and greatest value of the affine part (N at its planned maximum); false if there is an expr besides. */
+/* Least and greatest value (N at its planned maximum); false if there is an expr besides of which no range is known. */
 bool k_index_range(const Kernel *k, const KIndex *i, int64_t *lo, int64_t *hi);
 const char *k_row_name(KRow row);
 int k_row_arity(KRow row);

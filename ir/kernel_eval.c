@@ -77,6 +77,7 @@ static int64_t axis_end(const Run *r, int ax)
 	case EXT_CONST: return a->extent;
 	case EXT_N:     return r->n;
 	case EXT_PARTS: return parts_of(r->mem->n, a->rows);
+	case EXT_LIST:  return a->extent; /* points beyond the list's length are left out: see beyond() */
 	}
 	ICE("extent %d", (int)a->ext);
 }
@@ -126,6 +127,7 @@ static double scalar_value(const Run *r, const KExpr *e)
 static double load_value(const Run *r, const KExpr *e, const Affine *at)
 {
 	const int64_t i = element(r, &r->k->opnd[e->operand], at, e->edge);
+	INVARIANT(e->imm == 0 || (r->read[e->operand][i] >= 0 && r->read[e->operand][i] < e->imm));
 	return i >= 0 ? r->read[e->operand][i] : e->edge == EDGE_LOWEST ? -INFINITY : 0.0;
 }
 
@@ -166,6 +168,7 @@ typedef struct Walk { /* the points of a stage: outer axes, then inner, each in 
 	int naxes, nouter, nexprs;
 	int axis[K_MAX_AXES];
 	int *expr; /* what the stage needs, arguments first */
+	KSet stale; /* axes that moved while points were left out */
 } Walk;
 
 static void need(const Run *r, bool *needed, int x)
@@ -193,6 +196,8 @@ static Walk walk_of(const Run *r, const KStage *s)
 		w.nouter = pass ? w.nouter : w.naxes;
 	}
 	need(r, needed, s->value);
+	for (int f = 0; f < s->nfields; f++)
+		need(r, needed, s->field_value[f]);
 	for (int d = 0; s->kind != S_REDUCE && d < r->k->opnd[s->operand].type.rank; d++)
 		need(r, needed, s->at[d].expr);
 	w.expr = NEWN(r->arena, int, r->k->nexprs + 1);
@@ -203,13 +208,30 @@ static Walk walk_of(const Run *r, const KStage *s)
 	return w;
 }
 
-static void compute(Run *r, const Walk *w, KSet moved, bool all)
+/* Is the point behind the end of a list? */
+static bool beyond(const Run *r, const Walk *w)
 {
+	for (int i = 0; i < w->naxes; i++) {
+		const KAxis *a = &r->k->axis[w->axis[i]];
+		if (a->ext == EXT_LIST && r->point[w->axis[i]] >= load_value(r, &r->k->expr[a->count], r->at[a->count]))
+			return true;
+	}
+	return false;
+}
+
+/* Values at the present point; false: there is none. */
+static bool compute(Run *r, Walk *w, KSet moved, bool all)
+{
+	w->stale |= all ? ~(KSet)0 : moved;
+	if (beyond(r, w))
+		return false;
 	for (int i = 0; i < w->nexprs; i++) {
 		const int x = w->expr[i];
-		if (all || r->k->expr[x].axes & moved)
+		if (w->stale == ~(KSet)0 || r->k->expr[x].axes & w->stale)
 			r->value[x] = expr_value(r, x);
 	}
+	w->stale = 0;
+	return true;
 }
 
 static bool walk_start(Run *r, const Walk *w)
@@ -273,7 +295,7 @@ static void fold(const KStage *s, Fold *f, double v)
 static void run_reduce(Run *r, int stage)
 {
 	const KStage *s = &r->k->stage[stage];
-	const Walk w = walk_of(r, s);
+	Walk w = walk_of(r, s);
 	Local *l = &r->local[stage];
 	int64_t size = 1;
 	for (int i = w.nouter; i-- > 0;) {
@@ -293,8 +315,8 @@ static void run_reduce(Run *r, int stage)
 			f = (Fold){ red_start(s->red), 0, 0 };
 			out++;
 		}
-		compute(r, &w, moved, moved == 0);
-		fold(s, &f, r->value[s->value]);
+		if (compute(r, &w, moved, moved == 0))
+			fold(s, &f, r->value[s->value]);
 		l->value[out] = s->red == RED_argmax ? (double)f.best : f.s;
 	}
 }
@@ -316,9 +338,46 @@ static int64_t part_start(const Run *r, const KOperand *o)
 	return at;
 }
 
+/* The length grows by one, behind the fields. */
+static void push(Run *r, const KStage *s, const Affine *at)
+{
+	const KOperand *o = &r->k->opnd[s->operand];
+	const int64_t list = element(r, o, at, EDGE_NEVER);
+	double *length = &r->mem->buffer[o->buf][list];
+	if (r->value[s->value] == 0)
+		return;
+	for (int f = 0; f < s->nfields; f++) {
+		const KOperand *field = &r->k->opnd[s->field[f]];
+		const int32_t room = field->type.dim[field->type.rank - 1];
+		INVARIANT(*length < room);
+		r->mem->buffer[field->buf][list * room + (int64_t)*length] = rounded(r, r->value[s->field_value[f]], field->type.dtype);
+	}
+	++*length;
+}
+
+/* Every list that this run fills, emptied. */
+static void run_push(Run *r, const KStage *s)
+{
+	Walk w = walk_of(r, s);
+	const KOperand *o = &r->k->opnd[s->operand];
+	const Affine *at = affines(r->arena, s->at, o->type.rank);
+	KSet moved = 0;
+	for (int pass = 0; pass < 2; pass++) {
+		if (!walk_start(r, &w))
+			return;
+		for (int more = 0; more >= 0; more = walk_next(r, &w, &moved)) {
+			if (pass == 0)
+				r->mem->buffer[o->buf][element(r, o, at, EDGE_NEVER)] = 0;
+			else if (compute(r, &w, moved, moved == 0))
+				push(r, s, at);
+		}
+		moved = 0;
+	}
+}
+
 static void run_store(Run *r, const KStage *s)
 {
-	const Walk w = walk_of(r, s);
+	Walk w = walk_of(r, s);
 	const KOperand *o = &r->k->opnd[s->operand];
 	const Affine *at = affines(r->arena, s->at, o->type.rank);
 	double *out = r->mem->buffer[o->buf] + part_start(r, o);
@@ -326,7 +385,8 @@ static void run_store(Run *r, const KStage *s)
 	if (!walk_start(r, &w))
 		return;
 	for (int more = 0; more >= 0; more = walk_next(r, &w, &moved)) {
-		compute(r, &w, moved, moved == 0);
+		if (!compute(r, &w, moved, moved == 0))
+			continue;
 		int64_t i = element(r, o, at, EDGE_NEVER);
 		const double v = r->value[s->value];
 		if (s->kind == S_ADD)
@@ -375,6 +435,8 @@ static void run_kernel(Run *r)
 	for (int i = 0; i < k->nstages; i++) {
 		if (k->stage[i].kind == S_REDUCE)
 			run_reduce(r, i);
+		else if (k->stage[i].kind == S_PUSH)
+			run_push(r, &k->stage[i]);
 		else
 			run_store(r, &k->stage[i]);
 	}

@@ -28,7 +28,8 @@ static const char *const classes[] = { "in", "out", "state", "slab", "partial", 
 static const char *const modes[] = { "in", "out", "inout", "add" };
 static const char *const scalars[] = { "lr", "inv_n", "step", "pass", "power" };
 static const char *const edges[] = { "never", "zero", "lowest", "clamp" };
-static const char *const levels[] = { "loop", "unroll", "vector" };
+static const char *const levels[] = { "loop", "peel", "unroll", "vector" };
+static const char *const counts[] = { "count" };
 static const char *const items[] = { "run", "part", "step" };
 static const char *const reds[] = {
 #define RED(name, start, combine) #name,
@@ -281,8 +282,8 @@ static int operand(Parse *x, const char *w)
 	return -1;
 }
 
-/* "[" index,… [ "|" edge ] "]" behind the operand's name */
-static KEdge access(Parse *x, int o, KIndex *at)
+/* "[" index,… [ "|" edge ] [ "<" top ] "]" behind the operand's name; *top: 0 where there is none */
+static KEdge access(Parse *x, int o, KIndex *at, int32_t *top)
 {
 	KEdge edge = EDGE_NEVER;
 	const int rank = o >= 0 ? x->k->opnd[o].type.rank : 0;
@@ -294,6 +295,9 @@ static KEdge access(Parse *x, int o, KIndex *at)
 	}
 	if (accept(x, '|'))
 		edge = (KEdge)one_of(x, edges, (int)COUNT(edges), "no such edge");
+	*top = accept(x, '<') ? (int32_t)integer(x, 1, LARGEST) : 0;
+	if (*top && (edge != EDGE_NEVER || o < 0 || x->k->opnd[o].type.dtype != DT_I32))
+		fail(x, "a bound of what is no index");
 	expect(x, ']');
 	return edge;
 }
@@ -302,8 +306,11 @@ static int load(Parse *x, const char *w)
 {
 	KIndex at[IR_MAX_RANK];
 	const int o = operand(x, w);
-	const KEdge edge = access(x, o, at);
-	return x->failed ? 0 : k_load(x->a, x->k, o, at, edge);
+	int32_t top;
+	const KEdge edge = access(x, o, at, &top);
+	if (x->failed)
+		return 0;
+	return top ? k_load_below(x->a, x->k, o, at, top) : k_load(x->a, x->k, o, at, edge);
 }
 
 static int arguments(Parse *x, int *arg, int most)
@@ -469,6 +476,8 @@ static void parse_axis(Parse *x)
 		ext = EXT_N;
 	else if (accept_word(x, "parts"))
 		ext = EXT_PARTS;
+	else if (accept_word(x, "list"))
+		ext = EXT_LIST;
 	if (ext != EXT_CONST) {
 		expect(x, '<');
 		expect(x, '=');
@@ -531,7 +540,8 @@ static void parse_store(Parse *x, const char *w)
 {
 	KIndex at[IR_MAX_RANK];
 	const int o = operand(x, w);
-	access(x, o, at);
+	int32_t top;
+	access(x, o, at, &top);
 	const bool add = accept(x, '+');
 	expect(x, '=');
 	const int value = expr(x);
@@ -541,6 +551,47 @@ static void parse_store(Parse *x, const char *w)
 		fail(x, "too many stages");
 	if (!x->failed)
 		(add ? k_add : k_store)(x->a, x->k, o, at, value);
+}
+
+/* count e = L[…] */
+static void parse_count(Parse *x)
+{
+	word(x);
+	const int ax = axis(x);
+	expect(x, '=');
+	const char *w = word(x);
+	const int e = ahead(x) == '[' ? load(x, w) : -1;
+	if (!x->failed && (e < 0 || x->k->expr[e].type != DT_I32 || x->k->axis[ax].ext != EXT_LIST))
+		fail(x, "a count is a load of i32, of a list axis");
+	if (!x->failed)
+		x->k->axis[ax].count = (int16_t)e;
+}
+
+/* push count[…] field = expr … if i32(bool) */
+static void parse_push(Parse *x)
+{
+	KIndex at[IR_MAX_RANK];
+	int field[K_MAX_FIELDS], value[K_MAX_FIELDS], n = 0;
+	int32_t top;
+	const int o = operand(x, word(x));
+	access(x, o, at, &top);
+	for (; !x->failed && !accept_word(x, "if"); n++) {
+		if (n == K_MAX_FIELDS) {
+			fail(x, "too many fields");
+			return;
+		}
+		field[n] = operand(x, word(x));
+		expect(x, '=');
+		value[n] = expr(x);
+	}
+	const int when = expr(x);
+	const KExpr *e = x->failed ? NULL : &x->k->expr[when];
+	if (e && (n == 0 || e->op != K_EWISE || e->row != EW_cast || e->type != DT_I32 || type_of(x, e->arg[0]) != DT_BOOL))
+		fail(x, "a push has fields, and a condition cast to i32");
+	if (!x->failed && (x->k->opnd[o].type.dtype != DT_I32 || x->k->nstages >= INT16_MAX - 1))
+		fail(x, "the length of a list is i32");
+	if (!x->failed)
+		k_push(x->a, x->k, o, at, x->k->expr[when].arg[0], n, field, value);
 }
 
 static bool is_let(const Parse *x, const char *w)
@@ -555,6 +606,10 @@ static void parse_stage(Parse *x)
 		parse_store(x, w);
 		return;
 	}
+	if (strcmp(w, "push") == 0 && ahead(x) != '=') {
+		parse_push(x);
+		return;
+	}
 	expect(x, '=');
 	if (is_let(x, w))
 		parse_let(x);
@@ -567,7 +622,7 @@ static void parse_loops(Parse *x)
 	const KLevel level = (KLevel)one_of(x, levels, (int)COUNT(levels), "no such loop");
 	KSchedule *s = &x->k->sched;
 	while (!x->failed && ahead(x) != '}' && strcmp(peek(x), "unroll") != 0 && strcmp(peek(x), "vector") != 0 &&
-	       strcmp(peek(x), "loop") != 0) {
+	       strcmp(peek(x), "loop") != 0 && strcmp(peek(x), "peel") != 0) {
 		if (s->nloops == (int)COUNT(s->loop)) {
 			fail(x, "too many loops");
 			return;
@@ -608,11 +663,17 @@ static Kernel *parse_kernel(Parse *x)
 	}
 	while (!x->failed && starts(x, modes, (int)COUNT(modes)))
 		parse_operand(x);
+	while (!x->failed && starts(x, counts, (int)COUNT(counts)))
+		parse_count(x);
 	while (!x->failed && ahead(x) != '}' && !starts(x, levels, (int)COUNT(levels)))
 		parse_stage(x);
 	while (!x->failed && ahead(x) != '}')
 		parse_loops(x);
 	expect(x, '}');
+	for (int i = 0; !x->failed && i < x->k->naxes; i++) {
+		if (x->k->axis[i].ext == EXT_LIST && x->k->axis[i].count < 0)
+			fail(x, "a list axis without its count");
+	}
 	if (!x->failed) {
 		const int naxes = x->k->naxes;
 		k_finish(x->k);

@@ -23,7 +23,7 @@ static const char *const classes[] = { "in", "out", "state", "slab", "partial", 
 static const char *const modes[] = { "in", "out", "inout", "add" };
 static const char *const scalars[] = { "lr", "inv_n", "step", "pass", "power" };
 static const char *const edges[] = { "", "zero", "lowest", "clamp" };
-static const char *const levels[] = { "loop", "unroll", "vector" };
+static const char *const levels[] = { "loop", "peel", "unroll", "vector" };
 static const char *const items[] = { "run", "part", "step" };
 static const char *const reds[] = {
 #define RED(name, start, combine) #name,
@@ -122,7 +122,7 @@ static void print_index(const Print *x, const KIndex *at)
 	}
 }
 
-static void print_access(const Print *x, int operand, const KIndex *at, KEdge edge)
+static void print_access(const Print *x, int operand, const KIndex *at, KEdge edge, int below)
 {
 	print_operand(x, operand);
 	fputs("[", x->f);
@@ -130,7 +130,8 @@ static void print_access(const Print *x, int operand, const KIndex *at, KEdge ed
 		fputs(d ? ", " : "", x->f);
 		print_index(x, &at[d]);
 	}
-	fprintf(x->f, edge ? " | %s]" : "]", edges[edge]);
+	fprintf(x->f, edge ? " | %s" : "", edges[edge]);
+	fprintf(x->f, below ? " < %d]" : "]", below);
 }
 
 static void print_konst(const Print *x, const KExpr *e)
@@ -173,7 +174,7 @@ static void print_body(const Print *x, const KExpr *e)
 {
 	switch (e->op) {
 	case K_KONST: print_konst(x, e); break;
-	case K_LOAD:  print_access(x, e->operand, e->at, e->edge); break;
+	case K_LOAD:  print_access(x, e->operand, e->at, e->edge, (int)e->imm); break;
 	case K_LOCAL: print_local(x, e->stage); break;
 	case K_EWISE: print_operation(x, e); break;
 	case K_AXIS:
@@ -227,8 +228,11 @@ static void count_uses(Print *x)
 		for (int d = 0; d < indices_of(x, e); d++)
 			count_use(x, e->at[d].expr);
 	}
-	for (int i = 0; i < k->nstages; i++)
+	for (int i = 0; i < k->nstages; i++) {
 		count_use(x, k->stage[i].value);
+		for (int f = 0; f < k->stage[i].nfields; f++)
+			count_use(x, k->stage[i].field_value[f]);
+	}
 }
 
 static bool deserves_line(const Print *x, int e)
@@ -270,18 +274,36 @@ static void print_axes(const Print *x, KSet set)
 	}
 }
 
+/* push count[…] field = value field = value if i32(…) */
+static void print_push(const Print *x, const KStage *s)
+{
+	fputs("push ", x->f);
+	print_access(x, s->operand, s->at, EDGE_NEVER, 0);
+	for (int f = 0; f < s->nfields; f++) {
+		fputs(" ", x->f);
+		print_operand(x, s->field[f]);
+		fputs(" = ", x->f);
+		print_expr(x, s->field_value[f]);
+	}
+	fputs(" if ", x->f);
+}
+
 static void print_stage(Print *x, int i)
 {
 	const KStage *s = &x->k->stage[i];
 	print_lets(x, s->value);
+	for (int f = 0; f < s->nfields; f++)
+		print_lets(x, s->field_value[f]);
 	fputs("  ", x->f);
-	if (s->kind == S_REDUCE) {
+	if (s->kind == S_PUSH) {
+		print_push(x, s);
+	} else if (s->kind == S_REDUCE) {
 		print_local(x, i);
 		fprintf(x->f, " = %s(", reds[s->red]);
 		print_axes(x, s->away);
 		fputs(") ", x->f);
 	} else {
-		print_access(x, s->operand, s->at, EDGE_NEVER);
+		print_access(x, s->operand, s->at, EDGE_NEVER, 0);
 		fputs(s->kind == S_ADD ? " += " : " = ", x->f);
 	}
 	print_expr(x, s->value);
@@ -294,6 +316,8 @@ static void print_extent(const Print *x, const KAxis *a)
 		fprintf(x->f, ":%d", a->extent);
 	else if (a->ext == EXT_N)
 		fprintf(x->f, ":N<=%d", a->extent);
+	else if (a->ext == EXT_LIST)
+		fprintf(x->f, ":list<=%d", a->extent);
 	else
 		fprintf(x->f, ":parts<=%d/%d", a->extent, a->rows);
 }
@@ -334,6 +358,21 @@ static void print_operands(const Print *x)
 	}
 }
 
+/* trips of list axes: count e = L[n, ph, pw] */
+static void print_counts(const Print *x)
+{
+	for (int i = 0; i < x->k->naxes; i++) {
+		if (x->k->axis[i].ext != EXT_LIST)
+			continue;
+		const KExpr *e = &x->k->expr[x->k->axis[i].count];
+		fputs("  count ", x->f);
+		print_axis(x, i);
+		fputs(" = ", x->f);
+		print_access(x, e->operand, e->at, EDGE_NEVER, (int)e->imm);
+		fputs("\n", x->f);
+	}
+}
+
 static void print_kernel(const KProgram *p, const Kernel *k, FILE *f, bool key)
 {
 	Arena *a = arena_new();
@@ -353,6 +392,7 @@ static void print_kernel(const KProgram *p, const Kernel *k, FILE *f, bool key)
 	}
 	fputs("\n", f);
 	print_operands(&x);
+	print_counts(&x);
 	for (int i = 0; i < k->nstages; i++)
 		print_stage(&x, i);
 	print_schedule(&x);

@@ -116,6 +116,8 @@ static bool check_load(const Check *c, int x)
 		return wrong(c, "load of %s gives %s", o->name, dtype_name(e->type));
 	if (o->mode != M_IN && o->mode != M_INOUT)
 		return wrong(c, "%s is read, but not an input", o->name);
+	if (e->imm != 0 && (e->type != DT_I32 || e->imm < 1))
+		return wrong(c, "%s promises a range", o->name);
 	return check_access(c, o, e->at, e->edge, x);
 }
 
@@ -171,13 +173,38 @@ static bool check_store(const Check *c, const KStage *s)
 	KSet indexed = 0;
 	for (int d = 0; d < o->type.rank; d++)
 		indexed |= k_index_axes(c->k, &s->at[d]);
-	if (o->mode == M_IN || (s->kind == S_ADD) != (o->mode == M_ADD))
+	if (o->mode == M_IN || (s->kind == S_ADD) != (o->mode == M_ADD) || (s->kind == S_PUSH && o->mode != M_OUT))
 		return wrong(c, "%s is stored in the wrong mode", o->name);
 	if (c->k->expr[s->value].type != o->type.dtype)
 		return wrong(c, "%s is stored as %s", o->name, dtype_name(c->k->expr[s->value].type));
 	if (indexed & ~s->over)
 		return wrong(c, "store to %s runs under too few axes", o->name);
 	return check_access(c, o, s->at, EDGE_NEVER, c->k->nexprs);
+}
+
+/* A field is the list's count with one dimension more: room for every point that may be appended, in whole vectors. */
+static bool check_push(const Check *c, const KStage *s)
+{
+	const KOperand *count = &c->k->opnd[s->operand];
+	int64_t points = 1;
+	for (int ax = 0; ax < c->k->naxes; ax++)
+		points *= s->away >> ax & 1 ? c->k->axis[ax].extent : 1;
+	if (count->type.dtype != DT_I32 || s->nfields < 1 || s->nfields > K_MAX_FIELDS || !s->away)
+		return wrong(c, "%s is no list", count->name);
+	for (int f = 0; f < s->nfields; f++) {
+		if (s->field[f] < 0 || s->field[f] >= c->k->nopnds || s->field_value[f] < 0 || s->field_value[f] >= c->k->nexprs)
+			return wrong(c, "field %d of %s is not there", f, count->name);
+		const KOperand *o = &c->k->opnd[s->field[f]];
+		const KExpr *v = &c->k->expr[s->field_value[f]];
+		bool fits = o->mode == M_OUT && o->type.rank == count->type.rank + 1 && o->type.dtype == v->type && dtype_size(v->type) == 4;
+		for (int d = 0; fits && d < count->type.rank; d++)
+			fits = o->type.dim[d] == count->type.dim[d];
+		if (!fits || o->type.dim[o->type.rank - 1] < (points + K_LANES - 1) / K_LANES * K_LANES)
+			return wrong(c, "%s has no room for the entries of %s", o->name, count->name);
+		if (v->axes & ~(s->over | s->away))
+			return wrong(c, "field %s does not bind its axes", o->name);
+	}
+	return true;
 }
 
 static bool check_stage(const Check *c, int i)
@@ -190,8 +217,12 @@ static bool check_stage(const Check *c, int i)
 		return wrong(c, "stage %d does not bind its axes", i);
 	if (!locals_ready(c, s->value, i))
 		return wrong(c, "stage %d reads a later local", i);
+	for (int f = 0; f < s->nfields; f++) {
+		if (!locals_ready(c, s->field_value[f], i))
+			return wrong(c, "stage %d reads a later local", i);
+	}
 	if (s->kind != S_REDUCE)
-		return check_store(c, s);
+		return check_store(c, s) && (s->kind != S_PUSH || check_push(c, s));
 	if (s->type != (s->red == RED_argmax ? DT_I32 : v->type))
 		return wrong(c, "%s is %s of %s", s->name, dtype_name(s->type), dtype_name(v->type));
 	return s->away || wrong(c, "%s folds nothing", s->name);
@@ -229,6 +260,27 @@ static bool check_in_place(const Check *c, const KStage *s)
 	return true;
 }
 
+/* Its count is a plain load by other axes, and whoever runs over the list runs over those too. */
+static bool check_list_axis(const Check *c, int axis)
+{
+	const int count = c->k->axis[axis].count;
+	if (count < 0 || count >= c->k->nexprs || c->k->expr[count].op != K_LOAD || c->k->expr[count].type != DT_I32)
+		return wrong(c, "axis %s has no count", c->k->axis[axis].name);
+	const KExpr *e = &c->k->expr[count];
+	for (int d = 0; d < c->k->opnd[e->operand].type.rank; d++) {
+		if (e->at[d].expr >= 0)
+			return wrong(c, "the count of axis %s is gathered", c->k->axis[axis].name);
+	}
+	for (int i = 0; i < c->k->nstages; i++) {
+		const KSet axes = c->k->stage[i].over | c->k->stage[i].away;
+		if (c->k->stage[i].over >> axis & 1)
+			return wrong(c, "axis %s is no sum's", c->k->axis[axis].name);
+		if (axes >> axis & 1 && (e->axes & ~axes || e->axes >> axis & 1))
+			return wrong(c, "axis %s runs without its count", c->k->axis[axis].name);
+	}
+	return true;
+}
+
 static bool check_axes(const Check *c)
 {
 	KSet used = 0;
@@ -238,7 +290,7 @@ static bool check_axes(const Check *c)
 		used |= s->over | s->away;
 		for (int d = 0; s->kind != S_REDUCE && d < c->k->opnd[s->operand].type.rank; d++)
 			here |= k_index_axes(c->k, &s->at[d]);
-		if (c->k->par & (s->kind == S_REDUCE ? s->away : ~here))
+		if (c->k->par & (s->kind == S_REDUCE ? s->away : ~here | s->away))
 			return wrong(c, "stage %d mixes points of a parallel axis", i);
 	}
 	for (int ax = 0; ax < c->k->naxes; ax++) {
@@ -246,6 +298,8 @@ static bool check_axes(const Check *c)
 			return wrong(c, "axis %s is not used", c->k->axis[ax].name);
 		if (c->k->axis[ax].extent < 1 || (c->k->axis[ax].ext == EXT_PARTS && c->k->axis[ax].rows < 1))
 			return wrong(c, "axis %s is empty", c->k->axis[ax].name);
+		if (c->k->axis[ax].ext == EXT_LIST && !check_list_axis(c, ax))
+			return false;
 	}
 	return true;
 }
@@ -268,6 +322,8 @@ static bool check_schedule(const Check *c)
 			return wrong(c, "loop %d of the schedule is inside out", i);
 		if (l->level == L_VECTOR && !lanes_hold(&c->k->axis[l->axis], l->step))
 			return wrong(c, "loop %d of the schedule: no vector of %d lanes", i, (int)l->step);
+		if (l->level == L_PEEL && (l->step != 1 || c->k->axis[l->axis].ext != EXT_CONST))
+			return wrong(c, "loop %d of the schedule cannot be peeled", i);
 		level[l->axis] = (int)l->level + (l->level != L_LOOP);
 	}
 	return true;

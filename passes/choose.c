@@ -20,7 +20,7 @@ static int64_t trips(const Kernel *k, KSet axes)
 {
 	int64_t t = 1;
 	for (int a = 0; a < k->naxes; a++) {
-		if ((axes >> a & 1) && k->axis[a].ext == EXT_CONST)
+		if ((axes >> a & 1) && (k->axis[a].ext == EXT_CONST || k->axis[a].ext == EXT_LIST))
 			t *= k->axis[a].extent;
 	}
 	return t;
@@ -51,6 +51,40 @@ static void partial_index(const Split *s, int first_axis, KIndex *at)
 		at[i + 1] = k_index_axis(s->over[i]);
 }
 
+/* Does the axis step through a factor of the summed product by ones? */
+static bool runs_along(const Kernel *k, const KStage *s, int axis)
+{
+	const KExpr *v = &k->expr[s->value];
+	for (int i = 0; i < 2 && v->op == K_EWISE && v->row == EW_mul; i++) {
+		const KExpr *x = &k->expr[v->arg[i]];
+		if (x->op == K_LOAD && x->at[k->opnd[x->operand].type.rank - 1].coef[axis] == 1)
+			return true;
+	}
+	return false;
+}
+
+/* Axes by which the lists of a sum are chosen: what one list adds to should lie together. */
+static KSet list_keys(const Kernel *k, const KStage *s)
+{
+	KSet keys = 0;
+	for (int a = 0; a < k->naxes; a++)
+		keys |= (s->away >> a & 1) && k->axis[a].ext == EXT_LIST ? k->expr[k->axis[a].count].axes : 0;
+	return keys;
+}
+
+/* The axis for the partial's last dimension: the kernel's last one, unless only another can be a vector of the sum. */
+static int last_axis(const Kernel *k, const KStage *s)
+{
+	int last = -1, along = -1;
+	for (int a = 0; a < k->naxes; a++) {
+		if (!(s->over >> a & 1))
+			continue;
+		last = a;
+		along = runs_along(k, s, a) ? a : along;
+	}
+	return along >= 0 ? along : last;
+}
+
 static Split new_partial(IrModule *m, const Kernel *k, int stage)
 {
 	KProgram *p = m->program;
@@ -58,8 +92,12 @@ static Split new_partial(IrModule *m, const Kernel *k, int stage)
 	Split out = {.stage = stage};
 	int32_t rows = part_rows(m->max_n);
 	IrType t = {.dtype = s->type, .rank = 1, .dim = {(m->max_n + rows - 1) / rows}};
-	for (int a = 0; a < k->naxes; a++) {
-		if (!(s->over >> a & 1))
+	int along = last_axis(k, s);
+	KSet last = along < 0 ? 0 : (KSet)1 << along, first = list_keys(k, s) & ~last;
+	const KSet turn[] = {first, ~(first | last), last};
+	for (int i = 0; i < (int)COUNT(turn) * k->naxes; i++) {
+		int a = i % k->naxes;
+		if (!((s->over & turn[i / k->naxes]) >> a & 1))
 			continue;
 		out.over[out.nover++] = a;
 		t.dim[t.rank++] = k->axis[a].extent;
@@ -133,6 +171,7 @@ bool pass_choose(IrModule *m, PassCx *cx)
 	(void)cx;
 	for (int i = 0; i < m->program->nentries; i++) {
 		KEntry *e = &m->program->entry[i];
+		choose_lists(m, e);
 		for (int j = 0; j < e->nkernels; j++)
 			split_kernel(m, e, j);
 		for (int j = 0; j < e->nkernels; j++)

@@ -12,4 +12,8 @@
  * come next. */
 int choose_winograd(IrModule *m, KEntry *e, int at);
 
+/* Gradients behind a max-pool multiply only what is not zero, where that is cheaper: kernels of the entry are rewritten. Before
+ * sums are split into parts. */
+void choose_lists(IrModule *m, KEntry *e);
+
 #endif

@@ -15,6 +15,10 @@ Rewrite *rewrite_new(Arena *a, const Kernel *from, const char *name, RewriteLoad
 		r->expr[i] = -1;
 	for (int i = 0; i < from->nstages; i++)
 		r->local[i] = -1;
+	for (int i = 0; i < from->naxes; i++) {
+		if (from->axis[i].ext == EXT_LIST)
+			r->to->axis[i].count = (int16_t)rewrite_expr(r, from->axis[i].count);
+	}
 	return r;
 }
 
@@ -52,6 +56,8 @@ static int copy_load(Rewrite *r, int x)
 		return y;
 	KIndex at[IR_MAX_RANK];
 	rewrite_index(r, e->at, r->from->opnd[e->operand].type.rank, at);
+	if (e->imm > 0)
+		return k_load_below(r->a, r->to, rewrite_operand(r, e->operand), at, (int32_t)e->imm);
 	return k_load(r->a, r->to, rewrite_operand(r, e->operand), at, e->edge);
 }
 
@@ -97,6 +103,15 @@ void rewrite_store(Rewrite *r, int stage)
 	KIndex at[IR_MAX_RANK];
 	int value = rewrite_expr(r, s->value), operand = rewrite_operand(r, s->operand);
 	rewrite_index(r, s->at, r->from->opnd[s->operand].type.rank, at);
+	if (s->kind == S_PUSH) {
+		int field[K_MAX_FIELDS], entry[K_MAX_FIELDS];
+		for (int f = 0; f < s->nfields; f++) {
+			field[f] = rewrite_operand(r, s->field[f]);
+			entry[f] = rewrite_expr(r, s->field_value[f]);
+		}
+		k_push(r->a, r->to, operand, at, r->to->expr[value].arg[0], s->nfields, field, entry);
+		return;
+	}
 	if (s->kind == S_ADD)
 		k_add(r->a, r->to, operand, at, value);
 	else

@@ -11,6 +11,7 @@
 #include "passes/passes.h"
 #include "passes/rewrite.h"
 #include "passes/tile_cost.h"
+#include "passes/tile_list.h"
 
 enum { WHOLE_MAX = 8, WHOLE_COPIES = 36, VECTORS_MAX = 4, COPIES_MAX = 16, BODY_MAX = 100, ROWS_MAX = 4, LAST_CACHE = 16 << 20,
        MEMORY_COST = 3 };
@@ -455,6 +456,10 @@ static void search_freely(Search *s, const Target *target)
 
 static void search_kernel(Kernel *k, const PassCx *cx, int part_axis, int part_size, int samples)
 {
+	if (has_list(k)) {
+		schedule_list(k, &cx->target, &k->sched);
+		return;
+	}
 	Search s = {.cx = {.k = k, .target = &cx->target, .stage = k->contraction ? contraction_stage(k) : -1}, .cost = -1,
 	            .part_axis = part_axis, .part_size = part_size};
 	for (int a = 0; a < k->naxes; a++) {
