@@ -456,7 +456,7 @@ static void zero(const KProgram *p, const KMemory *mem, int buf)
 	const bool parts = b->cls == B_PARTIAL;
 	int64_t elems = parts ? parts_of(mem->n, b->part_rows) : 1;
 	for (int d = parts; d < b->type.rank; d++)
-		elems *= b->type.dim[d];
+		elems *= b->type.dim[d] == IR_N ? mem->n : b->type.dim[d];
 	memset(mem->buffer[buf], 0, (size_t)elems * sizeof(double));
 }
 

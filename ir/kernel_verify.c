@@ -310,6 +310,36 @@ static bool lanes_hold(const KAxis *a, int32_t lanes)
 	return lanes == K_LANES || (lanes > 1 && lanes < K_LANES && (lanes & (lanes - 1)) == 0 && a->extent <= lanes);
 }
 
+/* Where the schedule puts axis ax: a loop's place; all unrolled axes come after, in the order of their numbers. */
+static int nest_place(const Kernel *k, int ax)
+{
+	bool tiled = false;
+	for (int i = 0; i < k->sched.nloops; i++) {
+		const KLoop *l = &k->sched.loop[i];
+		if (l->axis == ax && l->level < L_UNROLL)
+			return i;
+		tiled |= l->axis == ax;
+	}
+	return k->sched.nloops + ax + (tiled ? K_MAX_AXES : 0);
+}
+
+/* argmax is the first of equals: its points must be met in order. */
+static bool check_first(const Check *c)
+{
+	for (int i = 0; c->k->sched.nloops && i < c->k->nstages; i++) {
+		const KStage *s = &c->k->stage[i];
+		int last = -1;
+		for (int ax = 0; s->kind == S_REDUCE && s->red == RED_argmax && ax < c->k->naxes; ax++) {
+			if (!(s->away >> ax & 1))
+				continue;
+			if (nest_place(c->k, ax) < last)
+				return wrong(c, "the schedule takes the points of %s out of order", s->name);
+			last = nest_place(c->k, ax);
+		}
+	}
+	return true;
+}
+
 /* LOOPs of an axis, then at most one UNROLL, then at most one VECTOR. */
 static bool check_schedule(const Check *c)
 {
@@ -345,7 +375,7 @@ static bool check_kernel(const Check *c)
 		if (!check_stage(c, i) || !check_in_place(c, &c->k->stage[i]))
 			return false;
 	}
-	return check_axes(c) && check_schedule(c);
+	return check_axes(c) && check_schedule(c) && check_first(c);
 }
 
 /* ---- trees ---- */

@@ -48,8 +48,26 @@ static bool sums_alike(const Search *s, const Tile *t)
 	return t->vector == s->sums->vector;
 }
 
+/* argmax is the first of equals: no axis of its window may be a loop inside the copies of one before it. */
+static bool keeps_first(const Kernel *k, const Tile *t)
+{
+	for (int i = 0; i < k->nstages; i++) {
+		bool copied = false;
+		for (int a = 0; k->stage[i].red == RED_argmax && k->stage[i].kind == S_REDUCE && a < k->naxes; a++) {
+			if (!in(k->stage[i].away, a))
+				continue;
+			if (copied && t->copies[a] == 1 && k->axis[a].extent > 1)
+				return false;
+			copied |= t->copies[a] > 1;
+		}
+	}
+	return true;
+}
+
 static void consider(Search *s, const Tile *t)
 {
+	if (!keeps_first(s->cx.k, t))
+		return;
 	if (s->sums && !sums_alike(s, t))
 		return;
 	if (s->part_axis >= 0 && s->part_size % tile_step(t, s->part_axis))

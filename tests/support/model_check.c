@@ -6,7 +6,7 @@
 #include <string.h>
 #include "frontend/frontend.h"
 
-static IrModule *load(const ModelCheck *c, Diag *d)
+IrModule *model_load(const ModelCheck *c, Diag *d)
 {
 	FeModel fe;
 	if (!fe_load_text(c->name, c->text, strlen(c->text), NULL, 0, d, &fe)) {
@@ -18,7 +18,7 @@ static IrModule *load(const ModelCheck *c, Diag *d)
 
 static IrModule *reference(const ModelCheck *c, Diag *d)
 {
-	IrModule *m = load(c, d);
+	IrModule *m = model_load(c, d);
 	PassCx cx = {.diag = d, .scratch = arena_new()};
 	ck_assert(pass_autodiff(m, &cx));
 	arena_free(cx.scratch);
@@ -176,7 +176,7 @@ double model_check(const ModelCheck *c)
 {
 	Diag *d = diag_new();
 	IrModule *before = reference(c, d);
-	Jitted j = jit_open(load(c, d), c->cpu ? c->cpu : "native", c->threads ? c->threads : 1);
+	Jitted j = jit_open(model_load(c, d), c->cpu ? c->cpu : "native", c->threads ? c->threads : 1);
 	double worst = 0;
 	for (size_t i = 0; i < COUNT(c->n) && c->n[i]; i++) {
 		IR_EACH_ENTRY(before, e)
@@ -189,4 +189,24 @@ double model_check(const ModelCheck *c)
 	ir_module_free(before);
 	diag_free(d);
 	return worst;
+}
+
+unsigned char *model_trained(const ModelCheck *c, int64_t n, int steps, size_t *bytes)
+{
+	Diag *d = diag_new();
+	Arena *a = arena_new();
+	IrModule *before = reference(c, d);
+	Jitted j = jit_open(model_load(c, d), c->cpu ? c->cpu : "native", c->threads ? c->threads : 1);
+	IrEntry *e = ir_entry_find(before, "train_step");
+	Values v = values_of(c, a, e, n);
+	for (int step = 1; step <= steps; step++)
+		jit_step(&j, e, &v, n, &(IrScalars){.lr = 0.01, .seed = 7, .step = (uint32_t)step}, step == 1);
+	*bytes = j.model->params_bytes;
+	unsigned char *params = malloc(*bytes);
+	memcpy(params, j.instance.params, *bytes);
+	jit_close(&j);
+	arena_free(a);
+	ir_module_free(before);
+	diag_free(d);
+	return params;
 }

@@ -25,4 +25,9 @@ typedef struct ModelCheck {
 /* Returns the worst difference met, in units of the tolerance. Failures are Check failures. */
 double model_check(const ModelCheck *c);
 
+/* The module before any pass; NULL if there is none is a Check failure. */
+IrModule *model_load(const ModelCheck *c, Diag *d);
+/* Parameters after `steps` training steps on n samples, as bytes; the caller frees them. */
+unsigned char *model_trained(const ModelCheck *c, int64_t n, int steps, size_t *bytes);
+
 #endif
