@@ -17,7 +17,7 @@
 #include "passes/choose.h"
 #include "passes/rewrite.h"
 
-enum { POSITIONS_MAX = 16, PATCH_MAX = 64, MIN_CHANNELS = 8, TAP_BYTES = 20 << 10 /* of weights that stay in L1 beside the rest */ };
+enum { POSITIONS_MAX = 16, PATCH_MAX = 64, MIN_CHANNELS = 8, TAP_BYTES = 40 << 10 /* of weights that stay in L1 beside the rest */ };
 
 /* Cycles: a multiply-add whose vector comes from memory, an entry's index and value, a list's end, an entry's push; the share of
  * windows whose relu was open (measured .55 to .75 in training), and what lists must save to be worth their memory. */
