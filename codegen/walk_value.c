@@ -224,7 +224,7 @@ void walk_place(Walk *w, int x)
 			moves |= at->coef[a] || ((w->k->expr[at->expr].axes & walk_bit(a)) && w->axis[a].copies > 1);
 		if (moves)
 			continue;
-		EVal i = index_value(w, at, &zero);
+		EVal i = walk_index(w, at, &zero);
 		i = clamps ? clamp_i64(e, i, o->type.dim[d]) : i;
 		w->addr[x] = e->iadd(e, w->addr[x], e->imul(e, i, e->i64(e, walk_stride(o, d))));
 		w->placed[x] |= (uint8_t)(1 << d);
