@@ -59,6 +59,47 @@ static EVal konst(KEmit *e, DType t, double v, int lanes)
 	return lanes == 1 ? c : llvm_splat(lb(e), c);
 }
 
+static LLVMValueRef shuffled(LlvmBuild *b, LLVMValueRef x, LLVMValueRef y, const uint8_t lane[K_LANES])
+{
+	LLVMValueRef index[K_LANES];
+	for (int i = 0; i < K_LANES; i++)
+		index[i] = LLVMConstInt(b->i32, lane[i], 0);
+	return LLVMBuildShuffleVector(b->b, x, y, LLVMConstVector(index, K_LANES), "");
+}
+
+/* Squares of 4x4 in every quarter of the vectors, by the interleaving instructions that x86 has; then quarters change places.
+ * Lane K_LANES + i of a pair is lane i of its second vector. */
+static void transpose(KEmit *e, EVal v[K_LANES])
+{
+	static const uint8_t low[] = {0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29},
+	                     high[] = {2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31},
+	                     low2[] = {0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29},
+	                     high2[] = {2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31},
+	                     even[] = {0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27},
+	                     odd[] = {4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31};
+	LlvmBuild *b = lb(e);
+	LLVMValueRef t[K_LANES], u[K_LANES];
+	_Static_assert(K_LANES == 16, "four quarters of four lanes");
+	for (int i = 0; i < K_LANES; i += 2) {
+		t[i] = shuffled(b, v[i], v[i + 1], low);
+		t[i + 1] = shuffled(b, v[i], v[i + 1], high);
+	}
+	for (int i = 0; i < K_LANES; i += 4) {
+		u[i] = shuffled(b, t[i], t[i + 2], low2);
+		u[i + 1] = shuffled(b, t[i], t[i + 2], high2);
+		u[i + 2] = shuffled(b, t[i + 1], t[i + 3], low2);
+		u[i + 3] = shuffled(b, t[i + 1], t[i + 3], high2);
+	}
+	for (int i = 0; i < 4; i++) {
+		LLVMValueRef even_up = shuffled(b, u[i], u[4 + i], even), odd_up = shuffled(b, u[i], u[4 + i], odd);
+		LLVMValueRef even_down = shuffled(b, u[8 + i], u[12 + i], even), odd_down = shuffled(b, u[8 + i], u[12 + i], odd);
+		v[i] = shuffled(b, even_up, even_down, even);
+		v[4 + i] = shuffled(b, odd_up, odd_down, even);
+		v[8 + i] = shuffled(b, even_up, even_down, odd);
+		v[12 + i] = shuffled(b, odd_up, odd_down, odd);
+	}
+}
+
 static EVal splat(KEmit *e, EVal scalar)
 {
 	return llvm_splat(lb(e), scalar);
@@ -335,6 +376,7 @@ void llvm_value_rows(KEmit *e)
 {
 	e->konst = konst;
 	e->splat = splat;
+	e->transpose = transpose;
 	e->lanes = lanes;
 	e->extract = extract;
 	e->insert = insert;

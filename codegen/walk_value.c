@@ -286,6 +286,59 @@ static EVal load_gather(Walk *w, int x, const WalkCombo *c)
 	return v;
 }
 
+static int64_t axis_stride(const Walk *w, int x, int axis)
+{
+	const KExpr *l = &w->k->expr[x];
+	int64_t stride = 0;
+	for (int d = 0; d < w->k->opnd[l->operand].type.rank; d++)
+		stride += walk_stride(&w->k->opnd[l->operand], d) * l->at[d].coef[axis];
+	return stride;
+}
+
+/* The axis whose unrolled copies step through a load's memory by ones while lanes go from row to row, -1: none. Such a square
+ * is read along its rows and turned in registers. */
+static int turning_axis(const Walk *w, int x)
+{
+	const KExpr *l = &w->k->expr[x];
+	const KOperand *o = &w->k->opnd[l->operand];
+	if (w->lanes != K_LANES || l->edge != EDGE_NEVER || o->type.dtype != DT_F32)
+		return -1;
+	for (int d = 0; d < o->type.rank; d++) {
+		if (l->at[d].expr >= 0)
+			return -1;
+	}
+	for (int a = 0; a < w->k->naxes; a++) {
+		if (a != w->vector && w->axis[a].copies == K_LANES && w->axis[a].step == 1 && axis_stride(w, x, a) == 1)
+			return a;
+	}
+	return -1;
+}
+
+/* All copies of a square at once: lanes are rows, copies of the turning axis columns. Gives the cell of combination c. */
+static WalkCell *load_square(Walk *w, int x, const WalkCombo *c, int turning)
+{
+	KEmit *e = w->e;
+	const KExpr *l = &w->k->expr[x];
+	const KOperand *o = &w->k->opnd[l->operand];
+	WalkCombo at = *c;
+	EVal v[K_LANES], base = e->ptr_arg(e, l->operand + 1);
+	int rows = walk_active(w, c);
+	int64_t off = 0, row = axis_stride(w, x, w->vector);
+	int32_t key[IR_MAX_RANK];
+	at.copy[turning] = 0;
+	for (int d = 0; d < o->type.rank; d++)
+		off += copy_offset(w, &l->at[d], &at) * walk_stride(o, d);
+	for (int i = 0; i < K_LANES; i++)
+		v[i] = i < rows ? e->load_vec(e, DT_F32, base, w->addr[x], off + i * row, K_LANES) : e->konst(e, DT_F32, 0, K_LANES);
+	e->transpose(e, v);
+	for (int i = 0; i < K_LANES; i++) {
+		at.copy[turning] = (uint8_t)i;
+		cell_key(w, x, &at, key);
+		record(w, x, key, v[i], false);
+	}
+	return walk_find(w, x, c);
+}
+
 /* Does the vector axis step through memory by one, and nothing else moves the lanes? */
 static bool contiguous(const Walk *w, int x)
 {
@@ -363,7 +416,11 @@ static WalkCell *emit_load(Walk *w, int x, const WalkCombo *c, const int32_t *ke
 		off += copy_offset(w, &l->at[d], c) * walk_stride(o, d);
 	}
 	EVal v;
-	if (walk_is_vector(w, x) && !contiguous(w, x))
+	bool scattered = walk_is_vector(w, x) && !contiguous(w, x);
+	int turning = scattered ? turning_axis(w, x) : -1;
+	if (turning >= 0)
+		return load_square(w, x, c, turning);
+	if (scattered)
 		v = load_gather(w, x, c);
 	else if (worst != PLACE_INSIDE)
 		v = load_edge(w, x, c);

@@ -14,7 +14,7 @@
 #include "passes/tile_list.h"
 
 enum { WHOLE_MAX = 8, WHOLE_COPIES = 36, VECTORS_MAX = 4, COPIES_MAX = 16, BODY_MAX = 100, ROWS_MAX = 4, LAST_CACHE = 16 << 20,
-       MEMORY_COST = 3 };
+       MEMORY_COST = 3, TURN_EXPRS = 16 };
 
 /* What decides the order of a sum – vector axis, unrolled removed axes – is chosen for this target whatever the real one, so
  * that x86-64-v3 and v4 give the same bits. */
@@ -207,6 +207,15 @@ static bool summed(const Kernel *k, int axis)
 	return false;
 }
 
+static bool reduces(const Kernel *k)
+{
+	for (int i = 0; i < k->nstages; i++) {
+		if (k->stage[i].kind == S_REDUCE)
+			return true;
+	}
+	return false;
+}
+
 enum { RANKS = 7 };
 
 /* Samples, vectors, other results, those first that say where a nest reads; then sums. A transposition walks its source
@@ -235,11 +244,7 @@ static void unroll_rows(const Search *s, Tile *t)
 		if (a != t->vector && r >= rank)
 			inner = a, rank = r;
 	}
-	for (int i = 0; i < k->nstages; i++) {
-		if (k->stage[i].kind == S_REDUCE)
-			return;
-	}
-	if (inner < 0 || k->axis[inner].ext != EXT_CONST || inner == s->part_axis)
+	if (reduces(k) || inner < 0 || k->axis[inner].ext != EXT_CONST || inner == s->part_axis)
 		return;
 	for (int n = ROWS_MAX; n > 1; n /= 2) {
 		if (s->cx.extent[inner] % n == 0 && s->cx.extent[inner] > n) {
@@ -247,6 +252,15 @@ static void unroll_rows(const Search *s, Tile *t)
 			return;
 		}
 	}
+}
+
+/* Squares of a transposition: the axis that walks the source, unrolled as far as a vector goes. -1: none. */
+static int turning_axis(const Search *s, int v)
+{
+	const Kernel *k = s->cx.k;
+	int a = walking_axis(k, v);
+	bool square = a >= 0 && k->axis[a].ext == EXT_CONST && s->cx.extent[a] >= K_LANES && s->cx.extent[v] >= K_LANES;
+	return square && !reduces(k) && k->nexprs <= TURN_EXPRS ? a : -1;
 }
 
 static void nest_candidate(Search *s, int v)
@@ -271,6 +285,9 @@ static void nest_candidate(Search *s, int v)
 		if (most == 1)
 			unroll_rows(s, &t);
 	}
+	int turning = turning_axis(s, v);
+	if (turning >= 0)
+		t.copies[turning] = K_LANES;
 	if (s->part_axis >= 0 && s->part_size % tile_step(&t, s->part_axis)) {
 		if (s->part_size % K_LANES && s->part_axis == v)
 			return;
@@ -357,7 +374,9 @@ static int place_of(const Search *s, int a, int walking, KSet shared)
 {
 	if (shared && !summed(s->cx.k, a))
 		return a == s->best.vector ? 0 : in(shared, a) ? 1 : 2;
-	return loop_rank(s->cx.k, s->best.vector, a, walking);
+	/* in squares, the result is walked: its lines are written whole, one behind the other */
+	bool square = walking >= 0 && turning_axis(s, s->best.vector) == walking && s->best.copies[walking] == K_LANES;
+	return square ? loop_rank(s->cx.k, walking, a, s->best.vector) : loop_rank(s->cx.k, s->best.vector, a, walking);
 }
 
 static void write_schedule(const Search *s, KSchedule *out)
@@ -427,15 +446,6 @@ static Tile tile_of(const Kernel *k)
 	if (t.vector >= 0)
 		t.copies[t.vector] = (t.copies[t.vector] + K_LANES - 1) / K_LANES;
 	return t;
-}
-
-static bool reduces(const Kernel *k)
-{
-	for (int i = 0; i < k->nstages; i++) {
-		if (k->stage[i].kind == S_REDUCE)
-			return true;
-	}
-	return false;
 }
 
 /* A nest in the tile of the kernel whose sums it repeats, as far as its part allows. */

@@ -4,7 +4,7 @@
 
 /* Throughputs of a current x86-64 or arm64 core, a cycle: vector multiply-adds, loads, operations of any kind. */
 static const double FMA_RATE = 2, LOAD_RATE = 2, ISSUE_RATE = 5, FMA_LATENCY = 4, GATHER_COST = 24, LOOP_COST = 1.5,
-                    LOOP_EXIT = 4, EDGE_CHECK = 6, TIE_LOAD = 0.05;
+                    LOOP_EXIT = 4, EDGE_CHECK = 6, TIE_LOAD = 0.05, TURN_COST = 4;
 
 Lanes lanes_of(const Kernel *k, const KOperand *o, const KIndex *at, int axis)
 {
@@ -127,6 +127,18 @@ static bool edge_in_doubt(const Kernel *k, const KExpr *x, const Tile *t)
 	return false;
 }
 
+bool tile_turns(const Kernel *k, const KExpr *x, const Tile *t)
+{
+	const KOperand *o = &k->opnd[x->operand];
+	if (x->edge != EDGE_NEVER || o->type.dtype != DT_F32 || t->vector < 0 || tile_lanes(k, t->vector) != K_LANES)
+		return false;
+	for (int a = 0; a < k->naxes; a++) {
+		if (a != t->vector && t->copies[a] == K_LANES && lanes_of(k, o, x->at, a) == LANES_UNIT)
+			return true;
+	}
+	return false;
+}
+
 typedef struct Load { double vectors, scalars, gathers, other; } Load;
 
 static void count_one(const Kernel *k, const KExpr *e, const Tile *t, Load *l)
@@ -134,7 +146,9 @@ static void count_one(const Kernel *k, const KExpr *e, const Tile *t, Load *l)
 	if (e->op == K_LOAD) {
 		int n = distinct(k, e, t);
 		Lanes how = t->vector < 0 ? LANES_NONE : lanes_of(k, &k->opnd[e->operand], e->at, t->vector);
-		*(how == LANES_UNIT ? &l->vectors : how == LANES_NONE ? &l->scalars : &l->gathers) += n;
+		bool turns = how == LANES_SCATTERED && tile_turns(k, e, t);
+		*(how == LANES_UNIT || turns ? &l->vectors : how == LANES_NONE ? &l->scalars : &l->gathers) += n;
+		l->other += turns ? n * TURN_COST : 0;
 		l->other += edge_in_doubt(k, e, t) ? n * EDGE_CHECK : 0;
 	} else if (e->op == K_EWISE || e->op == K_RANDOM) {
 		l->other += product(k, t, e->axes) * (e->op == K_RANDOM ? 60 : e->row == EW_exp || e->row == EW_tanh ? 15 : 1);

@@ -29,6 +29,9 @@ typedef enum Lanes { LANES_NONE, LANES_UNIT, LANES_SCATTERED } Lanes;
 Lanes lanes_of(const Kernel *k, const KOperand *o, const KIndex *at, int axis);
 
 int tile_lanes(const Kernel *k, int axis);                   /* of a vector along the axis: no more than it can fill */
+/* Lanes go from row to row of a load, and K_LANES copies of another axis along its rows: vectors and shuffles instead of
+ * gathers. */
+bool tile_turns(const Kernel *k, const KExpr *x, const Tile *t);
 int tile_step(const Tile *t, int axis);                      /* points of a tile along the axis */
 bool tile_fits(const TileCx *cx, const Tile *t);             /* registers, body size */
 double tile_cost(const TileCx *cx, const Tile *t);           /* of a REDUCE stage's contraction */
