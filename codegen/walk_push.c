@@ -1,12 +1,15 @@
 /* walk_push.c -- lists of the kernel emitter: the points at which a condition holds, packed
  *
- * One list at a time, its length in a register: the value at every point of the removed axes is formed, the lanes that hold are
- * stored one after the other, and at the end the length. A scalar is stored in any case, and counts or does not: there is no
- * branch to be mispredicted. The room of a field is at least the points that were seen, in whole vectors (kernel_verify.c).
+ * A list's length stays in a register: the value at every point of the removed axes is formed, the lanes that hold are stored one
+ * after the other, and at the end the length. Lists of unrolled keys are filled side by side. A scalar is stored in any case, and
+ * counts or does not: there is no branch to be mispredicted. The room of a field is at least the points that were seen, in whole
+ * vectors (kernel_verify.c).
  */
 #include "codegen/walk.h"
 
-/* Where field f of the list begins, in elements. */
+typedef struct Push { const KStage *stage; EVal start[K_MAX_FIELDS]; } Push;
+
+/* Where field f of the first key's list begins, in elements. */
 static EVal list_start(Walk *w, const KStage *s, int f)
 {
 	KEmit *e = w->e;
@@ -17,6 +20,20 @@ static EVal list_start(Walk *w, const KStage *s, int f)
 	for (int d = 0; d < count->type.rank; d++)
 		at = e->iadd(e, at, e->imul(e, walk_index(w, &s->at[d], &zero), e->i64(e, walk_stride(field, d))));
 	return at;
+}
+
+/* How far the list of these copies lies from the first key's. */
+static int64_t list_offset(const Walk *w, const KStage *s, int f, const WalkCombo *c)
+{
+	const KOperand *count = &w->k->opnd[s->operand], *field = &w->k->opnd[s->field[f]];
+	int64_t off = 0;
+	for (int d = 0; d < count->type.rank; d++) {
+		for (int a = 0; a < w->k->naxes; a++) {
+			if (s->over & walk_bit(a))
+				off += (int64_t)s->at[d].coef[a] * c->copy[a] * w->axis[a].step * walk_stride(field, d);
+		}
+	}
+	return off;
 }
 
 /* The condition, false in lanes that are not there. */
@@ -33,39 +50,54 @@ static EVal holds(Walk *w, const KStage *s, const WalkCombo *c, bool vector)
 	return e->ewise(e, EW_and, DT_BOOL, v, there, NULL);
 }
 
-typedef struct Push { const KStage *stage; EVal start[K_MAX_FIELDS]; } Push;
+/* The points of one combination of copies join the list whose length is *length. */
+static void push_point(Walk *w, const Push *p, const WalkCombo *c, EVal *length)
+{
+	KEmit *e = w->e;
+	const KStage *s = p->stage;
+	bool vector = w->vector >= 0 && (s->away & walk_bit(w->vector));
+	EVal cond = holds(w, s, c, vector);
+	for (int f = 0; f < s->nfields; f++) {
+		DType t = w->k->expr[s->field_value[f]].type;
+		EVal base = e->ptr_arg(e, s->field[f] + 1), at = e->iadd(e, p->start[f], *length);
+		int64_t off = list_offset(w, s, f, c);
+		if (vector)
+			e->push_vec(e, t, walk_vector(w, s->field_value[f], c), cond, base, e->iadd(e, at, e->i64(e, off)));
+		else
+			e->store(e, t, walk_value(w, s->field_value[f], c), base, at, off);
+	}
+	*length = e->iadd(e, *length, e->count(e, cond));
+}
 
 static void push_body(Walk *w, WalkCarry *c, void *arg)
 {
-	KEmit *e = w->e;
 	const Push *p = arg;
-	const KStage *s = p->stage;
-	bool vector = w->vector >= 0 && (s->away & walk_bit(w->vector));
-	WalkCombo combo;
-	walk_combo_first(&combo);
+	WalkCombo point, key;
+	walk_combo_first(&point);
 	do {
-		EVal cond = holds(w, s, &combo, vector);
-		for (int f = 0; f < s->nfields; f++) {
-			DType t = w->k->expr[s->field_value[f]].type;
-			EVal base = e->ptr_arg(e, s->field[f] + 1), at = e->iadd(e, p->start[f], c->v[0]);
-			if (vector)
-				e->push_vec(e, t, walk_vector(w, s->field_value[f], &combo), cond, base, at);
-			else
-				e->store(e, t, walk_value(w, s->field_value[f], &combo), base, at, 0);
-		}
-		c->v[0] = e->iadd(e, c->v[0], e->count(e, cond));
-	} while (walk_combo_next(w, s->away, &combo));
+		int list = 0;
+		key = point;
+		do
+			push_point(w, p, &key, &c->v[list++]);
+		while (walk_combo_next(w, p->stage->over, &key));
+	} while (walk_combo_next(w, p->stage->away, &point));
 }
 
 void walk_push(Walk *w, const KStage *s)
 {
 	KEmit *e = w->e;
 	Push p = {.stage = s};
-	WalkCarry c = {.n = 1, .v = {e->i64(e, 0)}};
-	WalkCombo zero;
-	walk_combo_first(&zero);
+	WalkCarry c = {.n = walk_combos(w, s->over)};
+	WalkCombo key;
+	INVARIANT(c.n <= E_MAX_CARRIED);
+	for (int i = 0; i < c.n; i++)
+		c.v[i] = e->i64(e, 0);
 	for (int f = 0; f < s->nfields; f++)
 		p.start[f] = list_start(w, s, f);
 	walk_nest(w, s->away, &c, push_body, &p);
-	walk_store(w, s, &zero, e->from_i64(e, c.v[0], DT_I32));
+	walk_combo_first(&key);
+	int list = 0;
+	do
+		walk_store(w, s, &key, e->from_i64(e, c.v[list++], DT_I32));
+	while (walk_combo_next(w, s->over, &key));
 }

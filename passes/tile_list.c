@@ -8,7 +8,7 @@
  */
 #include "passes/tile_list.h"
 
-enum { SPARE_REGS = 2, PEEL_MAX = 16 };
+enum { SPARE_REGS = 2, PEEL_MAX = 16, SIDE = 4 };
 
 static bool in(KSet s, int axis)
 {
@@ -76,10 +76,19 @@ static bool short_axis(const Kernel *k, int axis)
 
 /* ---- filling ---- */
 
+/* The key that runs through memory by ones: neighbours are filled side by side, while their values are at hand. -1: none. */
+static int side_by_side(const Kernel *k, const KStage *s)
+{
+	int side = -1;
+	for (int a = 0; a < k->naxes; a++)
+		side = in(s->over, a) && k->axis[a].ext == EXT_CONST && k->axis[a].extent >= SIDE && loaded_by(k, a) && by_ones(k, a) ? a : side;
+	return side;
+}
+
 /* Keys outside, positions of a window peeled, then the points; lanes where a whole list is a run of memory. */
 static void schedule_push(const Kernel *k, const KStage *s, KSchedule *out)
 {
-	int vector = -1, points = 0;
+	int vector = -1, points = 0, side = side_by_side(k, s);
 	for (int a = 0; a < k->naxes; a++) {
 		points += in(s->away, a);
 		vector = in(s->away, a) && k->axis[a].ext == EXT_CONST && by_ones(k, a) ? a : vector;
@@ -88,12 +97,14 @@ static void schedule_push(const Kernel *k, const KStage *s, KSchedule *out)
 		vector = -1;
 	for (int a = 0; a < k->naxes; a++) {
 		if (in(s->over, a))
-			put(out, !loaded_by(k, a) && short_axis(k, a) ? L_PEEL : L_LOOP, a, 1);
+			put(out, !loaded_by(k, a) && short_axis(k, a) ? L_PEEL : L_LOOP, a, a == side ? SIDE : 1);
 	}
 	for (int a = 0; a < k->naxes; a++) {
 		if (in(s->away, a))
 			put(out, L_LOOP, a, a == vector ? tile_lanes(k, a) : 1);
 	}
+	if (side >= 0)
+		put(out, L_UNROLL, side, 1);
 	if (vector >= 0)
 		put(out, L_VECTOR, vector, tile_lanes(k, vector));
 }
