@@ -48,15 +48,16 @@ static bool sums_alike(const Search *s, const Tile *t)
 	return t->vector == s->sums->vector;
 }
 
-/* argmax is the first of equals: no axis of its window may be a loop inside the copies of one before it. */
-static bool keeps_first(const Kernel *k, const Tile *t)
+/* What is folded over a window after the contraction (argmax: the first of equals; a sum) meets its points row by row, whatever
+ * the tile: no axis may go in steps inside the copies of one before it. */
+static bool keeps_order(const TileCx *cx, const Tile *t)
 {
-	for (int i = 0; i < k->nstages; i++) {
+	for (int i = 0; i < cx->k->nstages; i++) {
 		bool copied = false;
-		for (int a = 0; k->stage[i].red == RED_argmax && k->stage[i].kind == S_REDUCE && a < k->naxes; a++) {
-			if (!in(k->stage[i].away, a))
+		for (int a = 0; i != cx->stage && cx->k->stage[i].kind == S_REDUCE && a < cx->k->naxes; a++) {
+			if (!in(cx->k->stage[i].away, a))
 				continue;
-			if (copied && t->copies[a] == 1 && k->axis[a].extent > 1)
+			if (copied && tile_step(t, a) < cx->k->axis[a].extent)
 				return false;
 			copied |= t->copies[a] > 1;
 		}
@@ -66,7 +67,7 @@ static bool keeps_first(const Kernel *k, const Tile *t)
 
 static void consider(Search *s, const Tile *t)
 {
-	if (!keeps_first(s->cx.k, t))
+	if (!keeps_order(&s->cx, t))
 		return;
 	if (s->sums && !sums_alike(s, t))
 		return;
