@@ -33,7 +33,8 @@ static int unrolled(const Walk *w, KSet axes, int *out)
 	int n = 0;
 	for (int i = 0; i < s->nloops; i++) {
 		int a = s->loop[i].axis;
-		if (s->loop[i].level < L_UNROLL || !(axes & walk_bit(a)) || (seen & walk_bit(a)) || w->axis[a].copies <= 1)
+		int level = s->loop[i].level;
+		if (level < L_UNROLL || level == L_AHEAD || !(axes & walk_bit(a)) || (seen & walk_bit(a)) || w->axis[a].copies <= 1)
 			continue;
 		seen |= walk_bit(a);
 		out[n++] = a;
@@ -129,9 +130,10 @@ static void plan_nest(const Walk *w, KSet axes, Nest *n)
 {
 	const KSchedule *s = &w->k->sched;
 	KSet placed = 0, tiled = 0;
+	int block = k_block_axis(w->k);
 	for (int i = 0; i < s->nloops; i++) {
 		const KLoop *l = &s->loop[i];
-		if (!(axes & walk_bit(l->axis)))
+		if (!(axes & walk_bit(l->axis)) || l->level == L_AHEAD || (i == 0 && l->axis == block))
 			continue;
 		if (l->level < L_UNROLL && !(placed & walk_bit(l->axis))) {
 			n->axis[n->n] = l->axis;
@@ -288,6 +290,18 @@ static void nest_range(Walk *w, const Nest *n, int i, WalkCarry *c, EVal from, E
 		nest_loop(w, n, i, c, middle, to, 1, true, 0, top, 1);
 }
 
+/* The points of a block: whole tiles, then what is left. */
+static void nest_block(Walk *w, const Nest *n, int i, WalkCarry *c, int step)
+{
+	const WalkAxis x = w->axis[n->axis[i]];
+	int whole = x.block_count / step * step;
+	EVal middle = w->e->iadd(w->e, x.block, w->e->i64(w->e, whole));
+	if (whole)
+		nest_loop(w, n, i, c, x.block, middle, step, false, x.block_lo, x.block_hi + whole - step, step);
+	if (x.block_count > whole)
+		nest_tile(w, n, i, c, middle, x.block_lo + whole, x.block_hi + whole, x.block_count - whole);
+}
+
 static void nest_axis(Walk *w, const Nest *n, int i, WalkCarry *c)
 {
 	int a = n->axis[i];
@@ -306,6 +320,8 @@ static void nest_axis(Walk *w, const Nest *n, int i, WalkCarry *c)
 		walk_combo_first(&zero);
 		EVal length = e->to_i64(e, walk_value(w, x->count, &zero));
 		nest_range(w, n, i, c, e->i64(e, 0), length, true, 1, extent - 1, 0);
+	} else if (wx->block) {
+		nest_block(w, n, i, c, step > wx->block_count ? wx->block_count : step);
 	} else if (wx->from) {
 		nest_range(w, n, i, c, wx->from, wx->to, true, 1, extent - 1, 0);
 	} else if (a == w->part_axis) {
@@ -468,7 +484,8 @@ static void mark_needed(Walk *w)
 
 static void walk_init(Walk *w, KEmit *e, const KProgram *p, const Kernel *k, int part_axis, Arena *a)
 {
-	*w = (Walk){.e = e, .p = p, .k = k, .arena = a, .vector = -1, .lanes = K_LANES, .part_axis = part_axis};
+	*w = (Walk){.e = e, .p = p, .k = k, .arena = a, .vector = -1, .lanes = K_LANES, .part_axis = part_axis,
+	            .waiting = -1};
 	for (int i = 0; i < k->sched.nloops; i++) {
 		if (k->sched.loop[i].level == L_VECTOR) {
 			w->vector = k->sched.loop[i].axis;
@@ -522,7 +539,7 @@ void walk_kernel(KEmit *e, const KProgram *p, const Kernel *k, const Target *t, 
 		common &= k->stage[i].over;
 	}
 	INVARIANT(s.n > 0);
-	walk_nest(&w, common & reduced_under(&w), &(WalkCarry){.n = 0}, stores_body, &s);
+	walk_blocks(&w, common & reduced_under(&w), stores_body, &s);
 	e->end(e);
 	arena_free(a);
 }

@@ -17,7 +17,10 @@ typedef struct WalkAxis {
 	int64_t lo, hi;   /* compile-time bounds of base, both included */
 	int count;        /* points of the tile; the last vector may be partly active */
 	int copies, step; /* copies are `step` points apart: 1, or the lanes of the vector axis */
-	EVal from, to;    /* narrowed range of the loop to open (blocking, clipping); NULL: the whole extent */
+	EVal from, to;    /* narrowed range of the loop to open (clipping); NULL: the whole extent */
+	EVal block;       /* first point of the block of the sum that is being written, NULL: no blocks */
+	int64_t block_lo, block_hi; /* its compile-time bounds, both included */
+	int block_count;  /* points of the block */
 } WalkAxis;
 
 typedef struct WalkCombo { uint8_t copy[K_MAX_AXES]; } WalkCombo;
@@ -48,6 +51,9 @@ typedef struct Walk {
 	int *splatted;      /* cells whose splat was made, in order: it belongs to the scope that wanted it */
 	int nsplats, splat_room;
 	bool *needed;       /* by expression */
+	int waiting;        /* REDUCE stage whose sums wait in the result of stage `store` between blocks, -1: none */
+	int store;
+	bool first;         /* the block that is being written starts the sums */
 } Walk;
 
 typedef struct WalkCarry { int n; EVal v[E_MAX_CARRIED]; } WalkCarry;
@@ -74,6 +80,7 @@ WalkCell *walk_find(Walk *w, int x, const WalkCombo *c);    /* NULL: not emitted
 void walk_record(Walk *w, int x, const WalkCombo *c, EVal v);
 bool walk_is_vector(const Walk *w, int x);
 void walk_store(Walk *w, const KStage *s, const WalkCombo *c, EVal value);
+void walk_fetch_store(Walk *w, const KStage *s, const WalkCombo *c, int64_t ahead); /* `ahead` elements behind the place */
 EVal walk_load_for_add(Walk *w, const KStage *s, const WalkCombo *c);
 int64_t walk_stride(const KOperand *o, int dim);            /* elements */
 int walk_active(const Walk *w, const WalkCombo *c);         /* lanes of the vector axis that exist at c */
@@ -85,7 +92,14 @@ EVal walk_index(Walk *w, const KIndex *at, const WalkCombo *c); /* i64: everythi
 /* walk_push.c */
 void walk_push(Walk *w, const KStage *s); /* fills the list that belongs to the bound axes */
 
+/* walk_block.c */
+/* Loops over `axes` with body inside, once for each block of the sum where the schedule cuts it into blocks. */
+void walk_blocks(Walk *w, KSet axes, WalkBody *body, void *arg);
+/* Asks for the lines that stages over `over` will write later, as the schedule's AHEAD entries say. */
+void walk_fetch_results(Walk *w, KSet over);
+
 /* walk_reduce.c */
+int walk_local(const Walk *w, int stage); /* its K_LOCAL expression, -1: nobody reads it */
 void walk_reduce(Walk *w, int stage); /* emits the stage (and those that share its loops) at the current place */
 void walk_ready(Walk *w, int x);      /* emits the reductions that x needs and whose axes are bound */
 

@@ -23,7 +23,7 @@ static const KStage *stage_of(const Walk *w, const Group *g, int i)
 	return &w->k->stage[g->stage[i]];
 }
 
-static int local_expr(const Walk *w, int stage)
+int walk_local(const Walk *w, int stage)
 {
 	for (int i = 0; i < w->k->nexprs; i++) {
 		if (w->k->expr[i].op == K_LOCAL && w->k->expr[i].stage == stage)
@@ -36,7 +36,7 @@ static bool available(Walk *w, int stage)
 {
 	WalkCombo zero;
 	walk_combo_first(&zero);
-	int x = local_expr(w, stage);
+	int x = walk_local(w, stage);
 	return x < 0 || walk_find(w, x, &zero);
 }
 
@@ -99,7 +99,7 @@ static Group gather_group(Walk *w, int stage)
 	int combos = walk_combos(w, s->over), room = E_MAX_CARRIED - combos * parts_of(s);
 	for (int i = 0; i < w->k->nstages; i++) {
 		const KStage *o = &w->k->stage[i];
-		int x = o->kind == S_REDUCE ? local_expr(w, i) : -1;
+		int x = o->kind == S_REDUCE ? walk_local(w, i) : -1;
 		if (x < 0 || !w->needed[x] || o->over != s->over || o->away != s->away)
 			continue;
 		bool full = g.n + (i < stage) >= GROUP_MAX || room < combos * parts_of(o);
@@ -130,6 +130,16 @@ static double start_value(KRed red)
 	ICE("no such reduction");
 }
 
+/* The sums as the block before left them. */
+static void resume(Walk *w, const Group *g, WalkCarry *c)
+{
+	WalkCombo p;
+	walk_combo_first(&p);
+	do
+		c->v[c->n++] = walk_load_for_add(w, &w->k->stage[w->store], &p);
+	while (walk_combo_next(w, g->over, &p));
+}
+
 static void start_group(Walk *w, Group *g, WalkCarry *c)
 {
 	KEmit *e = w->e;
@@ -141,10 +151,14 @@ static void start_group(Walk *w, Group *g, WalkCarry *c)
 		INVARIANT(s->red != RED_argmax || !(g->away & walk_bit(w->vector < 0 ? 31 : w->vector)));
 		for (int j = 0; j < combos; j++) {
 			INVARIANT(c->n + g->parts[i] <= E_MAX_CARRIED);
+			if (g->stage[i] == w->waiting && !w->first)
+				continue;
 			c->v[c->n++] = e->konst(e, t, start_value(s->red), g->vector[i] ? w->lanes : 1);
 			if (g->parts[i] == 2)
 				c->v[c->n++] = e->konst(e, DT_I32, 0, g->vector[i] ? w->lanes : 1);
 		}
+		if (g->stage[i] == w->waiting && !w->first)
+			resume(w, g, c);
 	}
 }
 
@@ -356,7 +370,7 @@ static void finish_group(Walk *w, const Group *g, const WalkCarry *c)
 	for (int i = 0; i < g->n; i++) {
 		const KStage *s = stage_of(w, g, i);
 		DType t = w->k->expr[s->value].type;
-		int x = local_expr(w, g->stage[i]);
+		int x = walk_local(w, g->stage[i]);
 		WalkCombo p;
 		walk_combo_first(&p);
 		do {
@@ -387,7 +401,7 @@ static bool looped_by_one(const Walk *w, int axis)
 {
 	for (int i = 0; i < w->k->sched.nloops; i++) {
 		const KLoop *l = &w->k->sched.loop[i];
-		if (l->axis == axis && (l->level != L_LOOP || l->step != 1)) /* a peeled one has its constants */
+		if (l->axis == axis && l->level != L_AHEAD && (l->level != L_LOOP || l->step != 1)) /* a peeled one has its constants */
 			return false;
 	}
 	return w->k->axis[axis].ext == EXT_CONST && axis != w->part_axis;
@@ -467,6 +481,7 @@ void walk_reduce(Walk *w, int stage)
 		walk_ready(w, stage_of(w, &g, i)->value);
 	WalkCarry c = {.n = 0};
 	start_group(w, &g, &c);
+	walk_fetch_results(w, g.over);
 	uint8_t *proved = NEWN(w->arena, uint8_t, w->k->nexprs);
 	memcpy(proved, w->proved, (size_t)w->k->nexprs);
 	clip_group(w, &g);

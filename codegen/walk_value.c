@@ -627,3 +627,10 @@ EVal walk_load_for_add(Walk *w, const KStage *s, const WalkCombo *c)
 		return e->gather(e, t, p.base, p.lanes, p.off, walk_active(w, c));
 	return p.vector ? e->load_vec(e, t, p.base, p.at, p.off, walk_active(w, c)) : e->load(e, t, p.base, p.at, p.off);
 }
+
+void walk_fetch_store(Walk *w, const KStage *s, const WalkCombo *c, int64_t ahead)
+{
+	Place p = store_place(w, s, c);
+	if (p.vector && !p.lanes)
+		w->e->prefetch(w->e, p.base, p.at, p.off + ahead, stored(w->k->opnd[s->operand].type.dtype), true);
+}

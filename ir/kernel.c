@@ -758,3 +758,61 @@ bool k_runs_by_sample(const Kernel *k)
 	}
 	return n >= 0;
 }
+
+/* ---- sums in blocks ---- */
+static bool shares_buffer(const Kernel *k, int operand)
+{
+	for (int i = 0; i < k->nopnds; i++) {
+		if (i != operand && k->opnd[i].buf == k->opnd[operand].buf)
+			return true;
+	}
+	return false;
+}
+
+/* Every read at a place that the axis moves is inside its operand: no trips are left out at edges. */
+static bool reads_inside(const Kernel *k, int axis)
+{
+	for (int i = 0; i < k->nexprs; i++) {
+		const KExpr *x = &k->expr[i];
+		if (x->op == K_LOAD && (x->axes >> axis & 1) && x->edge != EDGE_NEVER)
+			return false;
+	}
+	return true;
+}
+
+bool k_waits(const Kernel *k, int axis, int *reduce, int *store)
+{
+	*reduce = *store = -1;
+	for (int i = 0; i < k->nstages; i++) {
+		KStageKind kind = k->stage[i].kind;
+		if ((kind != S_REDUCE && kind != S_STORE) || (kind == S_REDUCE && *reduce >= 0))
+			return false;
+		if (k->stage[i].kind == S_REDUCE)
+			*reduce = i;
+	}
+	const KStage *r = *reduce < 0 ? NULL : &k->stage[*reduce];
+	if (!r || r->red != RED_sum || r->type != DT_F32 || !(r->away >> axis & 1) || k->axis[axis].ext != EXT_CONST ||
+	    (r->over & ~k->par) || !reads_inside(k, axis))
+		return false;
+	for (int i = 0; i < k->nstages; i++) {
+		const KStage *s = &k->stage[i];
+		if (i == *reduce)
+			continue;
+		if (s->over != r->over)
+			return false;
+		const KOperand *o = &k->opnd[s->operand];
+		if (*store < 0 && o->type.dtype == DT_F32 && o->mode == M_OUT && !shares_buffer(k, s->operand))
+			*store = i;
+	}
+	return *store >= 0;
+}
+
+int k_block_axis(const Kernel *k)
+{
+	const KSchedule *s = &k->sched;
+	for (int i = 1; i < s->nloops; i++) {
+		if (s->loop[i].level == L_LOOP && s->loop[0].level == L_LOOP && s->loop[i].axis == s->loop[0].axis)
+			return s->loop[0].axis;
+	}
+	return -1;
+}

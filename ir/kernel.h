@@ -147,7 +147,8 @@ typedef enum KLevel {
 	L_LOOP,   /* a loop over the axis in steps of `step` */
 	L_PEEL,   /* the same in steps of 1, every trip written out: what depends on it is a constant */
 	L_UNROLL, /* the points of the innermost step, all at once: registers */
-	L_VECTOR  /* `step` lanes of the axis: K_LANES, or a smaller power of two that holds all its points */
+	L_VECTOR, /* `step` lanes of the axis: K_LANES, or a smaller power of two that holds all its points */
+	L_AHEAD   /* memory that results will go to is asked for `step` points of the axis early */
 } KLevel;
 
 typedef struct KLoop {
@@ -156,8 +157,10 @@ typedef struct KLoop {
 	int32_t step; /* LOOP: points an iteration; UNROLL: distance of copies (1, or the lanes of the vector axis); VECTOR: lanes */
 } KLoop;
 
-/* Outermost first. An axis may have several LOOPs or one PEEL (each step divides or exceeds the next), then at most one UNROLL, then at
- * most one VECTOR; an axis without an entry is a loop of step 1 inside all others. */
+/* Outermost first. An axis has at most one LOOP or PEEL, then at most one UNROLL, then at most one VECTOR, then at most one AHEAD; an
+ * axis without an entry is a loop of step 1 inside all others. A summed axis may have two LOOPs, the first of them outside all
+ * other loops: it cuts the sum into blocks, and between blocks the sums wait in the result (k_waits). The order in which a sum
+ * adds is the same with and without blocks. */
 typedef struct KSchedule {
 	int nloops;
 	KLoop loop[24];
@@ -261,6 +264,10 @@ bool k_row_find(const char *name, KRow *row);
 bool k_is_contraction(const Kernel *k, const KStage *s);
 void k_finish(Kernel *k); /* computes over, par, contraction, flops; drops unused axes */
 int k_sample_axis(const Kernel *k);    /* its EXT_N axis, -1: none */
+/* May the sum over `axis` be cut into blocks? Then *reduce is the stage that sums and *store the one where its sums can wait:
+ * one float for each sum, which nothing reads. */
+bool k_waits(const Kernel *k, int axis, int *reduce, int *store);
+int k_block_axis(const Kernel *k); /* the axis with two LOOPs in the schedule, -1: none */
 bool k_runs_by_sample(const Kernel *k); /* every store runs under that axis: k can be called for a range of samples */
 
 /* ---- kernel_verify.c ---- */

@@ -28,7 +28,7 @@ static const char *const classes[] = { "in", "out", "state", "slab", "partial", 
 static const char *const modes[] = { "in", "out", "inout", "add" };
 static const char *const scalars[] = { "lr", "inv_n", "step", "pass", "power" };
 static const char *const edges[] = { "never", "zero", "lowest", "clamp" };
-static const char *const levels[] = { "loop", "peel", "unroll", "vector" };
+static const char *const levels[] = { "loop", "peel", "unroll", "vector", "ahead" };
 static const char *const counts[] = { "count" };
 static const char *const items[] = { "run", "part", "step" };
 static const char *const reds[] = {
@@ -622,7 +622,7 @@ static void parse_loops(Parse *x)
 	const KLevel level = (KLevel)one_of(x, levels, (int)COUNT(levels), "no such loop");
 	KSchedule *s = &x->k->sched;
 	while (!x->failed && ahead(x) != '}' && strcmp(peek(x), "unroll") != 0 && strcmp(peek(x), "vector") != 0 &&
-	       strcmp(peek(x), "loop") != 0 && strcmp(peek(x), "peel") != 0) {
+	       strcmp(peek(x), "loop") != 0 && strcmp(peek(x), "peel") != 0 && strcmp(peek(x), "ahead") != 0) {
 		if (s->nloops == (int)COUNT(s->loop)) {
 			fail(x, "too many loops");
 			return;

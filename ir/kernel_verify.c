@@ -340,7 +340,29 @@ static bool check_first(const Check *c)
 	return true;
 }
 
-/* LOOPs of an axis, then at most one UNROLL, then at most one VECTOR. */
+/* A second LOOP of an axis: only around blocks of a sum that can wait, whose lanes are results. */
+static bool check_blocks(const Check *c)
+{
+	const KSchedule *s = &c->k->sched;
+	int axis = k_block_axis(c->k), loops[K_MAX_AXES] = { 0 }, reduce, store;
+	for (int i = 0; i < s->nloops; i++) {
+		if (s->loop[i].level == L_LOOP && ++loops[s->loop[i].axis] > (s->loop[i].axis == axis ? 2 : 1))
+			return wrong(c, "loop %d of the schedule goes over its axis again", i);
+	}
+	if (axis < 0)
+		return true;
+	if (!k_waits(c->k, axis, &reduce, &store))
+		return wrong(c, "the sum over %s cannot wait between blocks", c->k->axis[axis].name);
+	for (int i = 0; i < s->nloops; i++) {
+		if (s->loop[i].level == L_VECTOR && (c->k->stage[reduce].away >> s->loop[i].axis & 1))
+			return wrong(c, "a sum over lanes cannot wait between blocks");
+		if (i > 0 && s->loop[i].axis == axis && s->loop[i].level == L_LOOP && s->loop[0].step % s->loop[i].step)
+			return wrong(c, "a block of %d does not hold whole steps of %d", s->loop[0].step, s->loop[i].step);
+	}
+	return true;
+}
+
+/* LOOPs of an axis, then at most one UNROLL, one VECTOR and one AHEAD. */
 static bool check_schedule(const Check *c)
 {
 	int level[K_MAX_AXES] = { 0 };
@@ -356,7 +378,7 @@ static bool check_schedule(const Check *c)
 			return wrong(c, "loop %d of the schedule cannot be peeled", i);
 		level[l->axis] = (int)l->level + (l->level != L_LOOP);
 	}
-	return true;
+	return check_blocks(c);
 }
 
 static bool check_kernel(const Check *c)

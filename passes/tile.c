@@ -10,7 +10,7 @@
 #include "ir/names.h"
 #include "passes/passes.h"
 #include "passes/rewrite.h"
-#include "passes/tile_cost.h"
+#include "passes/tile_block.h"
 #include "passes/tile_list.h"
 
 enum { WHOLE_MAX = 8, WHOLE_COPIES = 36, VECTORS_MAX = 4, COPIES_MAX = 16, BODY_MAX = 100, ROWS_MAX = 4, LAST_CACHE = 16 << 20,
@@ -26,6 +26,7 @@ typedef struct Search {
 	const Tile *sums; /* keep its vector axis and its copies of removed axes */
 	Tile best;
 	double cost;
+	TileBlock block;
 	int part_axis, part_size;
 } Search;
 
@@ -387,6 +388,8 @@ static void write_schedule(const Search *s, KSchedule *out)
 	KSet shared = shared_axes(s);
 	out->nloops = 0;
 	out->cost_ns = s->cost;
+	if (s->block.axis >= 0)
+		put(out, L_LOOP, s->block.axis, s->block.points);
 	for (int rank = 0; rank < RANKS; rank++) {
 		for (int a = 0; a < k->naxes; a++) {
 			if (place_of(s, a, walking, shared) == rank)
@@ -404,6 +407,8 @@ static void write_schedule(const Search *s, KSchedule *out)
 			put(out, L_UNROLL, s->best.vector, tile_lanes(k, s->best.vector));
 		put(out, L_VECTOR, s->best.vector, tile_lanes(k, s->best.vector));
 	}
+	if (s->block.early >= 0)
+		put(out, L_AHEAD, s->block.early, s->block.early_points);
 }
 
 static int contraction_stage(const Kernel *k)
@@ -500,6 +505,8 @@ static void search_kernel(Kernel *k, const PassCx *cx, int part_axis, int part_s
 		search_like(&s, &cx->target);
 	else
 		search_freely(&s, &cx->target);
+	s.cx.target = &cx->target;
+	s.block = tile_block(&s.cx, &s.best);
 	write_schedule(&s, &k->sched);
 }
 
