@@ -178,6 +178,8 @@ typedef struct Kernel {
 	KSet par;           /* axes along which parts may run at the same time: every store is injective in them */
 	bool contraction;   /* has a REDUCE sum of a product: scheduled by register tile */
 	bool update;        /* writes state: skipped when the loss is not finite */
+	const struct Kernel *plain;/* the same on factors that are not copied, for calls of a few samples; NULL: there is none */
+	bool copies;               /* only makes a copy for one that has a plain form */
 	const struct Kernel *like; /* sums in the same order as this one: its schedule is made first; NULL: of its own */
 	int64_t flops;      /* a sample */
 	KSchedule sched;

@@ -176,6 +176,8 @@ bool pass_choose(IrModule *m, PassCx *cx)
 			split_kernel(m, e, j);
 		for (int j = 0; j < e->nkernels; j++)
 			j = choose_winograd(m, e, j);
+		for (int j = 0; j < e->nkernels; j++)
+			j = choose_pack(m, e, j);
 	}
 	return true;
 }

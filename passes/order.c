@@ -98,6 +98,19 @@ static bool contiguous(const Kernel *k, int axis)
 	return false;
 }
 
+/* Points of a contiguous axis that make a piece worth cutting off: of one that steps over panels of columns, fewer. */
+static int32_t grain(const Kernel *k, int axis)
+{
+	int32_t most = 1;
+	for (int i = 0; i < k->nstages; i++) {
+		const KStage *s = &k->stage[i];
+		int rank = s->kind == S_REDUCE ? 0 : k->opnd[s->operand].type.rank;
+		if (rank && s->at[rank - 1].coef[axis] > most)
+			most = s->at[rank - 1].coef[axis];
+	}
+	return most < AXIS_GRAIN ? AXIS_GRAIN / most : 1;
+}
+
 /* Points of a part: a multiple of the grain, about AXIS_PARTS parts. */
 static int32_t cut_size(int32_t extent, int32_t grain)
 {
@@ -112,11 +125,11 @@ static Cut cut_batch(const Kernel *k)
 	int64_t best_score = 0;
 	for (int a = 0; a < k->naxes; a++) {
 		int32_t extent = k->axis[a].extent;
-		if (!(k->par >> a & 1) || k->axis[a].ext != EXT_CONST || extent < 2 * AXIS_GRAIN)
+		if (!(k->par >> a & 1) || k->axis[a].ext != EXT_CONST || extent < 2 * grain(k, a))
 			continue;
 		int64_t score = contiguous(k, a) ? extent / 64 : extent;
 		if (best.axis < 0 || score > best_score) {
-			best = (Cut){a, cut_size(extent, AXIS_GRAIN)};
+			best = (Cut){a, cut_size(extent, grain(k, a))};
 			best_score = score;
 		}
 	}
@@ -143,7 +156,7 @@ static Cut cut_sample(const Kernel *k)
 		int32_t extent = k->axis[a].extent;
 		if (!(k->par >> a & 1) || k->axis[a].ext != EXT_CONST)
 			continue;
-		int32_t size = even_size(extent, contiguous(k, a) ? AXIS_GRAIN : 1), parts = (extent + size - 1) / size;
+		int32_t size = even_size(extent, contiguous(k, a) ? grain(k, a) : 1), parts = (extent + size - 1) / size;
 		if (parts > most) {
 			best = (Cut){a, size};
 			most = parts;

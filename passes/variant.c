@@ -38,8 +38,10 @@ static int32_t buffer_of(IrModule *m, int32_t *copy, int32_t buf)
 static Kernel *copy_kernel(IrModule *m, int32_t *copy, const Kernel *k)
 {
 	Kernel *out = NEW(m->arena, Kernel);
+	const Kernel *like = k;
+	k = k->plain ? k->plain : k;
 	*out = *k;
-	out->like = k;
+	out->like = like;
 	out->opnd = NEWN(m->arena, KOperand, k->nopnds + 1);
 	memcpy(out->opnd, k->opnd, sizeof *k->opnd * (size_t)k->nopnds);
 	for (int i = 0; i < k->nopnds; i++)
@@ -58,8 +60,12 @@ static KEntry copy_entry(IrModule *m, const KEntry *e, Arena *scratch)
 	int32_t *copy = NEWN(scratch, int32_t, nbuffers + 1);
 	memset(copy, -1, sizeof *copy * (size_t)nbuffers);
 	out.kernel = NEWN(m->arena, Kernel *, e->nkernels + 1);
-	for (int i = 0; i < e->nkernels; i++)
-		out.kernel[i] = copy_kernel(m, copy, e->kernel[i]);
+	out.nkernels = 0;
+	for (int i = 0; i < e->nkernels; i++) {
+		const Kernel *k = e->kernel[i];
+		if (!k->copies)
+			out.kernel[out.nkernels++] = copy_kernel(m, copy, k);
+	}
 	return out;
 }
 
