@@ -411,11 +411,17 @@ static int next_kernel(const Order *o)
 	return -1;
 }
 
-static bool has_updates(const Order *o)
+/* State that is written, and sums of samples in their fixed parts: the cut of a batch is theirs. */
+static bool fixed_parts(const Order *o)
 {
 	for (int i = 0; i < o->e->nkernels; i++) {
-		if (o->e->kernel[i]->update)
+		const Kernel *k = o->e->kernel[i];
+		if (k->update)
 			return true;
+		for (int j = 0; j < k->nopnds; j++) {
+			if (k->opnd[j].mode == M_ADD)
+				return true;
+		}
 	}
 	return false;
 }
@@ -426,7 +432,7 @@ static void order_entry(Order *o, bool split)
 	o->class = NEWN(o->scratch, Class, n + 1);
 	o->light = NEWN(o->scratch, bool, n + 1);
 	o->cut = NEWN(o->scratch, Cut, n + 1);
-	o->few = o->e->few > 0 || (o->m->max_n <= FEW_SAMPLES && !has_updates(o));
+	o->few = o->e->few > 0 || (o->m->max_n <= FEW_SAMPLES && !fixed_parts(o));
 	o->placed = NEWN(o->scratch, bool, n + 1);
 	o->here = NEWN(o->scratch, bool, n + 1);
 	o->list = NEWN(o->scratch, int, n + 1);

@@ -410,7 +410,8 @@ def report(a):
         noisy = sum(map(disturbed, a.records))
         if noisy:
             out.append(f'{noisy} of {len(a.records)} measurements were disturbed by other processes.')
-        out += ['', f'Command: `tests/bench/compare.py --rounds {max(r["round"] for r in a.records)}`. Cells are min / median ms.', '']
+        rounds = max(r['round'] for r in a.records)
+        out += ['', f'Command: `tests/bench/compare.py --rounds {rounds}`. Cells are min / median ms.', '']
     nets = [n for n in a.nets if n in NETS and any(r['net'] == n for r in a.records)]
     if nets:
         out += ['| net | work | cnnc | cores | cnnc, ms | best peer | its ms | ratio of medians |', '|---' * 8 + '|']

@@ -16,6 +16,8 @@ says '^  conv2d.products '
 grep -q 'results differ' out && fail "fast computes something else"
 exits 2 "$cnnc" bench --op relu x=3x4 --math=quick
 says "math is exact or fast"
+exits 0 "$cnnc" bench --op conv2d_dw x=2x9x9x8 dy=2x9x9x16 out=1x1x8x16 --threads 2
+grep -q 'results differ' out && fail "another library computes something else"
 exits 0 "$cnnc" bench --op softmax x=16x10 --threads 1
 says '^cnnc +[0-9.]+ ms +[0-9.]+ GB/s'
 
