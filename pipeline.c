@@ -70,16 +70,23 @@ static void describe_layers(Pipeline *p)
 	p->code.nlayers = p->fe.nlayers;
 }
 
+static bool mixed(const Pipeline *p)
+{
+	return p->fe.module->precision == PRECISION_MIXED_BF16;
+}
+
 static bool choose_cpu(Pipeline *p, const PipelineIn *in, Diag *d)
 {
 	p->code.cpu = in->cpu ? in->cpu : p->fe.cpu;
 	p->code.triple = in->triple ? in->triple : p->fe.triple;
-	if (!p->code.cpu || strcmp(p->code.cpu, "portable") != 0)
+	bool portable = p->code.cpu && strcmp(p->code.cpu, "portable") == 0;
+	if (portable)
+		p->code.cpu = "native";
+	if (mixed(p))
+		p->code.cpu = cg_cpu_bf16(p->code.cpu, p->code.triple, p->arena);
+	if (!portable || in->here)
 		return true;
-	p->code.cpu = "native";
-	if (in->here)
-		return true;
-	p->nlevels = cg_portable(p->code.triple, d, p->arena, p->level);
+	p->nlevels = cg_portable(p->code.triple, mixed(p), d, p->arena, p->level);
 	if (p->nlevels == 0)
 		return false;
 	p->code.cpu = p->level[0];
@@ -94,6 +101,8 @@ static bool passes(Pipeline *p, PassCx *cx, Diag *d)
 	p->code.target = &p->target;
 	if (!cg_target(p->code.cpu, p->code.triple, d, p->arena, &p->target))
 		return false;
+	if (mixed(p) && !p->target.bf16 && p->nlevels == 0)
+		diag_warning(d, (Loc){0}, "%s has no bf16 instructions: mixed_bfloat16 is computed in float32, with rounding", p->target.name);
 	cx->diag = d;
 	cx->scratch = arena_new();
 	cx->target = p->target;

@@ -12,12 +12,15 @@
 typedef struct CgModule CgModule;
 typedef struct CgJit CgJit;
 
-/* cpu: "native", "x86-64-v2|v3|v4", an LLVM cpu name; triple: NULL or "" is the host. Fills what the passes need to know. */
+/* cpu: "native", "x86-64-v2|v3|v4", an LLVM cpu name, each with "+bf16" behind it if those instructions may be used; triple: NULL or "" is the host. Fills what the passes need to know. */
 bool cg_target(const char *cpu, const char *triple, Diag *d, Arena *a, Target *out);
 
+/* The same cpu, asked to use its bf16 instructions if it has any. */
+const char *cg_cpu_bf16(const char *cpu, const char *triple, Arena *a);
+
 enum { CG_MAX_LEVELS = 4 };
-/* What --cpu=portable stands for: cpu names, best first. Their number; 0: reported. */
-int cg_portable(const char *triple, Diag *d, Arena *a, const char *level[CG_MAX_LEVELS]);
+/* What --cpu=portable stands for: cpu names, best first. Their number; 0: reported. bf16: with a level that has those. */
+int cg_portable(const char *triple, bool bf16, Diag *d, Arena *a, const char *level[CG_MAX_LEVELS]);
 
 typedef struct CgLayer { const char *name, *kind, *shape; int64_t params, flops; } CgLayer;
 typedef struct CgOptions {

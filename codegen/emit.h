@@ -98,6 +98,12 @@ struct KEmit {
 	EVal (*bitcast)(KEmit *e, EVal v, DType from, DType to);      /* f32 <-> u32/i32 */
 	EVal (*cmp)(KEmit *e, ECmp c, DType t, EVal a, EVal b);       /* bool, same lanes */
 
+	/* Pairs of bf16, one u32 a lane, the first in the lower half. A bf16 value itself has loads, stores and casts only. */
+	EVal (*pair)(KEmit *e, EVal first, EVal second);              /* two bf16 values to pairs */
+	/* acc + first * first + second * second: one instruction where there is one, which rounds as it likes and takes numbers
+	 * below 2^-126 for 0; else widened, the first product added first. */
+	EVal (*dot_pairs)(KEmit *e, EVal a, EVal b, EVal acc);
+
 	void *cx; /* the implementation's */
 };
 

@@ -408,6 +408,7 @@ static void make_types(LlvmBuild *b)
 	b->elem[DT_I32] = b->elem[DT_U32] = b->i32;
 	b->elem[DT_U8] = b->i8;
 	b->elem[DT_BOOL] = LLVMInt1TypeInContext(b->ctx);
+	b->elem[DT_BF16] = LLVMInt16TypeInContext(b->ctx); /* bits: LLVM's own casts call functions where no instruction is */
 	for (int t = 0; t < DT_COUNT; t++)
 		b->memory[t] = t == DT_BOOL ? b->i8 : b->elem[t];
 	LLVMMetadataRef text = LLVMMDStringInContext2(b->ctx, "llvm.loop.unroll.disable", 24);

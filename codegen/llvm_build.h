@@ -24,6 +24,7 @@ typedef struct LlvmBuild {
 	int lanes;              /* of vectors that are made */
 	LLVMTypeRef ptr, i8, i32, i64, nothing;
 	bool compresses;        /* the target packs the lanes of a mask (AVX-512) */
+	bool bf16;              /* the target multiplies pairs of bf16 */
 	const char *tune;       /* cpu that instructions are ordered for, or NULL */
 	LLVMValueRef fn;        /* being written, or NULL */
 	bool phase;
@@ -65,9 +66,10 @@ void llvm_verify(const CgModule *c); /* an invalid module is an ICE */
 void llvm_tidy(const CgModule *c);   /* equal expressions become one */
 
 /* ---- llvm_target.c ---- */
-/* Machine for the options' cpu and triple; NULL: reported. tune: cpu to order for, or NULL. needs: CPUID names. */
+/* Machine for the options' cpu and triple; NULL: reported. tune: cpu to order for, or NULL. needs: CPUID names.
+ * bf16: it multiplies pairs of them. */
+LLVMTargetMachineRef llvm_machine(const CgOptions *o, Diag *d, Arena *a, const char **tune, const char **needs, bool *bf16);
 bool llvm_compresses(LLVMTargetMachineRef machine); /* AVX-512's packing of lanes */
-LLVMTargetMachineRef llvm_machine(const CgOptions *o, Diag *d, Arena *a, const char **tune, const char **needs);
 
 /* Adds the model's table, and the list of tables unless another object has it; phases of `entry` are functions of the
  * module. */

@@ -12,8 +12,9 @@
 CgModule *cg_new(const char *name, const CgOptions *o, Diag *d)
 {
 	const char *tune, *needs;
+	bool bf16;
 	Arena *a = arena_new();
-	LLVMTargetMachineRef machine = llvm_machine(o, d, a, &tune, &needs);
+	LLVMTargetMachineRef machine = llvm_machine(o, d, a, &tune, &needs, &bf16);
 	if (!machine) {
 		arena_free(a);
 		return NULL;
@@ -33,6 +34,7 @@ CgModule *cg_new(const char *name, const CgOptions *o, Diag *d)
 	LLVMDisposeMessage(triple);
 	llvm_build_init(&c->emit, &c->build, a, c->module, tune);
 	c->build.compresses = llvm_compresses(machine);
+	c->build.bf16 = bf16;
 	return c;
 }
 

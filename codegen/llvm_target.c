@@ -16,13 +16,21 @@ typedef struct Level {
 	int vec_bytes, vec_regs;
 	bool fma;
 	const char *needs; /* CPUID names, as gcc's __builtin_cpu_supports has them */
+	const char *features; /* LLVM's, beyond those of the cpu */
 } Level;
 
+#define V4_NEEDS "avx avx2 fma bmi bmi2 f16c lzcnt avx512f avx512bw avx512cd avx512dq avx512vl"
+
+/* A cpu name with this behind it is asked to use its bf16 instructions too: only programs of that precision need them. */
+#define BF16 "+bf16"
+enum { LEVEL_V4 = 4, LEVEL_BF16 = 5 };
+
 static const Level levels[] = {
-	{"x86-64", 16, 16, false, ""},
-	{"x86-64-v2", 16, 16, false, "ssse3 sse4.1 sse4.2 popcnt"},
-	{"x86-64-v3", 32, 16, true, "avx avx2 fma bmi bmi2 f16c lzcnt"},
-	{"x86-64-v4", 64, 32, true, "avx avx2 fma bmi bmi2 f16c lzcnt avx512f avx512bw avx512cd avx512dq avx512vl"},
+	{"x86-64", 16, 16, false, "", ""},
+	{"x86-64-v2", 16, 16, false, "ssse3 sse4.1 sse4.2 popcnt", ""},
+	{"x86-64-v3", 32, 16, true, "avx avx2 fma bmi bmi2 f16c lzcnt", ""},
+	{"x86-64-v4", 64, 32, true, V4_NEEDS, ""},
+	{"x86-64-v4" BF16, 64, 32, true, V4_NEEDS " avx512bf16", "+avx512bf16"},
 };
 
 static const struct { const char *name; int level; } cpus[] = {
@@ -72,6 +80,7 @@ static int host_level(Arena *a)
 	int level = 1;
 	while (level < (int)COUNT(tell) && host_has(features, tell[level]))
 		level++;
+	level += level == LEVEL_V4 && host_has(features, "avx512bf16");
 	LLVMDisposeMessage(text);
 	return level;
 }
@@ -83,17 +92,46 @@ static int64_t cache_size(int name, int64_t fallback)
 }
 
 /* ---- names ---- */
+static bool asks_bf16(const char *cpu)
+{
+	size_t n = cpu ? strlen(cpu) : 0, end = strlen(BF16);
+	return n > end && strcmp(cpu + n - end, BF16) == 0;
+}
+
+/* The name without what it asks for; NULL: native. */
+static const char *plain_name(const char *cpu, Arena *a)
+{
+	size_t n = cpu ? strlen(cpu) - (asks_bf16(cpu) ? strlen(BF16) : 0) : 0;
+	const char *plain = arena_printf(a, "%.*s", (int)n, cpu ? cpu : "");
+	return n == 0 || strcmp(plain, "native") == 0 ? NULL : plain;
+}
+
+/* The highest level of an x86-64 cpu, NULL: this one; 0 for an unknown name. */
+static int best_level(const char *plain, Arena *a)
+{
+	if (!plain)
+		return host_level(a);
+	for (size_t i = 0; i < COUNT(cpus); i++) {
+		if (strcmp(cpus[i].name, plain) == 0)
+			return cpus[i].level;
+	}
+	return 0;
+}
+
 /* Level of an x86-64 cpu name, 0 (reported) for an unknown one. */
 static int find_level(const char *cpu, Diag *d, Arena *a)
 {
-	const char *name[COUNT(cpus)];
-	if (blank(cpu) || strcmp(cpu, "native") == 0)
-		return host_level(a);
-	for (size_t i = 0; i < COUNT(cpus); i++) {
-		if (strcmp(cpus[i].name, cpu) == 0)
-			return cpus[i].level;
+	const char *name[COUNT(cpus)], *plain = plain_name(cpu, a);
+	int level = best_level(plain, a);
+	if (level && !asks_bf16(cpu))
+		return level < LEVEL_BF16 ? level : LEVEL_V4;
+	if (level == LEVEL_BF16 || (plain && strcmp(plain, levels[LEVEL_V4 - 1].name) == 0))
+		return LEVEL_BF16;
+	if (level)
+		return diag_error(d, (Loc){0}, "cpu '%s' has no bf16 instructions", plain ? plain : "native");
+	for (size_t i = 0; i < COUNT(cpus); i++)
 		name[i] = cpus[i].name;
-	}
+	cpu = plain;
 	diag_error(d, (Loc){0}, "unknown cpu '%s'", cpu);
 	const char *near = diag_nearest(cpu, name, COUNT(cpus));
 	if (near)
@@ -108,7 +146,7 @@ bool cg_target(const char *cpu, const char *triple, Diag *d, Arena *a, Target *o
 {
 	enum { L1 = 32 * 1024, L2 = 1024 * 1024 };
 	const char *t = blank(triple) ? host_triple(a) : triple;
-	bool native = blank(triple) && (blank(cpu) || strcmp(cpu, "native") == 0);
+	bool native = blank(triple) && !plain_name(cpu, a);
 	*out = (Target){.name = "generic", .vec_bytes = 16, .vec_regs = 32, .fma = true, .l1_bytes = L1, .l2_bytes = L2};
 	if (is_x86(t)) {
 		int level = find_level(cpu, d, a);
@@ -119,8 +157,9 @@ bool cg_target(const char *cpu, const char *triple, Diag *d, Arena *a, Target *o
 		out->vec_bytes = l->vec_bytes;
 		out->vec_regs = l->vec_regs;
 		out->fma = l->fma;
-	} else if (!native && !blank(cpu)) {
-		out->name = arena_strdup(a, cpu);
+		out->bf16 = level == LEVEL_BF16;
+	} else if (plain_name(cpu, a)) {
+		out->name = plain_name(cpu, a);
 	}
 	if (native) {
 		out->l1_bytes = cache_size(_SC_LEVEL1_DCACHE_SIZE, L1);
@@ -129,13 +168,22 @@ bool cg_target(const char *cpu, const char *triple, Diag *d, Arena *a, Target *o
 	return true;
 }
 
-int cg_portable(const char *triple, Diag *d, Arena *a, const char *level[CG_MAX_LEVELS])
+const char *cg_cpu_bf16(const char *cpu, const char *triple, Arena *a)
+{
+	const char *plain = plain_name(cpu, a);
+	bool host = blank(triple) || plain;
+	if (asks_bf16(cpu) || !host || !is_x86(blank(triple) ? host_triple(a) : triple) || best_level(plain, a) != LEVEL_BF16)
+		return cpu;
+	return arena_printf(a, "%s" BF16, plain ? plain : "native");
+}
+
+int cg_portable(const char *triple, bool bf16, Diag *d, Arena *a, const char *level[CG_MAX_LEVELS])
 {
 	int n = 0;
 	const char *t = blank(triple) ? host_triple(a) : triple;
 	if (!is_x86(t))
 		return diag_error(d, (Loc){0}, "--cpu=portable is for x86-64 only, not for %s", t);
-	for (size_t i = COUNT(levels); i-- > 1;)
+	for (size_t i = bf16 ? LEVEL_BF16 : LEVEL_V4; i-- > 1;)
 		level[n++] = levels[i].name;
 	return n;
 }
@@ -174,8 +222,8 @@ static void start_targets(bool host)
 
 static const char *tuning(const CgOptions *o, Arena *a)
 {
-	if (!blank(o->cpu) && strcmp(o->cpu, "native") != 0)
-		return arena_strdup(a, o->cpu);
+	if (plain_name(o->cpu, a))
+		return plain_name(o->cpu, a);
 	if (!blank(o->triple))
 		return NULL;
 	char *host = LLVMGetHostCPUName();
@@ -184,23 +232,26 @@ static const char *tuning(const CgOptions *o, Arena *a)
 	return copy;
 }
 
-LLVMTargetMachineRef llvm_machine(const CgOptions *o, Diag *d, Arena *a, const char **tune, const char **needs)
+LLVMTargetMachineRef llvm_machine(const CgOptions *o, Diag *d, Arena *a, const char **tune, const char **needs, bool *bf16)
 {
-	const char *triple = blank(o->triple) ? host_triple(a) : o->triple, *cpu = "generic";
+	const char *triple = blank(o->triple) ? host_triple(a) : o->triple, *cpu = "generic", *features = "";
 	LLVMTargetRef target;
 	char *error = NULL;
 	start_targets(blank(o->triple));
 	*tune = NULL;
 	*needs = "";
+	*bf16 = false;
 	if (is_x86(triple)) {
 		int level = find_level(o->cpu, d, a);
 		if (!level)
 			return NULL;
-		cpu = levels[level - 1].name;
+		cpu = levels[level == LEVEL_BF16 ? LEVEL_V4 - 1 : level - 1].name;
+		features = levels[level - 1].features;
+		*bf16 = level == LEVEL_BF16;
 		*needs = levels[level - 1].needs;
 		*tune = tuning(o, a);
-	} else if (!blank(o->cpu) && strcmp(o->cpu, "native") != 0) {
-		cpu = o->cpu;
+	} else if (plain_name(o->cpu, a)) {
+		cpu = plain_name(o->cpu, a);
 	}
 	if (LLVMGetTargetFromTriple(triple, &target, &error)) {
 		diag_error(d, (Loc){0}, "unknown triple '%s'", triple);
@@ -208,7 +259,7 @@ LLVMTargetMachineRef llvm_machine(const CgOptions *o, Diag *d, Arena *a, const c
 		return NULL;
 	}
 	/* What level Less lacks is a second scheduling of instructions, which made no kernel faster. */
-	return LLVMCreateTargetMachine(target, triple, cpu, "", LLVMCodeGenLevelLess, LLVMRelocPIC, LLVMCodeModelDefault);
+	return LLVMCreateTargetMachine(target, triple, cpu, features, LLVMCodeGenLevelLess, LLVMRelocPIC, LLVMCodeModelDefault);
 }
 
 bool llvm_compresses(LLVMTargetMachineRef machine)

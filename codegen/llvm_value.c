@@ -4,6 +4,7 @@
  * fast-math flag is ever set. A vector is one LLVM vector of as many lanes on every target: LLVM splits it where registers
  * are narrower, so that results do not depend on the target.
  */
+#include <string.h>
 #include "codegen/llvm_build.h"
 
 static bool is_float(DType t)
@@ -40,10 +41,21 @@ LLVMValueRef llvm_splat(LlvmBuild *b, LLVMValueRef scalar)
 	return LLVMBuildShuffleVector(b->b, one, LLVMGetPoison(t), LLVMConstNull(LLVMVectorType(b->i32, lanes)), "");
 }
 
+/* v is a bf16 already, as the interpreter rounds. */
+static unsigned bf16_bits(double v)
+{
+	float f = (float)v;
+	uint32_t u;
+	memcpy(&u, &f, sizeof(u));
+	return u >> 16;
+}
+
 static LLVMValueRef constant(LlvmBuild *b, DType t, double v)
 {
 	if (is_float(t))
 		return LLVMConstReal(b->elem[t], v);
+	if (t == DT_BF16)
+		return LLVMConstInt(b->elem[t], bf16_bits(v), 0);
 	return LLVMConstInt(b->elem[t], (unsigned long long)(int64_t)v, 1);
 }
 
@@ -181,6 +193,33 @@ static LLVMValueRef saturate(LlvmBuild *b, LLVMValueRef v, DType to)
 	return llvm_intrinsic(b, is_unsigned(to) ? "llvm.fptoui.sat" : "llvm.fptosi.sat", 2, over, 1, &v);
 }
 
+static LLVMValueRef bits_of(LlvmBuild *b, LLVMValueRef v, DType as)
+{
+	return LLVMBuildBitCast(b->b, v, llvm_type(b, as, llvm_is_vector(v)), "");
+}
+
+static LLVMValueRef widen_bf16(LlvmBuild *b, LLVMValueRef v)
+{
+	LLVMValueRef wide = LLVMBuildZExt(b->b, v, llvm_type(b, DT_U32, llvm_is_vector(v)), "");
+	return bits_of(b, LLVMBuildShl(b->b, wide, constant_like(b, DT_U32, 16, wide), ""), DT_F32);
+}
+
+/* To nearest, ties to even, as the interpreter has it; a NaN stays one. The instruction takes numbers below 2^-126 for 0. */
+static LLVMValueRef narrow_bf16(LlvmBuild *b, LLVMValueRef v)
+{
+	bool vector = llvm_is_vector(v);
+	if (b->bf16 && lanes_of(v) >= 8) {
+		const char *name = lanes_of(v) == 8 ? "llvm.x86.avx512bf16.cvtneps2bf16.256" : "llvm.x86.avx512bf16.cvtneps2bf16.512";
+		return bits_of(b, llvm_intrinsic(b, name, 0, NULL, 1, &v), DT_BF16);
+	}
+	LLVMValueRef u = bits_of(b, v, DT_U32), half = constant_like(b, DT_U32, 16, u);
+	LLVMValueRef odd = LLVMBuildAnd(b->b, LLVMBuildLShr(b->b, u, half, ""), constant_like(b, DT_U32, 1, u), "");
+	LLVMValueRef up = LLVMBuildAdd(b->b, LLVMBuildAdd(b->b, u, constant_like(b, DT_U32, 0x7fff, u), ""), odd, "");
+	LLVMValueRef quiet = LLVMBuildOr(b->b, u, constant_like(b, DT_U32, 0x400000, u), "");
+	up = choose(b, compare(b, E_NE, DT_F32, v, v), quiet, up);
+	return LLVMBuildTrunc(b->b, LLVMBuildLShr(b->b, up, half, ""), llvm_type(b, DT_BF16, vector), "");
+}
+
 static LLVMValueRef convert(LlvmBuild *b, LLVMValueRef v, DType from, DType to)
 {
 	LLVMTypeRef type = llvm_type(b, to, llvm_is_vector(v));
@@ -188,6 +227,10 @@ static LLVMValueRef convert(LlvmBuild *b, LLVMValueRef v, DType from, DType to)
 		return v;
 	if (to == DT_BOOL)
 		return truth(b, v);
+	if (from == DT_BF16)
+		return convert(b, widen_bf16(b, v), DT_F32, to);
+	if (to == DT_BF16)
+		return narrow_bf16(b, convert(b, v, from, DT_F32));
 	if (is_float(from) && is_float(to))
 		return to == DT_F64 ? LLVMBuildFPExt(b->b, v, type, "") : LLVMBuildFPTrunc(b->b, v, type, "");
 	if (is_float(from))
@@ -208,6 +251,37 @@ static EVal bitcast(KEmit *e, EVal v, DType from, DType to)
 {
 	INVARIANT(dtype_size(from) == dtype_size(to));
 	return LLVMBuildBitCast(lb(e)->b, v, llvm_type(lb(e), to, llvm_is_vector(v)), "");
+}
+
+/* ---- pairs of bf16 ---- */
+static EVal pair(KEmit *e, EVal first, EVal second)
+{
+	LlvmBuild *b = lb(e);
+	LLVMTypeRef word = llvm_type(b, DT_U32, llvm_is_vector(first));
+	LLVMValueRef lo = LLVMBuildZExt(b->b, first, word, ""), hi = LLVMBuildZExt(b->b, second, word, "");
+	return LLVMBuildOr(b->b, lo, LLVMBuildShl(b->b, hi, constant_like(b, DT_U32, 16, hi), ""), "");
+}
+
+/* One half of each pair as f32. */
+static LLVMValueRef half_of(LlvmBuild *b, LLVMValueRef pairs, bool second)
+{
+	LLVMValueRef by = constant_like(b, DT_U32, second ? 0xffff0000 : 16, pairs);
+	return bits_of(b, second ? LLVMBuildAnd(b->b, pairs, by, "") : LLVMBuildShl(b->b, pairs, by, ""), DT_F32);
+}
+
+static EVal dot_pairs(KEmit *e, EVal x, EVal y, EVal acc)
+{
+	LlvmBuild *b = lb(e);
+	const int lanes = lanes_of(acc);
+	if (b->bf16 && lanes >= 4) {
+		const char *name = arena_printf(b->arena, "llvm.x86.avx512bf16.dpbf16ps.%d", 32 * lanes);
+		LLVMTypeRef bf16s = LLVMVectorType(LLVMBFloatTypeInContext(b->ctx), 2 * (unsigned)lanes);
+		LLVMValueRef arg[] = {acc, LLVMBuildBitCast(b->b, x, bf16s, ""), LLVMBuildBitCast(b->b, y, bf16s, "")};
+		return llvm_intrinsic(b, name, 0, NULL, 3, arg);
+	}
+	for (int i = 0; i < 2; i++)
+		acc = e->ewise(e, EW_fma, DT_F32, half_of(b, x, i), half_of(b, y, i), acc);
+	return acc;
 }
 
 /* ---- integers ---- */
@@ -387,4 +461,6 @@ void llvm_value_rows(KEmit *e)
 	e->bit = bit;
 	e->bitcast = bitcast;
 	e->cmp = cmp;
+	e->pair = pair;
+	e->dot_pairs = dot_pairs;
 }

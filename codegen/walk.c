@@ -102,6 +102,7 @@ static EVal *bind(Walk *w, int a, EVal base, int64_t lo, int64_t hi, int count)
 		int64_t stride = 0;
 		for (int d = 0; d < o->type.rank; d++)
 			stride += walk_stride(o, d) * l->at[d].coef[a];
+		stride = walk_elems(w, i, stride);
 		if (stride)
 			w->addr[i] = w->e->iadd(w->e, w->addr[i], w->e->imul(w->e, base, w->e->i64(w->e, stride)));
 	}
@@ -395,6 +396,28 @@ static bool only_written(const Walk *w, const KStage *s)
 	return w->k->opnd[s->operand].mode == M_OUT;
 }
 
+static EVal store_value(Walk *w, const KStage *s, const WalkCombo *c)
+{
+	bool vec = w->vector >= 0 && (s->over & walk_bit(w->vector));
+	return vec ? walk_vector(w, s->value, c) : walk_value(w, s->value, c);
+}
+
+/* Both halves of a pair are here: one vector of words is stored instead of two scattered ones. False: not this combination's. */
+static bool paired_store(Walk *w, const KStage *s, const WalkCombo *c, EVal *v, bool *skip)
+{
+	KPair p;
+	if (!k_pair_store(w->k, (int)(s - w->k->stage), &p) || p.lanes != w->vector || w->axis[p.axis].copies != 2)
+		return false;
+	*skip = c->copy[p.axis] == 1;
+	if (*skip)
+		return true;
+	WalkCombo next = *c;
+	next.copy[p.axis] = 1;
+	EVal first = store_value(w, s, c);
+	*v = w->e->pair(w->e, first, store_value(w, s, &next));
+	return true;
+}
+
 /* All values of a combination before its stores to what is also read: an operand may be read and written at the same place.
  * What is only written is stored at once, so that many values do not wait in registers. */
 static void emit_stores(Walk *w, const Stores *s)
@@ -403,23 +426,26 @@ static void emit_stores(Walk *w, const Stores *s)
 	walk_combo_first(&c);
 	KSet over = 0;
 	EVal *v = NEWN(w->arena, EVal, s->n);
+	bool *paired = NEWN(w->arena, bool, s->n), *skip = NEWN(w->arena, bool, s->n);
 	for (int i = 0; i < s->n; i++)
 		over |= s->stage[i]->over;
 	do {
 		for (int i = 0; i < s->n; i++) {
-			bool vec = w->vector >= 0 && (s->stage[i]->over & walk_bit(w->vector));
-			v[i] = vec ? walk_vector(w, s->stage[i]->value, &c) : walk_value(w, s->stage[i]->value, &c);
+			skip[i] = false;
+			paired[i] = paired_store(w, s->stage[i], &c, &v[i], &skip[i]);
+			if (!paired[i])
+				v[i] = store_value(w, s->stage[i], &c);
 			if (s->stage[i]->kind == S_ADD) {
 				EVal old = walk_load_for_add(w, s->stage[i], &c);
 				DType t = w->k->expr[s->stage[i]->value].type;
 				v[i] = w->e->ewise(w->e, EW_add, t, old, v[i], NULL);
 			}
-			if (only_written(w, s->stage[i]))
-				walk_store(w, s->stage[i], &c, v[i]);
+			if (only_written(w, s->stage[i]) && !skip[i])
+				(paired[i] ? walk_store_pairs : walk_store)(w, s->stage[i], &c, v[i]);
 		}
 		for (int i = 0; i < s->n; i++) {
-			if (!only_written(w, s->stage[i]))
-				walk_store(w, s->stage[i], &c, v[i]);
+			if (!only_written(w, s->stage[i]) && !skip[i])
+				(paired[i] ? walk_store_pairs : walk_store)(w, s->stage[i], &c, v[i]);
 		}
 	} while (walk_combo_next(w, over, &c));
 }
@@ -482,6 +508,32 @@ static void mark_needed(Walk *w)
 	}
 }
 
+static bool unrolled_whole(const Walk *w, int axis)
+{
+	const KSchedule *s = &w->k->sched;
+	bool copies = false;
+	for (int i = 0; i < s->nloops; i++) {
+		if (s->loop[i].axis == axis && s->loop[i].level != L_UNROLL)
+			return false;
+		copies |= s->loop[i].axis == axis;
+	}
+	return copies;
+}
+
+/* Products by pairs, where the schedule has both halves at once and the right axis along the lanes. */
+static void find_pair(Walk *w)
+{
+	w->pair = (KPair){.axis = -1, .lanes = -1, .vector = -1, .splat = -1};
+	for (int i = 0; i < w->k->nstages && w->vector >= 0; i++) {
+		KPair p;
+		if (!k_pair(w->k, i, &p) || p.lanes != w->vector || !unrolled_whole(w, p.axis))
+			continue;
+		w->pair = p;
+		w->pair_stage = i;
+		return;
+	}
+}
+
 static void walk_init(Walk *w, KEmit *e, const KProgram *p, const Kernel *k, int part_axis, Arena *a)
 {
 	*w = (Walk){.e = e, .p = p, .k = k, .arena = a, .vector = -1, .lanes = K_LANES, .part_axis = part_axis,
@@ -504,6 +556,7 @@ static void walk_init(Walk *w, KEmit *e, const KProgram *p, const Kernel *k, int
 		w->addr[i] = e->i64(e, 0);
 	}
 	mark_needed(w);
+	find_pair(w);
 }
 
 /* Axes that every reduction runs under: one that misses an axis of the stores (softmax) is computed outside its loop. Where

@@ -54,6 +54,8 @@ typedef struct Walk {
 	int waiting;        /* REDUCE stage whose sums wait in the result of stage `store` between blocks, -1: none */
 	int store;
 	bool first;         /* the block that is being written starts the sums */
+	KPair pair;         /* of the stage whose products are taken by pairs; axis -1: none */
+	int pair_stage;
 } Walk;
 
 typedef struct WalkCarry { int n; EVal v[E_MAX_CARRIED]; } WalkCarry;
@@ -80,9 +82,11 @@ WalkCell *walk_find(Walk *w, int x, const WalkCombo *c);    /* NULL: not emitted
 void walk_record(Walk *w, int x, const WalkCombo *c, EVal v);
 bool walk_is_vector(const Walk *w, int x);
 void walk_store(Walk *w, const KStage *s, const WalkCombo *c, EVal value);
+void walk_store_pairs(Walk *w, const KStage *s, const WalkCombo *c, EVal words);
 void walk_fetch_store(Walk *w, const KStage *s, const WalkCombo *c, int64_t ahead); /* `ahead` elements behind the place */
 EVal walk_load_for_add(Walk *w, const KStage *s, const WalkCombo *c);
 int64_t walk_stride(const KOperand *o, int dim);            /* elements */
+int64_t walk_elems(const Walk *w, int x, int64_t elems);    /* in units of what load x takes: elements, or pairs of them */
 int walk_active(const Walk *w, const WalkCombo *c);         /* lanes of the vector axis that exist at c */
 void walk_place(Walk *w, int x);                            /* gathered dimensions of load x that no loop to come moves */
 bool walk_inside(const Walk *w, const KIndex *at, int extent); /* proved in range for every point of the tile */

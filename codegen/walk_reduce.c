@@ -183,11 +183,23 @@ static EVal mask_lanes(Walk *w, const Group *g, const KStage *s, EVal v, const W
 
 static bool known_zero(Walk *w, int x, const WalkCombo *c)
 {
+	x = k_widened(w->k, x);
 	return w->k->expr[x].op == K_LOAD && walk_cell(w, x, c)->zero;
+}
+
+/* acc plus the products of one pair. */
+static EVal step_pair(Walk *w, EVal acc, const WalkCombo *c)
+{
+	if (known_zero(w, w->pair.splat, c))
+		return acc;
+	EVal splat = walk_vector(w, w->pair.splat, c);
+	return w->e->dot_pairs(w->e, splat, walk_vector(w, w->pair.vector, c), acc);
 }
 
 static EVal step_sum(Walk *w, const Group *g, int i, EVal acc, const WalkCombo *c)
 {
+	if (w->pair.axis >= 0 && g->stage[i] == w->pair_stage)
+		return c->copy[w->pair.axis] == 0 ? step_pair(w, acc, c) : acc;
 	const KStage *s = stage_of(w, g, i);
 	const KExpr *x = &w->k->expr[s->value];
 	KEmit *e = w->e;
@@ -254,7 +266,7 @@ static int splat_factor(const Walk *w, const KStage *s)
 	if (s->red != RED_sum || x->op != K_EWISE || x->row != EW_mul || w->vector < 0)
 		return -1;
 	bool first = walk_is_vector(w, x->arg[0]), second = walk_is_vector(w, x->arg[1]);
-	int one = first ? x->arg[1] : x->arg[0];
+	int one = k_widened(w->k, first ? x->arg[1] : x->arg[0]);
 	return first != second && w->k->expr[one].op == K_LOAD ? one : -1;
 }
 
@@ -468,8 +480,8 @@ static void clip_group(Walk *w, const Group *g)
 	if (x->op == K_LOAD) {
 		clip_factor(w, g, stage_of(w, g, 0)->value);
 	} else if (x->op == K_EWISE && x->row == EW_mul) {
-		clip_factor(w, g, x->arg[0]);
-		clip_factor(w, g, x->arg[1]);
+		clip_factor(w, g, k_widened(w->k, x->arg[0]));
+		clip_factor(w, g, k_widened(w->k, x->arg[1]));
 	}
 }
 

@@ -16,6 +16,11 @@ int64_t walk_stride(const KOperand *o, int dim)
 	return s;
 }
 
+int64_t walk_elems(const Walk *w, int x, int64_t elems)
+{
+	return x == w->pair.vector || x == w->pair.splat ? elems / 2 : elems;
+}
+
 bool walk_is_vector(const Walk *w, int x)
 {
 	return w->vector >= 0 && w->axis[w->vector].bound && (w->k->expr[x].axes & walk_bit(w->vector));
@@ -171,6 +176,17 @@ static EVal index_lanes(Walk *w, const KIndex *at, const WalkCombo *c)
 static DType stored(DType t)
 {
 	return t == DT_BOOL ? DT_U8 : t;
+}
+
+static bool by_pairs(const Walk *w, int x)
+{
+	return x == w->pair.vector || x == w->pair.splat;
+}
+
+/* Dtype of the value that load x gives: pairs come as words. */
+static DType loaded(const Walk *w, int x)
+{
+	return by_pairs(w, x) ? DT_U32 : w->k->expr[x].type;
 }
 
 static EVal from_memory(KEmit *e, DType t, EVal v)
@@ -353,7 +369,7 @@ static bool contiguous(const Walk *w, int x)
 		if (l->at[d].expr >= 0 && walk_is_vector(w, l->at[d].expr))
 			return false;
 	}
-	return stride == 1;
+	return walk_elems(w, x, stride) == 1;
 }
 
 static EVal load_at(Walk *w, int x, const WalkCombo *c, EVal at, int64_t off)
@@ -361,7 +377,7 @@ static EVal load_at(Walk *w, int x, const WalkCombo *c, EVal at, int64_t off)
 	KEmit *e = w->e;
 	const KExpr *l = &w->k->expr[x];
 	const KOperand *o = &w->k->opnd[l->operand];
-	DType t = stored(o->type.dtype);
+	DType t = stored(loaded(w, x));
 	EVal base = e->ptr_arg(e, l->operand + 1);
 	EVal v = walk_is_vector(w, x) ? e->load_vec(e, t, base, at, off, walk_active(w, c)) : e->load(e, t, base, at, off);
 	return from_memory(e, o->type.dtype, v);
@@ -372,12 +388,14 @@ static EVal load_edge(Walk *w, int x, const WalkCombo *c)
 	KEmit *e = w->e;
 	const KExpr *l = &w->k->expr[x];
 	EVal inside, at = clamped_address(w, x, c, &inside);
+	if (by_pairs(w, x))
+		at = e->idiv(e, at, e->i64(e, 2));
 	EVal v = load_at(w, x, c, at, 0);
 	if (!inside || l->edge == EDGE_CLAMP)
 		return v;
 	int width = e->width(e, v);
-	EVal other = e->konst(e, l->type, outside_value(l), width);
-	return e->ewise(e, EW_select, l->type, width > 1 ? e->splat(e, inside) : inside, v, other);
+	EVal other = e->konst(e, loaded(w, x), outside_value(l), width);
+	return e->ewise(e, EW_select, loaded(w, x), width > 1 ? e->splat(e, inside) : inside, v, other);
 }
 
 /* Scalars or consecutive lanes from a gathered place that is inside: what copies share of the address is computed once. */
@@ -408,7 +426,7 @@ static WalkCell *emit_load(Walk *w, int x, const WalkCombo *c, const int32_t *ke
 			continue;
 		int p = place(w, x, d, c);
 		if (p == PLACE_OUTSIDE && l->edge != EDGE_CLAMP)
-			return record(w, x, key, w->e->konst(w->e, l->type, outside_value(l), walk_is_vector(w, x) ? w->lanes : 1),
+			return record(w, x, key, w->e->konst(w->e, loaded(w, x), outside_value(l), walk_is_vector(w, x) ? w->lanes : 1),
 			              l->edge == EDGE_ZERO);
 		if (p != PLACE_INSIDE)
 			worst = PLACE_UNKNOWN;
@@ -427,7 +445,7 @@ static WalkCell *emit_load(Walk *w, int x, const WalkCombo *c, const int32_t *ke
 	else if (gathers)
 		v = load_gathered(w, x, c, off);
 	else
-		v = load_at(w, x, c, w->addr[x], off);
+		v = load_at(w, x, c, w->addr[x], walk_elems(w, x, off));
 	return record(w, x, key, v, false);
 }
 
@@ -577,7 +595,8 @@ EVal walk_vector(Walk *w, int x, const WalkCombo *c)
 
 typedef struct Place { EVal base, at, lanes; int64_t off; bool vector; } Place;
 
-static Place store_place(Walk *w, const KStage *s, const WalkCombo *c)
+/* unit: elements that one stored value holds, 1 or 2. */
+static Place store_place(Walk *w, const KStage *s, const WalkCombo *c, int unit)
 {
 	KEmit *e = w->e;
 	const KOperand *o = &w->k->opnd[s->operand];
@@ -594,6 +613,11 @@ static Place store_place(Walk *w, const KStage *s, const WalkCombo *c)
 		if (w->vector >= 0 && w->axis[w->vector].bound)
 			lane_stride += s->at[d].coef[w->vector] * stride;
 	}
+	if (unit != 1) {
+		p.at = e->idiv(e, p.at, e->i64(e, unit));
+		p.off /= unit;
+		lane_stride /= unit;
+	}
 	p.vector = lane_stride != 0;
 	if (p.vector && lane_stride != 1) {
 		EVal step = e->konst(e, DT_I32, (double)lane_stride, w->lanes);
@@ -603,11 +627,11 @@ static Place store_place(Walk *w, const KStage *s, const WalkCombo *c)
 	return p;
 }
 
-void walk_store(Walk *w, const KStage *s, const WalkCombo *c, EVal v)
+static void store_at(Walk *w, const KStage *s, const WalkCombo *c, EVal v, bool pairs)
 {
 	KEmit *e = w->e;
-	DType to = w->k->opnd[s->operand].type.dtype, t = stored(to);
-	Place p = store_place(w, s, c);
+	DType to = w->k->opnd[s->operand].type.dtype, t = pairs ? DT_U32 : stored(to);
+	Place p = store_place(w, s, c, pairs ? 2 : 1);
 	if (to == DT_BOOL)
 		v = e->cast(e, v, DT_BOOL, DT_U8);
 	if (p.lanes)
@@ -618,11 +642,21 @@ void walk_store(Walk *w, const KStage *s, const WalkCombo *c, EVal v)
 		e->store(e, t, e->width(e, v) > 1 ? e->extract(e, v, 0) : v, p.base, p.at, p.off);
 }
 
+void walk_store(Walk *w, const KStage *s, const WalkCombo *c, EVal v)
+{
+	store_at(w, s, c, v, false);
+}
+
+void walk_store_pairs(Walk *w, const KStage *s, const WalkCombo *c, EVal words)
+{
+	store_at(w, s, c, words, true);
+}
+
 EVal walk_load_for_add(Walk *w, const KStage *s, const WalkCombo *c)
 {
 	KEmit *e = w->e;
 	DType t = w->k->opnd[s->operand].type.dtype;
-	Place p = store_place(w, s, c);
+	Place p = store_place(w, s, c, 1);
 	if (p.lanes)
 		return e->gather(e, t, p.base, p.lanes, p.off, walk_active(w, c));
 	return p.vector ? e->load_vec(e, t, p.base, p.at, p.off, walk_active(w, c)) : e->load(e, t, p.base, p.at, p.off);
@@ -630,7 +664,7 @@ EVal walk_load_for_add(Walk *w, const KStage *s, const WalkCombo *c)
 
 void walk_fetch_store(Walk *w, const KStage *s, const WalkCombo *c, int64_t ahead)
 {
-	Place p = store_place(w, s, c);
+	Place p = store_place(w, s, c, 1);
 	if (p.vector && !p.lanes)
 		w->e->prefetch(w->e, p.base, p.at, p.off + ahead, stored(w->k->opnd[s->operand].type.dtype), true);
 }

@@ -97,6 +97,8 @@ static bool build_model(Model *m, Scope *s, const char *file)
 	entries_emit(m);
 	if (m->train)
 		set_optimizer(m);
+	if (strcmp(val_string(val(m->top, "build"), "precision"), "mixed_bfloat16") == 0)
+		m->module->precision = PRECISION_MIXED_BF16;
 	m->module->fast_math = strcmp(val_string(val(m->top, "build"), "math"), "fast") == 0;
 	m->module->field = resolve_fields(m, &m->module->nfield);
 	return true;

@@ -72,7 +72,7 @@ IrMembers ir_optimizer_members(void)
 
 const char *const *ir_member_words(IrMemberKind kind, int *out_n)
 {
-	static const char *const dtypes[] = { "f32", "f64", "i32", "u32", "u8", "bool" };
+	static const char *const dtypes[] = { "f32", "f64", "i32", "u32", "u8", "bool", "bf16" };
 	static const char *const scalars[] = { "lr", "inv_n", "step", "pass", "power" };
 	static const char *const fills[] = { "nearest", "constant", "reflect", "wrap" };
 	static const char *const inits[] = {

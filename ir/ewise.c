@@ -27,6 +27,20 @@ Ewise *ewise_row(const char *name)
 	return NULL;
 }
 
+/* The upper half of the float next to v, to nearest, ties to even; a NaN stays one. */
+static double round_bf16(double v)
+{
+	float f = (float)v;
+	uint32_t u;
+	memcpy(&u, &f, sizeof u);
+	if (isnan(f))
+		return v;
+	u += 0x7fff + (u >> 16 & 1);
+	u &= 0xffff0000u;
+	memcpy(&f, &u, sizeof f);
+	return f;
+}
+
 static double wrap_bits(uint64_t v, DType to)
 {
 	switch (to) {
@@ -41,6 +55,8 @@ double ewise_wrap(double v, DType to)
 {
 	if (to == DT_F32 || to == DT_F64)
 		return v;
+	if (to == DT_BF16)
+		return round_bf16(v);
 	if (to == DT_BOOL)
 		return v != 0.0;
 	if (!isfinite(v))

@@ -429,6 +429,7 @@ IrModule *ir_clone(const IrModule *m)
 	cx.to->max_n = m->max_n;
 	cx.to->optimizer = m->optimizer;
 	cx.to->fast_math = m->fast_math;
+	cx.to->precision = m->precision;
 	cx.to->next_stream = m->next_stream;
 	clone_file(&cx, m);
 	clone_states(&cx, scratch, m);

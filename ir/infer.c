@@ -122,6 +122,8 @@ bool infer_given(const Infer *cx, IrNode *n)
 {
 	if ((unsigned)n->type.dtype >= DT_COUNT)
 		return infer_misfit(cx, n, "no such dtype: %d", (int)n->type.dtype);
+	if (n->type.dtype == DT_BF16)
+		return infer_misfit(cx, n, "bf16 is for kernels only");
 	if (n->type.rank < 0 || n->type.rank > IR_MAX_RANK)
 		return infer_misfit(cx, n, "%d dimensions, possible are 0 to %d", n->type.rank, IR_MAX_RANK);
 	IrType t = n->type;
@@ -182,6 +184,8 @@ bool infer_cast(const Infer *cx, IrNode *n)
 {
 	if ((unsigned)n->attr.cast.to >= DT_COUNT)
 		return infer_misfit(cx, n, "no such dtype: %d", (int)n->attr.cast.to);
+	if (n->attr.cast.to == DT_BF16)
+		return infer_misfit(cx, n, "bf16 is for kernels only");
 	return like(cx, n, n->attr.cast.to, &n->in[0]->type);
 }
 

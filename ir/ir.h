@@ -17,7 +17,8 @@
 
 enum { IR_MAX_RANK = 6, IR_N = -1 };
 
-typedef enum DType { DT_F32, DT_F64, DT_I32, DT_U32, DT_U8, DT_BOOL, DT_COUNT } DType;
+/* DT_BF16: the upper half of an f32; kernels store it and widen what they load, graphs do without it. */
+typedef enum DType { DT_F32, DT_F64, DT_I32, DT_U32, DT_U8, DT_BOOL, DT_BF16, DT_COUNT } DType;
 
 typedef struct IrType {
 	DType dtype;
@@ -188,6 +189,11 @@ typedef struct IrField {
 	const char *doc;
 } IrField;
 
+typedef enum IrPrecision {
+	PRECISION_F32,
+	PRECISION_MIXED_BF16 /* operands of large contractions are rounded to bf16, sums and everything else are f32 */
+} IrPrecision;
+
 struct KProgram; /* ir/kernel.h: the entries as kernels, after `fuse` */
 
 struct IrModule {
@@ -199,6 +205,7 @@ struct IrModule {
 	IrEntry *entry;
 	IrOptimizer optimizer;
 	bool fast_math;        /* build.math: results may differ by rounding errors of other algorithms (pass choose) */
+	IrPrecision precision;
 	uint32_t next_stream;
 	IrField *field;        /* the resolved model file, in schema order */
 	int nfield;
@@ -266,7 +273,7 @@ bool ir_batched(const IrType *t);                       /* dim[0] == IR_N */
 int64_t ir_row_elems(const IrType *t);                  /* elements a sample; all of them if not batched */
 int64_t ir_elems(const IrType *t, int64_t n);           /* with n samples */
 int dtype_size(DType t);
-const char *dtype_name(DType t);                        /* f32 f64 i32 u32 u8 bool */
+const char *dtype_name(DType t);                        /* f32 f64 i32 u32 u8 bool bf16 */
 const char *ir_type_text(Arena *a, const IrType *t);    /* "f32[N,62,62,32]" */
 const char *ir_shape_text(Arena *a, const IrType *t);   /* "(N, 62, 62, 32)", as users read it */
 bool ir_infer(IrNode *n, Diag *d, Arena *a);            /* computes n->type from operands and attributes */

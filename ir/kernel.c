@@ -659,7 +659,7 @@ bool k_is_contraction(const Kernel *k, const KStage *s)
 	const KExpr *e = &k->expr[s->value];
 	if (e->op != K_EWISE || e->row != EW_mul || e->arg[0] == e->arg[1])
 		return false;
-	const KExpr *x = &k->expr[e->arg[0]], *y = &k->expr[e->arg[1]];
+	const KExpr *x = &k->expr[k_widened(k, e->arg[0])], *y = &k->expr[k_widened(k, e->arg[1])];
 	return x->op == K_LOAD && y->op == K_LOAD && (s->over & ~(x->axes & y->axes)) != 0;
 }
 
@@ -710,7 +710,7 @@ static int64_t stage_flops(const Kernel *k, const KStage *s)
 	KSet counted = 0, axes;
 	bool fits = true;
 	for (int i = 0; i < 2; i++) {
-		const KExpr *x = &k->expr[product->arg[i]];
+		const KExpr *x = &k->expr[k_widened(k, product->arg[i])];
 		for (int d = 0; x->edge == EDGE_ZERO && d < k->opnd[x->operand].type.rank; d++) {
 			int64_t n = dim_points(k, &x->at[d], k->opnd[x->operand].type.dim[d], counted, &axes);
 			counted |= n ? axes : 0;

@@ -68,6 +68,7 @@ typedef struct KBuffer {
 	IrType type;       /* logical type; storage is dense and row-major in it */
 	IrState *state;    /* B_STATE, and views of a state (see pass layout) */
 	int32_t index;     /* B_IN, B_OUT: port or output number */
+	bool keep_f32;     /* rounding errors of its elements grow on their way to a result: no bf16 form of it */
 	int32_t part_rows; /* B_PARTIAL: samples a part, set by order */
 	int64_t offset;    /* bytes in slab or parameter slab; B_METRIC: doubles */
 	int64_t bytes;     /* at max_n (SCRATCH: a step), 64-byte rounded; set by plan */
@@ -230,6 +231,7 @@ typedef struct Target {
 	int vec_bytes;         /* width of a vector register: 16, 32, 64 */
 	int vec_regs;          /* 16 or 32 */
 	bool fma;
+	bool bf16;             /* multiplies pairs of bf16 */
 	int64_t l1_bytes, l2_bytes;
 } Target;
 
@@ -271,6 +273,17 @@ int k_sample_axis(const Kernel *k);    /* its EXT_N axis, -1: none */
 bool k_waits(const Kernel *k, int axis, int *reduce, int *store);
 int k_block_axis(const Kernel *k); /* the axis with two LOOPs in the schedule, -1: none */
 bool k_runs_by_sample(const Kernel *k); /* every store runs under that axis: k can be called for a range of samples */
+
+/* ---- kernel_pair.c: pairs of bf16 that lie side by side in memory ---- */
+typedef struct KPair {
+	int axis;          /* of extent 2: moves memory by one */
+	int lanes;         /* moves by two: may be the vector axis */
+	int vector, splat; /* loads of a product: the one that the lanes move, and the one that they share */
+} KPair;
+/* Is the stage a sum of products of such pairs? Does it store pairs? */
+bool k_pair(const Kernel *k, int stage, KPair *out);
+bool k_pair_store(const Kernel *k, int stage, KPair *out);
+int k_widened(const Kernel *k, int x); /* the bf16 load that x is the f32 of; else x */
 
 /* ---- kernel_verify.c ---- */
 /* Locals only where their axes are bound; every index inside the operand's type unless `edge` says what lies outside

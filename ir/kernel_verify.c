@@ -95,6 +95,8 @@ static bool check_ewise(const Check *c, const KExpr *e)
 		return true;
 	const int first = e->row == EW_select;
 	const DType t = c->k->expr[e->arg[first]].type;
+	if (t == DT_BF16)
+		return wrong(c, "%s of bf16, which has no arithmetic", k_row_name(e->row));
 	for (int i = first; i < arity; i++) {
 		if (c->k->expr[e->arg[i]].type != t)
 			return wrong(c, "arguments of %s differ in dtype", k_row_name(e->row));
@@ -177,6 +179,8 @@ static bool check_store(const Check *c, const KStage *s)
 		return wrong(c, "%s is stored in the wrong mode", o->name);
 	if (c->k->expr[s->value].type != o->type.dtype)
 		return wrong(c, "%s is stored as %s", o->name, dtype_name(c->k->expr[s->value].type));
+	if (s->kind == S_ADD && o->type.dtype == DT_BF16)
+		return wrong(c, "%s is bf16, which has no arithmetic", o->name);
 	if (indexed & ~s->over)
 		return wrong(c, "store to %s runs under too few axes", o->name);
 	return check_access(c, o, s->at, EDGE_NEVER, c->k->nexprs);
@@ -223,6 +227,8 @@ static bool check_stage(const Check *c, int i)
 	}
 	if (s->kind != S_REDUCE)
 		return check_store(c, s) && (s->kind != S_PUSH || check_push(c, s));
+	if (v->type == DT_BF16)
+		return wrong(c, "%s folds bf16, which has no arithmetic", s->name);
 	if (s->type != (s->red == RED_argmax ? DT_I32 : v->type))
 		return wrong(c, "%s is %s of %s", s->name, dtype_name(s->type), dtype_name(v->type));
 	return s->away || wrong(c, "%s folds nothing", s->name);

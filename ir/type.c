@@ -12,6 +12,7 @@ static const struct {
 } dtypes[DT_COUNT] = {
 	[DT_F32] = { "f32", 4 }, [DT_F64] = { "f64", 8 }, [DT_I32] = { "i32", 4 },
 	[DT_U32] = { "u32", 4 }, [DT_U8] = { "u8", 1 },   [DT_BOOL] = { "bool", 1 },
+	[DT_BF16] = { "bf16", 2 },
 };
 
 int dtype_size(DType t)

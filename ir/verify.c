@@ -36,7 +36,7 @@ static void CNNC_PRINTF(4, 5) broken(Verify *v, Loc at, const char *whose, const
 /* ---- states ---- */
 static bool type_sane(const IrType *t, bool may_be_batched)
 {
-	if ((unsigned)t->dtype >= DT_COUNT || t->rank < 0 || t->rank > IR_MAX_RANK)
+	if ((unsigned)t->dtype >= DT_COUNT || t->dtype == DT_BF16 || t->rank < 0 || t->rank > IR_MAX_RANK)
 		return false;
 	for (int i = 0; i < t->rank; i++) {
 		if (t->dim[i] < 1 && !(t->dim[i] == IR_N && i == 0 && may_be_batched))

@@ -236,7 +236,7 @@ static int new_buffer(const Wino *w, const char *what, int rank, const int32_t *
 	const Kernel *k = w->v.k;
 	return program_buffer(w->a, w->module->program,
 	                      (KBuffer){.name = arena_printf(w->a, "%s.%s", k->name, what), .cls = B_SLAB,
-	                                .type = ir_type(DT_F32, rank, dim), .loc = k->loc});
+	                                .type = ir_type(DT_F32, rank, dim), .keep_f32 = true, .loc = k->loc});
 }
 
 static Kernel *new_kernel(const Wino *w, const char *what)

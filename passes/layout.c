@@ -20,6 +20,7 @@ typedef struct Layout {
 	View *views;
 	int position;     /* of the kernel being rewritten */
 	int axis;         /* its result's last axis */
+	int paired;       /* its load whose pairs lie along that axis already, -1: none */
 	bool changed;
 } Layout;
 
@@ -116,7 +117,7 @@ static int load_view(Rewrite *r, int x)
 	Layout *l = r->arg;
 	const KExpr *e = &r->from->expr[x];
 	int dim = crossing_dim(r->from, e, l->axis);
-	if (dim < 0)
+	if (dim < 0 || x == l->paired)
 		return -1;
 	const KOperand *o = &r->from->opnd[e->operand];
 	const View *v = view_of(l, o->buf, &o->type, dim);
@@ -128,11 +129,22 @@ static int load_view(Rewrite *r, int x)
 	return k_load(r->a, r->to, k_operand(r->a, r->to, o->name, v->buffer, t, M_IN), out, e->edge);
 }
 
+static int paired_load(const Kernel *k)
+{
+	KPair p;
+	for (int i = 0; i < k->nstages; i++) {
+		if (k_pair(k, i, &p))
+			return p.vector;
+	}
+	return -1;
+}
+
 static void lay_out(Layout *l)
 {
 	Kernel *k = l->e->kernel[l->position];
 	l->axis = result_axis(k);
 	l->changed = false;
+	l->paired = paired_load(k);
 	if (!k->contraction || l->axis < 0)
 		return;
 	Kernel *made = rewrite_all(rewrite_new(l->m->arena, k, k->name, load_view, NULL, l));

@@ -89,7 +89,7 @@ static void with_depth(Search *s, Tile *t)
 	const KStage *st = &s->cx.k->stage[s->cx.stage];
 	consider(s, t);
 	for (int a = s->cx.k->naxes - 1; a >= 0; a--) {
-		if (!in(st->away, a) || a == t->vector || t->copies[a] > 1 || s->cx.k->axis[a].ext != EXT_CONST)
+		if (!in(st->away, a) || a == t->vector || a == s->cx.pair.axis || t->copies[a] > 1 || s->cx.k->axis[a].ext != EXT_CONST)
 			continue;
 		if (s->cx.extent[a] % 2 == 0) {
 			t->copies[a] = 2;
@@ -171,6 +171,8 @@ static void search_contraction(Search *s)
 	for (int v = 0; v < k->naxes; v++) {
 		if (!in(st->over | st->away, v) || !may_be_vector(k, v, s) || (in(st->over, v) && !stores_by_ones(k, v)))
 			continue;
+		if (s->cx.pair.axis >= 0 && v != s->cx.pair.lanes)
+			continue;
 		if (v == s->part_axis && s->part_size % K_LANES)
 			continue;
 		Tile t = {.vector = v};
@@ -243,7 +245,7 @@ static void unroll_rows(const Search *s, Tile *t)
 	int inner = -1, rank = -1;
 	for (int a = 0; a < k->naxes; a++) {
 		const int r = loop_rank(k, t->vector, a, -1);
-		if (a != t->vector && r >= rank)
+		if (a != t->vector && r >= rank && t->copies[a] == 1)
 			inner = a, rank = r;
 	}
 	if (reduces(k) || inner < 0 || k->axis[inner].ext != EXT_CONST || inner == s->part_axis)
@@ -265,14 +267,25 @@ static int turning_axis(const Search *s, int v)
 	return square && !reduces(k) && k->nexprs <= TURN_EXPRS ? a : -1;
 }
 
+/* The axis along which a store makes pairs of what lanes of v hold, -1: none. */
+static int stored_pair(const Kernel *k, int v)
+{
+	KPair p;
+	for (int i = 0; v >= 0 && i < k->nstages; i++) {
+		if (k_pair_store(k, i, &p) && p.lanes == v)
+			return p.axis;
+	}
+	return -1;
+}
+
 static void nest_candidate(Search *s, int v)
 {
 	const Kernel *k = s->cx.k;
 	Tile t = {.vector = v};
-	int copies = 1;
+	int copies = 1, pair = stored_pair(k, v);
 	for (int a = 0; a < k->naxes; a++) {
 		t.copies[a] = 1;
-		bool window = false;
+		bool window = a == pair;
 		for (int i = 0; i < k->nstages; i++)
 			window |= k->stage[i].kind == S_REDUCE && in(k->stage[i].away, a);
 		int extent = s->cx.extent[a];
@@ -281,7 +294,7 @@ static void nest_candidate(Search *s, int v)
 			copies *= extent;
 		}
 	}
-	if (v >= 0 && copies == 1 && walking_axis(k, v) < 0 && k->nexprs <= BODY_MAX) {
+	if (v >= 0 && copies == (pair < 0 ? 1 : 2) && walking_axis(k, v) < 0 && k->nexprs <= BODY_MAX) {
 		int most = (s->cx.extent[v] + K_LANES - 1) / K_LANES;
 		t.copies[v] = most < VECTORS_MAX ? most : VECTORS_MAX;
 		if (most == 1)
@@ -469,6 +482,8 @@ static void retile_nest(Search *s, const Tile *like)
 static void search_like(Search *s, const Target *target)
 {
 	Tile like = tile_of(s->cx.k->like);
+	if (s->cx.pair.axis >= 0)
+		like.copies[s->cx.pair.axis] = 1;
 	if (s->cx.stage >= 0)
 		retile(s, like, target);
 	else
@@ -481,6 +496,8 @@ static void search_freely(Search *s, const Target *target)
 	if (s->cx.stage >= 0)
 		search_contraction(s);
 	if (s->cost < 0) {
+		if (s->cx.pair.axis >= 0)
+			s->cx.extent[s->cx.pair.axis] = 2;
 		s->cx.stage = -1;
 		search_nest(s);
 	} else if (target->vec_bytes != REFERENCE.vec_bytes || target->vec_regs != REFERENCE.vec_regs) {
@@ -501,12 +518,18 @@ static void search_kernel(Kernel *k, const PassCx *cx, int part_axis, int part_s
 		if (a == part_axis && part_size < s.cx.extent[a])
 			s.cx.extent[a] = part_size;
 	}
+	if (s.cx.stage < 0 || !k_pair(k, s.cx.stage, &s.cx.pair))
+		s.cx.pair.axis = -1;
+	if (s.cx.pair.axis >= 0)
+		s.cx.extent[s.cx.pair.axis] = 1;
 	if (k->like && (s.cx.stage >= 0 || reduces(k)))
 		search_like(&s, &cx->target);
 	else
 		search_freely(&s, &cx->target);
 	s.cx.target = &cx->target;
 	s.block = tile_block(&s.cx, &s.best);
+	if (s.cx.stage >= 0 && s.cx.pair.axis >= 0)
+		s.best.copies[s.cx.pair.axis] = 2;
 	write_schedule(&s, &k->sched);
 }
 

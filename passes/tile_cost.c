@@ -181,10 +181,17 @@ static void count_expr(const Kernel *k, int x, const Tile *t, KSet outer, Load *
 	}
 }
 
-static Load count_body(const Kernel *k, int stage, const Tile *t)
+static Load count_body(const TileCx *cx, const Tile *t)
 {
+	const Kernel *k = cx->k;
 	Load l = {0};
-	const KExpr *x = &k->expr[k->stage[stage].value];
+	const KExpr *x = &k->expr[k->stage[cx->stage].value];
+	if (cx->pair.axis >= 0) {
+		l.vectors = distinct(k, &k->expr[cx->pair.vector], t);
+		l.scalars = distinct(k, &k->expr[cx->pair.splat], t);
+		l.other = edge_in_doubt(k, &k->expr[cx->pair.splat], t) ? l.scalars * EDGE_CHECK : 0;
+		return l;
+	}
 	for (int i = 0; i < 2; i++)
 		count_expr(k, x->arg[i], t, 0, &l);
 	return l;
@@ -196,7 +203,7 @@ static KSet reused_axes(const Kernel *k, const KStage *s, const Tile *t)
 	const KExpr *x = &k->expr[s->value];
 	KSet reused = 0;
 	for (int i = 0; i < 2; i++) {
-		const KExpr *l = &k->expr[x->arg[i]];
+		const KExpr *l = &k->expr[k_widened(k, x->arg[i])];
 		if (l->op != K_LOAD || (t->vector >= 0 && (l->axes >> t->vector & 1)))
 			continue;
 		for (int d = 0; d < k->opnd[l->operand].type.rank; d++) {
@@ -221,7 +228,7 @@ bool tile_fits(const TileCx *cx, const Tile *t)
 		if ((s->away & ~reused) >> a & 1)
 			one.copies[a] = 1;
 	}
-	int vectors = (int)count_body(cx->k, cx->stage, &one).vectors;
+	int vectors = (int)count_body(cx, &one).vectors;
 	int ahead = product(cx->k, t, s->away & ~reused) > 1 ? 2 : 0; /* loads of the next step begin before this one ends */
 	return (sums + vectors) * p + ahead + 1 <= cx->target->vec_regs;
 }
@@ -267,7 +274,7 @@ double tile_cost(const TileCx *cx, const Tile *t)
 	const Kernel *k = cx->k;
 	const KStage *s = &k->stage[cx->stage];
 	int sums = product(k, t, s->over), steps = product(k, t, s->away), p = pieces(cx, t);
-	Load l = count_body(k, cx->stage, t);
+	Load l = count_body(cx, t);
 	double loads = l.vectors * p + l.scalars + l.gathers * GATHER_COST, fma = (double)sums * steps * p;
 	double body = max2(max2(fma / FMA_RATE, loads / LOAD_RATE), FMA_LATENCY * steps);
 	body = max2(body, (fma + loads + l.other * p) / ISSUE_RATE) + LOOP_COST + loads * TIE_LOAD;
@@ -327,6 +334,9 @@ double nest_cost(const TileCx *cx, const Tile *t)
 			const KOperand *o = &k->opnd[s->operand];
 			Lanes how = t->vector < 0 ? LANES_NONE : lanes_of(k, o, s->at, t->vector);
 			int n = product(k, t, s->over);
+			KPair p;
+			if (t->vector >= 0 && k_pair_store(k, i, &p) && p.lanes == t->vector && t->copies[p.axis] == 2)
+				how = LANES_UNIT;
 			*(how == LANES_UNIT ? &l.vectors : how == LANES_NONE ? &l.scalars : &l.gathers) += n;
 		}
 		bool wide = t->vector >= 0 && (axes >> t->vector & 1);

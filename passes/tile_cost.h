@@ -19,6 +19,7 @@ typedef struct TileCx {
 	const Target *target;
 	int32_t extent[K_MAX_AXES]; /* trips of each axis where this runs: planned samples, a part's range */
 	int stage;                  /* the REDUCE stage to tile, -1: a plain nest */
+	KPair pair;                 /* its products are taken by pairs: both points of that axis are one; axis -1: no */
 } TileCx;
 
 /* RIM: trips that the emitter peels off a loop of step 1 */

@@ -35,6 +35,13 @@ if [ -e x86-64-v3 ]; then
 	CNNC_CPU=x86-64-v2 exits 0 ./small data/test/down
 fi
 
+# mixed_bfloat16 brings a level of its own, and the others compute the same function without its instructions.
+exits 0 "$cnnc" small.yaml -D build.precision=mixed_bfloat16 --cpu=portable -o mixed
+exits 0 ./mixed info
+says 'carried: x86-64-v4\+bf16 x86-64-v4 x86-64-v3 x86-64-v2\)'
+CNNC_CPU=x86-64-v2 exits 0 ./mixed-train epochs=1
+exits 0 ./mixed data/test/down
+
 exits 0 "$cnnc" small.yaml --cpu=portable --emit=asm -o text
 there text.x86-64-v2.s text.x86-64-v3.s text.x86-64-v4.s
 grep -q zmm text.x86-64-v3.s && fail "512-bit registers in code for v3"

@@ -110,6 +110,22 @@ static void compare_entry(const IrModule *m, const KEntry *e, const Values *v, i
 	arena_free(a);
 }
 
+void kernels_run(const IrModule *m, const char *entry, const Values *v, int64_t n, const IrScalars *s)
+{
+	Arena *a = arena_new();
+	const KEntry *e = m->program->entry;
+	while (strcmp(e->name, entry) != 0)
+		e++;
+	KMemory mem = { memory(a, m, e, v, n), n, s };
+	k_eval_entry(m->program, e, &mem, true);
+	for (int r = 0; r < e->graph->nroot; r++) {
+		const int buf = root_buffer(m->program, e, &e->graph->root[r]);
+		ck_assert_int_ge(buf, 0);
+		memcpy(v->out[r], mem.buffer[buf], (size_t)v->out_elems[r] * sizeof(double));
+	}
+	arena_free(a);
+}
+
 static void must(bool ok, Diag *d, const char *what)
 {
 	if (!ok || diag_errors(d))

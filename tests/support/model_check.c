@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "frontend/frontend.h"
+#include "tests/numeric/run_kernels.h"
 
 IrModule *model_load(const ModelCheck *c, Diag *d)
 {
@@ -159,7 +160,10 @@ static double check_entry(const ModelCheck *c, Jitted *j, const IrEntry *e, int6
 	double tolerance = c->tolerance > 0 ? c->tolerance : 2e-5;
 	if (!strcmp(e->name, "train_step"))
 		tolerance *= 10;
-	ir_eval(e, n, &s, v.state, (const double *const *)v.in, v.out);
+	if (c->kernels)
+		kernels_run(j->module, e->name, &v, n, &s);
+	else
+		ir_eval(e, n, &s, v.state, (const double *const *)v.in, v.out);
 	double worst = jit_compare(j, e, &v, NULL, n, &s, tolerance, !c->kinks);
 	if (!(worst <= tolerance))
 		worst = jit_compare(j, e, &v, (const double *const *)slack_of(a, e, &v, n, &s), n, &s, tolerance, true);

@@ -17,6 +17,7 @@ typedef struct ModelCheck {
 	int64_t n[4];    /* samples of the calls; 0: no more */
 	uint64_t seed;
 	bool whole;       /* parameters and arrays are small integers: sums are exact in f32 */
+	bool kernels; /* against the kernels in double, roundings of operands included, not against the graph */
 	bool kinks;   /* what a change of parameters by rounding explains is no difference */
 	uint64_t *bits;   /* unless NULL: a hash of all outputs of entries that only have outputs is left here */
 	double tolerance; /* 0: 2e-5 for outputs and sums, ten times that for updates */

@@ -86,6 +86,21 @@ enum { VALUES = 12, PAIRS = VALUES * VALUES };
 static const double float_values[VALUES] = {0.0, -0.0, 1.0, -1.5, 3.0, -7.25, 1e-30, -1e30, INFINITY, -INFINITY, NAN, 0.5};
 static const double int_values[VALUES] = {0, 1, 2, 3, 7, 31, 100, 255, 65536, 2147483647, 4294967295.0, 2147483648.0};
 
+static uint16_t upper_half(float f)
+{
+	uint32_t u;
+	memcpy(&u, &f, sizeof(u));
+	return (uint16_t)(u >> 16);
+}
+
+static double lower_half_zero(uint16_t upper)
+{
+	uint32_t u = (uint32_t)upper << 16;
+	float f;
+	memcpy(&f, &u, sizeof(f));
+	return (double)f;
+}
+
 static void put(DType t, void *at, int i, double v)
 {
 	switch (t) {
@@ -93,6 +108,7 @@ static void put(DType t, void *at, int i, double v)
 	case DT_F64: ((double *)at)[i] = v; break;
 	case DT_I32: ((int32_t *)at)[i] = (int32_t)(uint32_t)(int64_t)v; break;
 	case DT_U32: ((uint32_t *)at)[i] = (uint32_t)(int64_t)v; break;
+	case DT_BF16: ((uint16_t *)at)[i] = upper_half((float)ir_ewise("cast", v, 0, 0, DT_BF16)); break;
 	default: ((uint8_t *)at)[i] = (uint8_t)(int64_t)v;
 	}
 }
@@ -104,6 +120,7 @@ static double get(DType t, const void *at, int i)
 	case DT_F64: return ((const double *)at)[i];
 	case DT_I32: return ((const int32_t *)at)[i];
 	case DT_U32: return ((const uint32_t *)at)[i];
+	case DT_BF16: return lower_half_zero(((const uint16_t *)at)[i]);
 	default: return ((const uint8_t *)at)[i];
 	}
 }
@@ -186,7 +203,7 @@ static double cast_of(double v, DType from, DType to)
 		return v;
 	if (to == DT_F32)
 		return (double)(float)v;
-	if (!is_float(from))
+	if (to == DT_BF16 || (!is_float(from) && from != DT_BF16))
 		return ir_ewise("cast", v, 0, 0, to);
 	double low = to == DT_I32 ? -2147483648.0 : 0, high = to == DT_I32 ? 2147483647.0 : to == DT_U32 ? 4294967295.0 : 255;
 	return isnan(v) ? 0 : v < low ? low : v > high ? high : trunc(v) + 0.0;
@@ -495,10 +512,15 @@ START_TEST(cpu_names)
 	ck_assert(cg_target("x86-64-v3", "x86_64-pc-linux-gnu", d, a, &t) && t.vec_bytes == 32 && t.vec_regs == 16 && t.fma);
 	ck_assert(cg_target("znver5", "x86_64-pc-linux-gnu", d, a, &t) && t.vec_bytes == 64 && t.vec_regs == 32);
 	ck_assert_str_eq(t.name, "x86-64-v4");
+	ck_assert(cg_target("znver5+bf16", "x86_64-pc-linux-gnu", d, a, &t) && t.bf16);
+	ck_assert_str_eq(t.name, "x86-64-v4+bf16");
+	ck_assert_str_eq(cg_cpu_bf16("znver4", "x86_64-pc-linux-gnu", a), "znver4+bf16");
+	ck_assert_str_eq(cg_cpu_bf16("znver3", "x86_64-pc-linux-gnu", a), "znver3");
 	ck_assert(cg_target("x86-64-v2", "x86_64-pc-linux-gnu", d, a, &t) && t.vec_bytes == 16 && !t.fma);
 	ck_assert(cg_target(NULL, "aarch64-linux-gnu", d, a, &t) && t.vec_regs == 32 && t.fma);
 	ck_assert(!diag_errors(d));
 	ck_assert(!cg_target("znver55", "x86_64-pc-linux-gnu", d, a, &t) && diag_errors(d) == 1);
+	ck_assert(!cg_target("znver3+bf16", "x86_64-pc-linux-gnu", d, a, &t) && diag_errors(d) == 2);
 	arena_free(a);
 	diag_free(d);
 }

@@ -46,6 +46,7 @@ static const Case cases[] = {
 	{ "relu", { "f64[N,3]" }, "", "f64[N,3]", 0 },
 	{ "cast", { "u8[N,3]" }, "{to f32}", "f32[N,3]", 0 },
 	{ "cast", { "u8[N,3]" }, "", "f32[N,3]", "no such dtype: -1" },
+	{ "cast", { "u8[N,3]" }, "{to bf16}", "bf16[N,3]", "bf16 is for kernels only" },
 	{ "lt", { "f32[N,3]", "f32[]" }, "", "bool[N,3]", 0 },
 	{ "and", { "bool[N,3]", "bool[3]" }, "", "bool[N,3]", 0 },
 	{ "eq", { "i32[N]", "u32[N]" }, "", "bool[N]", "i32 and u32" },
