@@ -13,6 +13,7 @@
 #include "options.h"
 #include "pipeline.h"
 #include "report.h"
+#include "tune.h"
 
 enum { EXIT_OK = 0, EXIT_USAGE = 2, EXIT_IO = 4 };
 
@@ -108,7 +109,7 @@ static int emit(const Pipeline *p, const Options *o, const char *name, Diag *d)
 	int code = emit_level(p, o, arena_printf(p->arena, "%s.%s", name, p->level[0]), d);
 	for (int i = 1; code == EXIT_OK && i < p->nlevels; i++) {
 		Pipeline level;
-		bool ok = pipeline_level(p, i, &level, d);
+		bool ok = pipeline_again(p, p->level[i], p->schedules, NULL, &level, d);
 		code = ok ? emit_level(&level, o, arena_printf(p->arena, "%s.%s", name, p->level[i]), d) : EXIT_USAGE;
 		pipeline_close(&level);
 	}
@@ -171,7 +172,7 @@ static int make_objects(const Pipeline *p, Pipeline *further, Objects *out, doub
 		if (i + 1 == p->nlevels)
 			break;
 		start = now_ms();
-		code = pipeline_level(p, i + 1, &further[i], d) ? make_object(&further[i], out, d) : EXIT_USAGE;
+		code = pipeline_again(p, p->level[i + 1], p->schedules, NULL, &further[i], d) ? make_object(&further[i], out, d) : EXIT_USAGE;
 	}
 	return code;
 }
@@ -211,6 +212,37 @@ static int compile(const Pipeline *p, const Options *o, double start, Diag *d)
 	return programs(p, o, name, start, d);
 }
 
+/* ---- schedules ---- */
+static int tune_model(Pipeline *p, const Options *o, Diag *d)
+{
+	const char *name = o->output && !to_stdout(o) ? o->output : p->fe.module->name;
+	if (p->code.triple && *p->code.triple)
+		return diag_error(d, (Loc){0}, "code for %s cannot be measured here", p->code.triple), EXIT_USAGE;
+	TuneOptions t = {.path = o->schedule ? o->schedule : arena_printf(p->arena, "%s.schedule", name),
+	                 .seconds = o->tune ? o->tune : p->fe.tune_seconds, .table = to_stdout(o) || o->json ? stderr : stdout};
+	return folder_exists(t.path, p->arena, d) ? tune(p, &t, d) : EXIT_USAGE;
+}
+
+/* Lines of the schedule file that this compilation had no use for are no mistake, but worth a word. */
+static void note_unused(const Pipeline *p)
+{
+	int other = 0, unknown = 0;
+	const char *path = NULL;
+	for (int i = 0; p->schedules && i < p->schedules->n; i++) {
+		const ScheduleLine *l = p->schedules->line[i];
+		bool ours = strcmp(l->target, p->target.name) == 0;
+		path = l->loc.file ? l->loc.file : path;
+		for (int j = 0; j < p->nlevels; j++)
+			ours |= strcmp(l->target, p->level[j]) == 0;
+		other += !l->used && (!ours || strcmp(l->version, CNNC_VERSION) != 0 || strcmp(l->pass, TILE_PASS) != 0);
+		unknown += !l->used && ours && strcmp(l->version, CNNC_VERSION) == 0 && strcmp(l->pass, TILE_PASS) == 0;
+	}
+	if (other)
+		fprintf(stderr, "%s: note: ignored %d lines for another target or version of cnnc\n", path, other);
+	if (unknown)
+		fprintf(stderr, "%s: note: ignored %d lines for kernels that this model does not have\n", path, unknown);
+}
+
 static int check(const Pipeline *p, const Options *o)
 {
 	if (o->json)
@@ -218,6 +250,18 @@ static int check(const Pipeline *p, const Options *o)
 	report_layers(p, stdout);
 	report_summary(p, o->model, stdout);
 	return EXIT_OK;
+}
+
+static int command(Pipeline *p, const Options *o, double start, Diag *d)
+{
+	if (o->command == CMD_CHECK)
+		return check(p, o);
+	int code = p->tunes ? tune_model(p, o, d) : EXIT_OK;
+	if (code != EXIT_OK)
+		return code;
+	code = o->command == CMD_BENCH ? bench(p, o, start, d) : compile(p, o, start, d);
+	note_unused(p);
+	return code;
 }
 
 static int run(const Options *o)
@@ -232,18 +276,11 @@ static int run(const Options *o)
 	Pipeline p;
 	PipelineIn in = {.path = o->model, .define = o->define, .ndefines = o->ndefines, .cpu = o->cpu, .triple = o->triple,
 	                 .dump = o->dump ? o->dump : o->stop_after, .stop_after = o->stop_after,
-	                 .time_passes = o->time_passes, .out = stdout, .here = o->command == CMD_BENCH};
+	                 .time_passes = o->time_passes, .out = stdout, .here = o->command == CMD_BENCH,
+	                 .schedule = o->schedule, .tunes = o->tune > 0};
 	int code = EXIT_USAGE;
-	if (pipeline_open(&p, &in, d)) {
-		if (p.stopped)
-			code = EXIT_OK;
-		else if (o->command == CMD_CHECK)
-			code = check(&p, o);
-		else if (o->command == CMD_BENCH)
-			code = bench(&p, o, start, d);
-		else
-			code = compile(&p, o, start, d);
-	}
+	if (pipeline_open(&p, &in, d))
+		code = p.stopped ? EXIT_OK : command(&p, o, start, d);
 	code = finish(d, code);
 	pipeline_close(&p);
 	diag_free(d);

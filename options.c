@@ -1,4 +1,5 @@
 /* options.c -- the command line of cnnc: one table of options, one sentence for each mistake */
+#include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,7 +7,7 @@
 #include "options.h"
 #include "passes/passes.h"
 
-typedef enum Kind { FLAG, TEXT, DEFINE, NUMBER, EMIT, TARGET, MATH, PASSES, ACTION, LATER } Kind;
+typedef enum Kind { FLAG, TEXT, DEFINE, NUMBER, SECONDS, EMIT, TARGET, MATH, PASSES, ACTION, LATER } Kind;
 
 typedef struct Option {
 	const char *name, *value, *doc; /* value: how it is shown; NULL: takes none */
@@ -23,6 +24,10 @@ static const Option options[] = {
 	{"--triple", "TRIPLE", "system to compile for, with --emit; default: this one", TEXT, offsetof(Options, triple)},
 	{"--target", "TARGET", "cpu", TARGET, 0},
 	{"--linker", "PROGRAM", "links the programs; default cc", TEXT, offsetof(Options, linker)},
+	{"--tune", "SECONDS", "measure each kernel's schedules first, all of them or as many as this time allows", SECONDS,
+	 offsetof(Options, tune)},
+	{"--schedule", "FILE", "take schedules measured before; with --tune, write them there, default NAME.schedule", TEXT,
+	 offsetof(Options, schedule)},
 	{"--threads", "N", "bench: threads; default: the CPUs of this process", NUMBER, offsetof(Options, threads)},
 	{"--op", "OP", "bench: one operation, described as x=32x56x56x64 w=3x3x64x64 stride=1 pad=1", TEXT,
 	 offsetof(Options, op)},
@@ -37,14 +42,17 @@ static const Option options[] = {
 	{"--version", NULL, "print the version", ACTION, CMD_VERSION},
 	{"--help", NULL, "print this text", ACTION, CMD_USAGE},
 	{"-h", NULL, NULL, ACTION, CMD_USAGE},
-	{"--tune", "SECONDS", NULL, LATER, 0},
-	{"--schedule", "FILE", NULL, LATER, 0},
 	{"--cuda-arch", "ARCH", NULL, LATER, 0},
 };
 
 static const struct { const char *name; Command command; } commands[] = {
 	{"compile", CMD_COMPILE}, {"check", CMD_CHECK}, {"bench", CMD_BENCH}, {"help", CMD_HELP}, {"schema", CMD_SCHEMA},
 };
+
+static const char *shown_before(const Option *o)
+{
+	return !o->value ? "" : o->kind == SECONDS ? "[=" : o->name[1] == '-' ? "=" : " ";
+}
 
 void options_usage(FILE *f)
 {
@@ -57,10 +65,9 @@ void options_usage(FILE *f)
 	      "options:\n", f);
 	for (size_t i = 0; i < COUNT(options); i++) {
 		const Option *o = &options[i];
-		bool word = o->name[1] == '-';
 		if (o->doc)
-			fprintf(f, "  %s%s%-*s %s\n", o->name, o->value ? (word ? "=" : " ") : "",
-			        26 - (int)strlen(o->name) - (o->value != NULL), o->value ? o->value : "", o->doc);
+			fprintf(f, "  %s%s%-*s %s\n", o->name, shown_before(o), 26 - (int)strlen(o->name) - (int)strlen(shown_before(o)),
+			        o->kind == SECONDS ? "SECONDS]" : o->value ? o->value : "", o->doc);
 	}
 }
 
@@ -130,6 +137,16 @@ static bool set_number(int *out, const char *name, const char *value, FILE *err)
 	return true;
 }
 
+/* Without a value: as many as it takes. */
+static bool set_seconds(double *out, const char *name, const char *value, FILE *err)
+{
+	char *end;
+	*out = value ? strtod(value, &end) : INFINITY;
+	if (value && (end == value || *end || !(*out > 0)))
+		return refuse(err, "%s needs a number of seconds, not '%s'", name, value);
+	return true;
+}
+
 static bool set_target(const char *value, FILE *err)
 {
 	if (strcmp(value, "cpu") == 0)
@@ -166,6 +183,8 @@ static bool set(Options *o, const Option *opt, const char *value, FILE *err)
 		return strchr(value, '=') || refuse(err, "-D needs KEY=VALUE, not '%s'", value);
 	case NUMBER:
 		return set_number(member, opt->name, value, err);
+	case SECONDS:
+		return set_seconds(member, opt->name, value, err);
 	case EMIT:
 		return set_emit(o, value, err);
 	case TARGET:
@@ -214,7 +233,7 @@ static bool option(Options *o, int argc, char **argv, int *i, FILE *err)
 		return unknown(word, err);
 	if (!opt->value && value)
 		return refuse(err, "%s takes no value", opt->name);
-	bool optional = opt->kind == LATER;
+	bool optional = opt->kind == LATER || opt->kind == SECONDS;
 	if (opt->value && !value && !optional) {
 		if (*i + 1 >= argc)
 			return refuse(err, "%s needs %s", opt->name, opt->value);
@@ -273,6 +292,9 @@ bool options_parse(Options *o, int argc, char **argv, FILE *err)
 	}
 	if (o->op && (o->command != CMD_BENCH || o->model))
 		return refuse(err, "--op is for `cnnc bench --op OP …`, without a model file");
+	if (o->tune && (o->triple || o->op || o->command == CMD_CHECK))
+		return refuse(err, "--tune is for models whose code runs here, not for %s",
+		              o->op ? "--op" : o->triple ? "--triple" : "check");
 	if (o->shape && !o->op)
 		return refuse(err, "--shape needs --op");
 	if (o->fast_math && !o->op)

@@ -16,6 +16,8 @@ typedef struct Options {
 	int ndefines;
 	unsigned emit;          /* EmitKind bits; 0: programs */
 	const char *cpu, *triple, *linker, *dump, *stop_after;
+	const char *schedule;   /* a schedule file */
+	double tune;            /* seconds for measuring schedules; 0: not asked for */
 	bool json, time_passes;
 	int threads;            /* 0: as many as there are */
 	const char *op, *shape; /* bench: one operation; op_graph.h */

@@ -33,6 +33,16 @@ static char *read_file(const char *path, size_t *n, Arena *a, Diag *d)
 	return ok ? text : NULL;
 }
 
+ScheduleFile *pipeline_read_schedules(const char *path, Arena *a, Diag *d)
+{
+	size_t n;
+	const char *text = read_file(path, &n, diag_arena(d), d);
+	if (!text)
+		return NULL;
+	diag_source(d, path, text, n);
+	return schedule_parse(path, text, n, a, d);
+}
+
 static bool load_graph(Pipeline *p, const PipelineIn *in, Diag *d)
 {
 	size_t n;
@@ -92,7 +102,6 @@ static bool choose_cpu(Pipeline *p, const PipelineIn *in, Diag *d)
 	p->code.cpu = p->level[0];
 	p->code.level = p->level;
 	p->code.nlevels = p->nlevels;
-	p->graph = ir_clone(p->fe.module);
 	return true;
 }
 
@@ -101,7 +110,7 @@ static bool passes(Pipeline *p, PassCx *cx, Diag *d)
 	p->code.target = &p->target;
 	if (!cg_target(p->code.cpu, p->code.triple, d, p->arena, &p->target))
 		return false;
-	if (mixed(p) && !p->target.bf16 && p->nlevels == 0)
+	if (mixed(p) && !p->target.bf16 && p->nlevels == 0 && !p->quiet)
 		diag_warning(d, (Loc){0}, "%s has no bf16 instructions: mixed_bfloat16 is computed in float32, with rounding", p->target.name);
 	cx->diag = d;
 	cx->scratch = arena_new();
@@ -117,18 +126,38 @@ bool pipeline_open(Pipeline *p, const PipelineIn *in, Diag *d)
 	if (!load(p, in, d) || !choose_cpu(p, in, d))
 		return false;
 	describe_layers(p);
+	p->tunes = in->tunes || p->fe.tune_seconds > 0;
+	if (in->schedule && !p->tunes) {
+		p->schedules = pipeline_read_schedules(in->schedule, p->arena, d);
+		if (!p->schedules)
+			return false;
+	}
+	if (p->tunes || p->nlevels)
+		p->graph = ir_clone(p->fe.module);
 	PassCx cx = {.dump = in->dump, .stop_after = in->stop_after, .time_passes = in->time_passes,
-	             .out = in->out ? in->out : stderr};
+	             .out = in->out ? in->out : stderr, .schedules = p->schedules};
 	return passes(p, &cx, d);
 }
 
-bool pipeline_level(const Pipeline *p, int i, Pipeline *out, Diag *d)
+bool pipeline_again(const Pipeline *p, const char *cpu, ScheduleFile *schedules, TileLog *log, Pipeline *out, Diag *d)
 {
-	PassCx cx = {.out = stderr};
-	*out = (Pipeline){.arena = arena_new(), .fe = p->fe, .code = p->code};
+	PassCx cx = {.out = stderr, .schedules = schedules, .tile_log = log};
+	*out = (Pipeline){.arena = arena_new(), .fe = p->fe, .code = p->code, .schedules = schedules};
 	out->fe.module = ir_clone(p->graph);
-	out->code.cpu = p->level[i];
+	out->code.cpu = cpu;
+	out->quiet = log || schedules != p->schedules;
 	return passes(out, &cx, d);
+}
+
+bool pipeline_retake(Pipeline *p, ScheduleFile *schedules, Diag *d)
+{
+	PassCx cx = {.out = stderr, .schedules = schedules};
+	INVARIANT(p->graph && !p->first);
+	p->quiet = true;
+	p->first = p->fe.module;
+	p->fe.module = ir_clone(p->graph);
+	p->schedules = schedules;
+	return passes(p, &cx, d);
 }
 
 CgModule *pipeline_code(const Pipeline *p, Diag *d)
@@ -142,6 +171,8 @@ void pipeline_close(Pipeline *p)
 		ir_module_free(p->fe.module);
 	if (p->graph)
 		ir_module_free(p->graph);
+	if (p->first)
+		ir_module_free(p->first);
 	if (p->arena)
 		arena_free(p->arena);
 	*p = (Pipeline){0};

@@ -5,6 +5,7 @@
 #include "codegen/codegen.h"
 #include "frontend/frontend.h"
 #include "passes/passes.h"
+#include "passes/tile.h"
 
 typedef struct PipelineIn {
 	const char *path;          /* NAME.yaml, or NAME.ir: a graph as `--stop-after` prints it */
@@ -14,6 +15,8 @@ typedef struct PipelineIn {
 	int ndefines;
 	const char *cpu, *triple;  /* NULL: as the model file says */
 	bool here;                 /* the code will run in this process: `portable` means this machine's level */
+	const char *schedule;      /* a schedule file to take schedules from, or NULL; not read where the model will be tuned */
+	bool tunes;                /* even if the model file does not ask for it */
 	const char *dump, *stop_after;
 	bool time_passes;
 	FILE *out;                 /* where dumps and times go */
@@ -25,15 +28,24 @@ typedef struct Pipeline {
 	CgOptions code;
 	const char *level[CG_MAX_LEVELS]; /* portable: cpus, best first; this Pipeline is that of the first one */
 	int nlevels;               /* else 0 */
-	IrModule *graph;           /* portable: as it was before the passes */
+	bool tunes;
+	IrModule *graph;           /* portable or tuned: as it was before the passes */
+	IrModule *first;           /* tuned: what fe was made with */
+	ScheduleFile *schedules;   /* what was read; or NULL */
 	bool stopped;              /* by stop_after */
+	bool quiet;                /* warnings of the target were given before */
 	Arena *arena;
 } Pipeline;
 
 /* Frontend, target, passes. False: reported to d. pipeline_close either way, after d was printed. */
 bool pipeline_open(Pipeline *p, const PipelineIn *in, Diag *d);
-/* Of a portable program: the same model for p->level[i], i > 0. `p` outlives it; pipeline_close either way. */
-bool pipeline_level(const Pipeline *p, int i, Pipeline *out, Diag *d);
+/* The same model with other schedules, or for another cpu: of a portable program p->level[i], i > 0. `p` outlives it;
+ * pipeline_close either way. */
+bool pipeline_again(const Pipeline *p, const char *cpu, ScheduleFile *schedules, TileLog *log, Pipeline *out, Diag *d);
+/* p itself, with other schedules. */
+bool pipeline_retake(Pipeline *p, ScheduleFile *schedules, Diag *d);
+/* A schedule file, in arena a; NULL: reported. */
+ScheduleFile *pipeline_read_schedules(const char *path, Arena *a, Diag *d);
 CgModule *pipeline_code(const Pipeline *p, Diag *d);
 void pipeline_close(Pipeline *p);
 

@@ -28,6 +28,7 @@ typedef struct FeModel {
 	int64_t params, trainable;
 	int64_t flops;       /* forward, one sample */
 	bool trains;         /* has a train section */
+	double tune_seconds; /* build.tune; 0: not */
 } FeModel;
 
 /* overrides: "train.epochs=5" …, n of them (from -D). */

@@ -67,6 +67,7 @@ static void describe(const Model *m, FeModel *out)
 		.module = m->module, .target = val(build, "target")->item[0].s, .cpu = val_string(build, "cpu"),
 		.triple = triple ? triple : "", .precision = val_string(build, "precision"), .math = val_string(build, "math"),
 		.layer = NEWN(m->arena, FeLayer, m->nlayers), .nlayers = m->nlayers, .trains = m->train != NULL,
+		.tune_seconds = val_number(build, "tune"),
 	};
 	for (int i = 0; i < m->nlayers; i++) {
 		const Layer *l = &m->layer[i];

@@ -293,6 +293,8 @@ bool k_verify(const KProgram *p, Diag *d);
 /* ---- kernel_print.c, kernel_parse.c: inverse of each other ---- */
 void k_print(const KProgram *p, const Kernel *k, FILE *f);
 void k_print_program(const KProgram *p, FILE *f); /* buffers, kernels with schedules, trees */
+void k_print_schedule(const KSchedule *s, FILE *f); /* with axes a0, a1 …, as k_key has them; one line without its end */
+const char *k_level_name(int level);                /* NULL: there is none of that number */
 /* A program from the text that k_print_program writes, in arena a; buffers of states have no IrState, nothing has a place.
  * NULL: reported. What it gives has passed k_verify, whatever the text holds. */
 KProgram *k_parse(const char *file, const char *text, size_t len, Arena *a, Diag *d);

@@ -322,18 +322,36 @@ static void print_extent(const Print *x, const KAxis *a)
 		fprintf(x->f, ":parts<=%d/%d", a->extent, a->rows);
 }
 
-static void print_schedule(const Print *x)
+/* Words with a blank after each but the last. */
+static void print_loops(const Print *x, const KSchedule *s)
 {
-	const KSchedule *s = &x->k->sched;
 	for (int i = 0; i < s->nloops; i++) {
 		if (i == 0 || s->loop[i].level != s->loop[i - 1].level)
-			fprintf(x->f, "%s%s", i ? " " : "  ", levels[s->loop[i].level]);
+			fprintf(x->f, "%s%s", i ? " " : "", levels[s->loop[i].level]);
 		fputs(" ", x->f);
 		print_axis(x, s->loop[i].axis);
 		if (s->loop[i].step != 1)
 			fprintf(x->f, "/%d", s->loop[i].step);
 	}
-	fputs(s->nloops ? "\n" : "", x->f);
+}
+
+static void print_schedule(const Print *x)
+{
+	if (x->k->sched.nloops == 0)
+		return;
+	fputs("  ", x->f);
+	print_loops(x, &x->k->sched);
+	fputs("\n", x->f);
+}
+
+void k_print_schedule(const KSchedule *s, FILE *f)
+{
+	print_loops(&(Print){.f = f, .key = true}, s);
+}
+
+const char *k_level_name(int level)
+{
+	return level >= 0 && level < (int)COUNT(levels) ? levels[level] : NULL;
 }
 
 static void print_operands(const Print *x)

@@ -16,6 +16,8 @@ typedef struct PassCx {
 	const char *dump;      /* comma-separated pass names, or NULL; "import" is the module before the first pass */
 	const char *stop_after;/* a pass name, "import" or NULL */
 	bool time_passes;
+	struct ScheduleFile *schedules; /* measured ones, which pass tile takes instead of its own choice; or NULL */
+	struct TileLog *tile_log;       /* tile.h; or NULL */
 	bool split_phases;     /* every kernel a phase of its own, so that a profile can time it */
 	FILE *out;             /* where dumps and times go */
 } PassCx;

@@ -10,6 +10,7 @@
 #include "ir/names.h"
 #include "passes/passes.h"
 #include "passes/rewrite.h"
+#include "passes/tile.h"
 #include "passes/tile_block.h"
 #include "passes/tile_list.h"
 
@@ -21,6 +22,8 @@ enum { WHOLE_MAX = 8, WHOLE_COPIES = 36, VECTORS_MAX = 4, COPIES_MAX = 16, BODY_
 static const Target REFERENCE = {.name = "reference", .vec_bytes = 64, .vec_regs = 32, .fma = true, .l1_bytes = 32 << 10,
                                  .l2_bytes = 1 << 20};
 
+typedef struct Others Others;
+
 typedef struct Search {
 	TileCx cx;
 	const Tile *sums; /* keep its vector axis and its copies of removed axes */
@@ -28,9 +31,19 @@ typedef struct Search {
 	double cost;
 	TileBlock block;
 	int part_axis, part_size;
+	Others *others;    /* list what else is possible, instead of looking for the best */
 } Search;
 
+/* What else is possible: schedules that add in the order of list[0], by cost from list[1] on. */
+struct Others {
+	KSchedule *list;
+	int n, room;
+	const KSchedule *wanted; /* is it among all of them? */
+	bool found;
+};
+
 typedef struct Tiling { const KProgram *program; const PassCx *cx; Names *done; } Tiling;
+static void list_other(const Search *s, const Tile *t, double cost);
 
 static bool in(KSet s, int axis)
 {
@@ -77,7 +90,9 @@ static void consider(Search *s, const Tile *t)
 	if (!tile_fits(&s->cx, t))
 		return;
 	double c = tile_cost(&s->cx, t);
-	if (s->cost < 0 || c < s->cost * 0.999) {
+	if (s->others)
+		list_other(s, t, c);
+	else if (s->cost < 0 || c < s->cost * 0.999) {
 		s->cost = c;
 		s->best = *t;
 	}
@@ -278,7 +293,8 @@ static int stored_pair(const Kernel *k, int v)
 	return -1;
 }
 
-static void nest_candidate(Search *s, int v)
+/* vectors: at most so many of them at a time; one: no rows either */
+static void nest_candidate(Search *s, int v, int vectors)
 {
 	const Kernel *k = s->cx.k;
 	Tile t = {.vector = v};
@@ -296,8 +312,8 @@ static void nest_candidate(Search *s, int v)
 	}
 	if (v >= 0 && copies == (pair < 0 ? 1 : 2) && walking_axis(k, v) < 0 && k->nexprs <= BODY_MAX) {
 		int most = (s->cx.extent[v] + K_LANES - 1) / K_LANES;
-		t.copies[v] = most < VECTORS_MAX ? most : VECTORS_MAX;
-		if (most == 1)
+		t.copies[v] = most < vectors ? most : vectors;
+		if (most == 1 && vectors > 1)
 			unroll_rows(s, &t);
 	}
 	int turning = turning_axis(s, v);
@@ -309,7 +325,9 @@ static void nest_candidate(Search *s, int v)
 		t.copies[s->part_axis] = 1;
 	}
 	double c = nest_cost(&s->cx, &t);
-	if (s->cost < 0 || c < s->cost) {
+	if (s->others) {
+		list_other(s, &t, c);
+	} else if (s->cost < 0 || c < s->cost) {
 		s->cost = c;
 		s->best = t;
 	}
@@ -317,10 +335,13 @@ static void nest_candidate(Search *s, int v)
 
 static void search_nest(Search *s)
 {
-	nest_candidate(s, -1);
+	nest_candidate(s, -1, VECTORS_MAX);
 	for (int v = 0; v < s->cx.k->naxes; v++) {
-		if (may_be_vector(s->cx.k, v, s))
-			nest_candidate(s, v);
+		if (!may_be_vector(s->cx.k, v, s))
+			continue;
+		nest_candidate(s, v, VECTORS_MAX);
+		for (int vectors = 1; s->others && vectors < VECTORS_MAX; vectors *= 2)
+			nest_candidate(s, v, vectors);
 	}
 }
 
@@ -435,6 +456,92 @@ static int contraction_stage(const Kernel *k)
 	return -1;
 }
 
+/* Both points of a pair were one while tiles were looked for. */
+static void take_pair(Search *s)
+{
+	if (s->cx.stage >= 0 && s->cx.pair.axis >= 0)
+		s->best.copies[s->cx.pair.axis] = 2;
+}
+
+/* ---- other schedules, for a tuner and for schedule files ---- */
+
+/* Does the order in which points of the axis are visited decide the order of a sum? */
+static bool orders_sums(const Kernel *k, int axis)
+{
+	bool orders = summed(k, axis);
+	for (int i = 0; i < k->nstages; i++) {
+		const KStage *s = &k->stage[i];
+		KSet indexed = 0;
+		for (int d = 0; s->kind == S_ADD && d < k->opnd[s->operand].type.rank; d++)
+			indexed |= k_index_axes(k, &s->at[d]);
+		orders |= s->kind == S_ADD && in(s->over & ~indexed, axis);
+	}
+	return orders;
+}
+
+/* Does the loop at i leave the order of sums as it is? Blocks of a sum and results asked for early do. */
+static bool leaves_sums(const Kernel *k, const KSchedule *s, int i)
+{
+	bool block = false;
+	for (int j = i + 1; s->loop[i].level == L_LOOP && j < s->nloops; j++)
+		block |= s->loop[j].level == L_LOOP && s->loop[j].axis == s->loop[i].axis;
+	return block || s->loop[i].level == L_AHEAD || !orders_sums(k, s->loop[i].axis);
+}
+
+/* The same loops, copies and lanes of all axes along which sums run, in the same order. */
+static bool same_sums(const Kernel *k, const KSchedule *a, const KSchedule *b)
+{
+	int i = 0, j = 0;
+	for (;; i++, j++) {
+		while (i < a->nloops && leaves_sums(k, a, i))
+			i++;
+		while (j < b->nloops && leaves_sums(k, b, j))
+			j++;
+		if (i == a->nloops || j == b->nloops)
+			return i == a->nloops && j == b->nloops;
+		if (a->loop[i].level != b->loop[j].level || a->loop[i].axis != b->loop[j].axis || a->loop[i].step != b->loop[j].step)
+			return false;
+	}
+}
+
+static void list_other(const Search *s, const Tile *t, double cost)
+{
+	Others *o = s->others;
+	Search one = *s;
+	KSchedule made;
+	one.best = *t;
+	one.cost = cost;
+	one.block = tile_block(&one.cx, t);
+	take_pair(&one);
+	write_schedule(&one, &made);
+	if (!same_sums(s->cx.k, &made, &o->list[0]))
+		return;
+	o->found |= o->wanted && schedule_equal(&made, o->wanted);
+	for (int i = 0; i < o->n; i++) {
+		if (schedule_equal(&made, &o->list[i]))
+			return;
+	}
+	if (o->n == o->room && o->list[o->n - 1].cost_ns <= cost)
+		return;
+	int at = o->n < o->room ? o->n++ : o->n - 1;
+	for (; at > 1 && o->list[at - 1].cost_ns > cost; at--)
+		o->list[at] = o->list[at - 1];
+	o->list[at] = made;
+}
+
+static void search_others(Search *s, const PassCx *cx, Others *o)
+{
+	s->others = o;
+	s->sums = NULL;
+	s->cx.target = s->cx.stage >= 0 ? &cx->target : &REFERENCE;
+	if (o->room < 2 && !o->wanted)
+		return;
+	if (s->cx.stage >= 0)
+		search_contraction(s);
+	else
+		search_nest(s);
+}
+
 /* The same sums with fewer or more results at a time, as the real target's registers allow. */
 static void retile(Search *s, Tile sums, const Target *target)
 {
@@ -505,7 +612,19 @@ static void search_freely(Search *s, const Target *target)
 	}
 }
 
-static void search_kernel(Kernel *k, const PassCx *cx, int part_axis, int part_size, int samples)
+static void search_kernel(Search *s, Kernel *k, const PassCx *cx)
+{
+	if (k->like && (s->cx.stage >= 0 || reduces(k)))
+		search_like(s, &cx->target);
+	else
+		search_freely(s, &cx->target);
+	s->cx.target = &cx->target;
+	s->block = tile_block(&s->cx, &s->best);
+	take_pair(s);
+	write_schedule(s, &k->sched);
+}
+
+static Search search_of(Kernel *k, const PassCx *cx, int part_axis, int part_size, int samples)
 {
 	if (has_list(k)) {
 		schedule_list(k, &cx->target, &k->sched);
@@ -522,49 +641,91 @@ static void search_kernel(Kernel *k, const PassCx *cx, int part_axis, int part_s
 		s.cx.pair.axis = -1;
 	if (s.cx.pair.axis >= 0)
 		s.cx.extent[s.cx.pair.axis] = 1;
-	if (k->like && (s.cx.stage >= 0 || reduces(k)))
-		search_like(&s, &cx->target);
-	else
-		search_freely(&s, &cx->target);
-	s.cx.target = &cx->target;
-	s.block = tile_block(&s.cx, &s.best);
-	if (s.cx.stage >= 0 && s.cx.pair.axis >= 0)
-		s.best.copies[s.cx.pair.axis] = 2;
-	write_schedule(&s, &k->sched);
+	return s;
 }
 
+/* Lists what else is possible and takes the file's schedule, as far as somebody wants that. A kernel that repeats another's sums
+ * follows that one. */
+static bool choose_other(Search *s, Kernel *k, const PassCx *cx, TileKernel *out)
+{
+	TileLog *log = k->like ? NULL : cx->tile_log;
+	ScheduleLine *line =
+		cx->schedules && !k->like ? schedule_find(cx->schedules, out->hash, cx->target.name, TILE_PASS) : NULL;
+	if (!log && !line)
+		return true;
+	Others o = {.room = log ? log->most : 1, .wanted = line ? &line->sched : NULL, .n = 1};
+	o.list = NEWN(log ? log->arena : cx->scratch, KSchedule, o.room + 1);
+	o.list[0] = k->sched;
+	o.found = line && schedule_equal(&line->sched, &k->sched);
+	search_others(s, cx, &o);
+	*out = (TileKernel){.hash = out->hash, .known = line != NULL, .choice = o.list, .nchoices = o.n};
+	if (!line)
+		return true;
+	line->used = true;
+	k->sched = line->sched;
+	if (o.found)
+		return true;
+	diag_error(cx->diag, line->loc, "this is no schedule that kernel %s can have", k->name);
+	diag_note(cx->diag, "help", "delete the line, or the file, and measure again with --tune");
+	return false;
+}
+
+static void log_kernel(TileLog *log, const Kernel *k, const TileKernel *as)
+{
+	if (log->n == log->room) {
+		int room = log->room ? log->room * 2 : 64;
+		log->kernel = arena_grow(log->arena, log->kernel, (size_t)log->room, (size_t)room, sizeof(*log->kernel));
+		log->room = room;
+	}
+	log->kernel[log->n] = *as;
+	log->kernel[log->n++].kernel = k;
+}
+
+typedef struct Tiled { const Kernel *kernel; TileKernel as; } Tiled;
+
 /* Equal kernels – deep networks have many – are searched once. */
-static void tile_kernel(Tiling *t, Kernel *k, int part_axis, int part_size, int samples)
+static bool tile_kernel(Tiling *t, Kernel *k, int part_axis, int part_size, int samples)
 {
 	Arena *a = t->cx->scratch;
 	const char *key = arena_printf(a, "%d %d %d %s%s", part_axis, part_size, samples, k_key(t->program, k, a),
 	                               k->like ? k_key(t->program, k->like, a) : "");
-	const Kernel *equal = names_add(t->done, key, k);
-	if (equal)
-		k->sched = equal->sched;
-	else
-		search_kernel(k, t->cx, part_axis, part_size, samples);
+	Tiled *one = names_get(t->done, key);
+	bool ok = true;
+	if (one) {
+		k->sched = one->kernel->sched;
+	} else {
+		Search s = search_of(k, t->cx, part_axis, part_size, samples);
+		one = NEW(a, Tiled);
+		*one = (Tiled){.kernel = k, .as = {.hash = schedule_hash(key)}};
+		search_kernel(&s, k, t->cx);
+		ok = choose_other(&s, k, t->cx, &one->as);
+		names_add(t->done, key, one);
+	}
+	if (t->cx->tile_log)
+		log_kernel(t->cx->tile_log, k, &one->as);
+	return ok;
 }
 
 /* samples: of one call of the kernels below, as planned. */
-static void tile_item(Tiling *t, const KEntry *e, const KItem *item, int axis, int size, int samples)
+static bool tile_item(Tiling *t, const KEntry *e, const KItem *item, int axis, int size, int samples)
 {
-	if (item->kind == I_RUN) {
-		tile_kernel(t, e->kernel[item->kernel], axis, size, samples);
-		return;
-	}
+	if (item->kind == I_RUN)
+		return tile_kernel(t, e->kernel[item->kernel], axis, size, samples);
 	bool by_sample = item->axis < 0 && item->size < samples;
+	bool ok = true;
 	for (int i = 0; i < item->nbody; i++)
-		tile_item(t, e, &item->body[i], item->axis, item->size, by_sample ? item->size : samples);
+		ok &= tile_item(t, e, &item->body[i], item->axis, item->size, by_sample ? item->size : samples);
+	return ok;
 }
 
 bool pass_tile(IrModule *m, PassCx *cx)
 {
 	Tiling t = {.program = m->program, .cx = cx, .done = names_new(cx->scratch)};
+	bool ok = true;
 	for (int i = 0; i < m->program->nentries; i++) {
 		const KEntry *e = &m->program->entry[i];
 		for (int j = 0; j < e->nitems; j++)
-			tile_item(&t, e, &e->item[j], -1, 0, e->few ? 1 : m->max_n);
+			ok &= tile_item(&t, e, &e->item[j], -1, 0, e->few ? 1 : m->max_n);
 	}
-	return true;
+	return ok;
 }

@@ -9,9 +9,14 @@
 
 Jitted jit_open(IrModule *m, const char *cpu, int threads)
 {
+	return jit_open_scheduled(m, cpu, threads, NULL, NULL);
+}
+
+Jitted jit_open_scheduled(IrModule *m, const char *cpu, int threads, struct ScheduleFile *schedules, struct TileLog *log)
+{
 	Jitted j = {.module = m};
 	Diag *d = diag_new();
-	PassCx cx = {.diag = d, .scratch = arena_new(), .out = stdout};
+	PassCx cx = {.diag = d, .scratch = arena_new(), .out = stdout, .schedules = schedules, .tile_log = log};
 	bool stopped = false;
 	ck_assert(cg_target(cpu, NULL, d, m->arena, &cx.target));
 	if (!passes_run(m, &cx, &stopped)) {

@@ -21,6 +21,8 @@ typedef struct Jitted {
 
 /* Takes m over. cpu: as --cpu. Failures are Check failures. */
 Jitted jit_open(IrModule *m, const char *cpu, int threads);
+/* The same with schedules to take and a log of what pass tile could give (passes/tile.h); either may be NULL. */
+Jitted jit_open_scheduled(IrModule *m, const char *cpu, int threads, struct ScheduleFile *schedules, struct TileLog *log);
 void jit_close(Jitted *j);
 
 /* want: the values after ir_eval on the entry as it was (v->out); states and inputs are those of v. tolerance: relative to the

@@ -1,0 +1,109 @@
+/* bench_run.c -- a compiled model run in this process on made-up data: see bench_run.h */
+#include "bench_run.h"
+#include <string.h>
+#include "bench.h"
+#include "bench_limits.h"
+#include "runtime/cpu.h"
+#include "runtime/init.h"
+
+bool bench_run_open(BenchRun *r, const RtModel *model, int threads, Diag *d)
+{
+	static const char *const entries[] = {"predict", "evaluate", "train_step"};
+	*r = (BenchRun){.model = model, .arena = arena_new()};
+	if (rt_cpu_check(model) != RT_OK || rt_pool_new(threads, 0, &r->pool) != RT_OK ||
+	    rt_instance_open(&r->in, model, r->pool, entries, COUNT(entries)) != RT_OK)
+		return diag_error(d, (Loc){0}, "%s", rt_message());
+	r->in.scalars.seed = 1;
+	r->in.scalars.lr = 1e-4f;
+	rt_init_tensors(&r->in, 1);
+	return true;
+}
+
+void bench_run_close(BenchRun *r)
+{
+	if (r->in.model)
+		rt_instance_close(&r->in);
+	rt_pool_free(r->one);
+	rt_pool_free(r->pool);
+	if (r->arena)
+		arena_free(r->arena);
+	*r = (BenchRun){.model = NULL};
+}
+
+/* ---- data ---- */
+static void fill_labels(const RtPort *port, int classes, unsigned char *data, int64_t n)
+{
+	int64_t row = (int64_t)port->row_bytes / rt_dtype_bytes(port->dtype);
+	for (int64_t i = 0; i < n * row; i++) {
+		int64_t sample = i / row, column = i % row;
+		if (port->dtype == RT_F32)
+			((float *)(void *)data)[i] = row > 1 ? sample % row == column : (float)(sample & 1);
+		else if (port->dtype == RT_I32)
+			((int32_t *)(void *)data)[i] = (int32_t)(sample % classes);
+	}
+}
+
+unsigned char **bench_run_ports(BenchRun *r, const RtEntry *e)
+{
+	const RtPort *prob = e->nout ? &e->out[0] : NULL;
+	const RtEntry *predict = rt_entry(r->model, "predict");
+	unsigned char **port = NEWN(r->arena, unsigned char *, RT_MAX_PORTS);
+	if (predict && predict->nout)
+		prob = &predict->out[0];
+	int classes = prob && prob->rank > 1 && prob->dim[prob->rank - 1] > 1 ? (int)prob->dim[prob->rank - 1] : 2;
+	for (uint32_t i = 0; i < e->nin; i++) {
+		int64_t n = (int64_t)r->model->max_n;
+		port[i] = arena_alloc(r->arena, (size_t)n + 1, e->in[i].row_bytes);
+		if (strcmp(e->in[i].name, "y") == 0)
+			fill_labels(&e->in[i], classes, port[i], n);
+		else
+			bench_fill(&e->in[i], port[i], n);
+	}
+	return port;
+}
+
+void bench_run_call(BenchRun *r, const RtEntry *e, int64_t n, unsigned char *const *port, uint32_t step)
+{
+	rt_scalars_set(&r->in.scalars, r->model, (uint32_t)n, step);
+	rt_instance_run(&r->in, e, port, NULL);
+}
+
+/* ---- kernels, one by one ---- */
+typedef struct Profile { double *ms, start; } Profile;
+
+static void mark_kernel(void *arg, uint32_t kernel, bool end)
+{
+	Profile *p = arg;
+	double now = now_ms();
+	if (end)
+		p->ms[kernel] += now - p->start;
+	p->start = now;
+}
+
+/* On a pool of one thread, so that times add up. */
+bool bench_run_kernels(BenchRun *r, const RtEntry *e, double *best, size_t nkernels, double ms, const atomic_int *stop, Diag *d)
+{
+	enum { AT_LEAST = 3, AT_MOST = 60 };
+	if (!r->one && rt_pool_new(1, 0, &r->one) != RT_OK)
+		return diag_error(d, (Loc){0}, "%s", rt_message());
+	if (rt_pool_reserve(r->one, e->scratch_bytes) != RT_OK)
+		return diag_error(d, (Loc){0}, "%s", rt_message());
+	Profile profile = {.ms = NEWN(r->arena, double, nkernels + 1)};
+	unsigned char **port = bench_run_ports(r, e);
+	RtPool *all = r->in.pool;
+	r->in.pool = r->one;
+	r->in.mark = mark_kernel;
+	r->in.mark_arg = &profile;
+	double begin = now_ms();
+	for (uint32_t call = 0; call < AT_LEAST || (call < AT_MOST && now_ms() - begin < ms); call++) {
+		if (stop && *stop)
+			break;
+		memset(profile.ms, 0, nkernels * sizeof(double));
+		bench_run_call(r, e, (int64_t)r->model->max_n, port, call + 1);
+		for (size_t i = 0; i < nkernels; i++)
+			best[i] = best[i] < profile.ms[i] ? best[i] : profile.ms[i];
+	}
+	r->in.mark = NULL;
+	r->in.pool = all;
+	return true;
+}
