@@ -614,6 +614,10 @@ static void search_freely(Search *s, const Target *target)
 
 static void search_kernel(Search *s, Kernel *k, const PassCx *cx)
 {
+	if (has_list(k)) {
+		schedule_list(k, &cx->target, &k->sched);
+		return;
+	}
 	if (k->like && (s->cx.stage >= 0 || reduces(k)))
 		search_like(s, &cx->target);
 	else
@@ -626,10 +630,6 @@ static void search_kernel(Search *s, Kernel *k, const PassCx *cx)
 
 static Search search_of(Kernel *k, const PassCx *cx, int part_axis, int part_size, int samples)
 {
-	if (has_list(k)) {
-		schedule_list(k, &cx->target, &k->sched);
-		return;
-	}
 	Search s = {.cx = {.k = k, .target = &cx->target, .stage = k->contraction ? contraction_stage(k) : -1}, .cost = -1,
 	            .part_axis = part_axis, .part_size = part_size};
 	for (int a = 0; a < k->naxes; a++) {
@@ -644,13 +644,14 @@ static Search search_of(Kernel *k, const PassCx *cx, int part_axis, int part_siz
 	return s;
 }
 
-/* Lists what else is possible and takes the file's schedule, as far as somebody wants that. A kernel that repeats another's sums
- * follows that one. */
+/* Lists what else is possible and takes the file's schedule, as far as somebody wants that. Kernels of lists have
+ * one schedule each, and a kernel that repeats another's sums follows that one. */
 static bool choose_other(Search *s, Kernel *k, const PassCx *cx, TileKernel *out)
 {
-	TileLog *log = k->like ? NULL : cx->tile_log;
+	bool fixed = k->like || has_list(k);
+	TileLog *log = fixed ? NULL : cx->tile_log;
 	ScheduleLine *line =
-		cx->schedules && !k->like ? schedule_find(cx->schedules, out->hash, cx->target.name, TILE_PASS) : NULL;
+		cx->schedules && !fixed ? schedule_find(cx->schedules, out->hash, cx->target.name, TILE_PASS) : NULL;
 	if (!log && !line)
 		return true;
 	Others o = {.room = log ? log->most : 1, .wanted = line ? &line->sched : NULL, .n = 1};

@@ -16,7 +16,7 @@ typedef struct TileKernel {
 	uint64_t hash;          /* of kernels that are equal and run in the same way */
 	bool known;             /* took a line of the file */
 	const KSchedule *choice; /* the cost model's choice, then others by cost */
-	int nchoices;            /* 0: it follows another kernel, whose sums it repeats */
+	int nchoices;            /* 0: it has no other, or follows another kernel whose sums it repeats */
 } TileKernel;
 
 typedef struct TileLog { /* every kernel of every entry, in order */
