@@ -327,7 +327,8 @@ static bool write_file(const Tuner *t)
 
 static bool prepare(Tuner *t, Pipeline *listed)
 {
-	t->cpu = t->p->nlevels ? "native" : t->p->code.cpu;
+	bool mixed = t->p->graph->precision == PRECISION_MIXED_BF16;
+	t->cpu = t->p->nlevels == 0 ? t->p->code.cpu : mixed ? cg_cpu_bf16("native", NULL, t->arena) : "native";
 	t->file = access(t->o->path, F_OK) == 0 ? pipeline_read_schedules(t->o->path, t->p->arena, t->d) : schedule_new(t->p->arena);
 	t->log = (TileLog){.arena = t->arena, .most = CHOICES};
 	if (!t->file || !pipeline_again(t->p, t->cpu, t->file, &t->log, listed, t->d))
