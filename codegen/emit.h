@@ -71,8 +71,8 @@ struct KEmit {
 	void (*store)(KEmit *e, DType t, EVal v, EVal base, EVal at, int64_t off);
 	void (*store_vec)(KEmit *e, DType t, EVal v, EVal base, EVal at, int64_t off, int active);
 	void (*scatter)(KEmit *e, DType t, EVal v, EVal base, EVal lane_index, int64_t off, int active); /* lanes have distinct indices */
-	/* Asks for the line, for writing too if write; the address may lie outside of everything. */
-	void (*prefetch)(KEmit *e, EVal base, EVal at, int64_t off, DType t, bool write);
+	/* Asks for the line: near, or in the second-level cache; for writing too if write. The address may lie outside of everything. */
+	void (*prefetch)(KEmit *e, EVal base, EVal at, int64_t off, DType t, bool write, bool near);
 	/* The lanes of v (t: four bytes) at which cond (bool vector) holds, one after the other from base[at] on. As many
 	 * elements as v has lanes may be written. */
 	void (*push_vec)(KEmit *e, DType t, EVal v, EVal cond, EVal base, EVal at);

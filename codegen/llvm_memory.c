@@ -126,14 +126,14 @@ static void scatter(KEmit *e, DType t, EVal v, EVal base, EVal lane_index, int64
 	llvm_intrinsic(b, "llvm.masked.scatter", 2, over, 4, arg);
 }
 
-static void prefetch(KEmit *e, EVal base, EVal at, int64_t off, DType t, bool write)
+static void prefetch(KEmit *e, EVal base, EVal at, int64_t off, DType t, bool write, bool near)
 {
-	enum { KEEP = 3, DATA = 1 };
+	enum { FIRST_LEVEL = 3, SECOND_LEVEL = 2, DATA = 1 };
 	LlvmBuild *b = lb(e);
 	LLVMValueRef far = LLVMConstInt(b->i64, (unsigned long long)off, 1);
-	LLVMValueRef near = at, p = LLVMBuildGEP2(b->b, b->memory[t], base, &near, 1, "");
+	LLVMValueRef index = at, p = LLVMBuildGEP2(b->b, b->memory[t], base, &index, 1, "");
 	LLVMValueRef arg[] = {LLVMBuildGEP2(b->b, b->memory[t], p, &far, 1, ""), LLVMConstInt(b->i32, write, 0),
-	                      LLVMConstInt(b->i32, KEEP, 0), LLVMConstInt(b->i32, DATA, 0)};
+	                      LLVMConstInt(b->i32, near ? FIRST_LEVEL : SECOND_LEVEL, 0), LLVMConstInt(b->i32, DATA, 0)};
 	llvm_intrinsic(b, "llvm.prefetch", 1, &b->ptr, 4, arg);
 }
 

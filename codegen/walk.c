@@ -119,14 +119,29 @@ static void unbind(Walk *w, int a, EVal *old_addr)
 /* ---- loops ---- */
 
 typedef struct Nest {
-	int axis[K_MAX_AXES], step[K_MAX_AXES]; /* step 0: the whole extent at once */
-	bool peel[K_MAX_AXES];
+	int axis[2 * K_MAX_AXES], step[2 * K_MAX_AXES]; /* step 0: the whole extent at once */
+	bool peel[2 * K_MAX_AXES];
+	bool slice[2 * K_MAX_AXES]; /* narrows the loop of the axis that opens further in */
 	int n;
 	WalkBody *body;
 	void *arg;
 } Nest;
 
-/* Loops of the axes in schedule order; an axis without entries is a loop of step 1 inside the others. */
+/* Is loop i of the schedule the outer one of two? */
+static bool is_slice(const Walk *w, int i)
+{
+	const KSchedule *s = &w->k->sched;
+	if (!k_adds(w->k, s->loop[i].axis))
+		return false;
+	for (int j = i + 1; s->loop[i].level == L_LOOP && j < s->nloops; j++) {
+		if (s->loop[j].level == L_LOOP && s->loop[j].axis == s->loop[i].axis)
+			return true;
+	}
+	return false;
+}
+
+/* Loops of the axes in schedule order, and of slices that are not open; an axis without entries is a loop of step 1 inside the
+ * others. */
 static void plan_nest(const Walk *w, KSet axes, Nest *n)
 {
 	const KSchedule *s = &w->k->sched;
@@ -134,6 +149,14 @@ static void plan_nest(const Walk *w, KSet axes, Nest *n)
 	int block = k_block_axis(w->k);
 	for (int i = 0; i < s->nloops; i++) {
 		const KLoop *l = &s->loop[i];
+		if (is_slice(w, i)) {
+			if (!(axes & walk_bit(l->axis)) && !w->axis[l->axis].slice_from) {
+				n->slice[n->n] = true;
+				n->axis[n->n] = l->axis;
+				n->step[n->n++] = l->step;
+			}
+			continue;
+		}
 		if (!(axes & walk_bit(l->axis)) || l->level == L_AHEAD || (i == 0 && l->axis == block))
 			continue;
 		if (l->level < L_UNROLL && !(placed & walk_bit(l->axis))) {
@@ -303,6 +326,25 @@ static void nest_block(Walk *w, const Nest *n, int i, WalkCarry *c, int step)
 		nest_tile(w, n, i, c, middle, x.block_lo + whole, x.block_hi + whole, x.block_count - whole);
 }
 
+/* Slices of an axis that a reduction further in opens. */
+static void nest_slices(Walk *w, const Nest *n, int i, WalkCarry *c)
+{
+	KEmit *e = w->e;
+	WalkAxis *x = &w->axis[n->axis[i]];
+	int64_t extent = w->k->axis[n->axis[i]].extent, step = n->step[i];
+	int mark = w->ncells, splat_mark = w->nsplats;
+	INVARIANT(w->k->axis[n->axis[i]].ext == EXT_CONST && !x->slice_from);
+	x->slice = step;
+	x->slice_from = e->loop_begin(e, e->i64(e, 0), e->i64(e, extent), step, false, c->n, c->v);
+	x->slice_to = e->iadd(e, x->slice_from, e->i64(e, step));
+	if (extent % step)
+		x->slice_to = e->imin(e, x->slice_to, e->i64(e, extent));
+	nest_from(w, n, i + 1, c);
+	x->slice_from = x->slice_to = NULL;
+	forget_cells(w, mark, splat_mark);
+	e->loop_end(e, c->n, c->v);
+}
+
 static void nest_axis(Walk *w, const Nest *n, int i, WalkCarry *c)
 {
 	int a = n->axis[i];
@@ -325,6 +367,9 @@ static void nest_axis(Walk *w, const Nest *n, int i, WalkCarry *c)
 		nest_block(w, n, i, c, step > wx->block_count ? wx->block_count : step);
 	} else if (wx->from) {
 		nest_range(w, n, i, c, wx->from, wx->to, true, 1, extent - 1, 0);
+	} else if (wx->slice_from) {
+		INVARIANT(step == 1);
+		nest_range(w, n, i, c, wx->slice_from, wx->slice_to, false, 1, extent - 1, 0);
 	} else if (a == w->part_axis) {
 		int rest = x->ext == EXT_CONST ? (int)(extent % step) : -1;
 		INVARIANT(a != w->vector || x->ext == EXT_CONST);
@@ -377,7 +422,10 @@ static void nest_from(Walk *w, const Nest *n, int i, WalkCarry *c)
 		return;
 	}
 	hoist(w);
-	nest_axis(w, n, i, c);
+	if (n->slice[i])
+		nest_slices(w, n, i, c);
+	else
+		nest_axis(w, n, i, c);
 }
 
 void walk_nest(Walk *w, KSet axes, WalkCarry *c, WalkBody *body, void *arg)

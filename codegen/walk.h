@@ -17,10 +17,12 @@ typedef struct WalkAxis {
 	int64_t lo, hi;   /* compile-time bounds of base, both included */
 	int count;        /* points of the tile; the last vector may be partly active */
 	int copies, step; /* copies are `step` points apart: 1, or the lanes of the vector axis */
-	EVal from, to;    /* narrowed range of the loop to open (clipping); NULL: the whole extent */
+	EVal from, to;    /* narrowed range of the loop to open (clipping); NULL: the whole extent, block or slice */
 	EVal block;       /* first point of the block of the sum that is being written, NULL: no blocks */
 	int64_t block_lo, block_hi; /* its compile-time bounds, both included */
 	int block_count;  /* points of the block */
+	EVal slice_from, slice_to; /* the slice of the sum that is added to memory by itself; NULL: no slices */
+	int64_t slice;    /* its points */
 } WalkAxis;
 
 typedef struct WalkCombo { uint8_t copy[K_MAX_AXES]; } WalkCombo;
@@ -84,6 +86,7 @@ bool walk_is_vector(const Walk *w, int x);
 void walk_store(Walk *w, const KStage *s, const WalkCombo *c, EVal value);
 void walk_store_pairs(Walk *w, const KStage *s, const WalkCombo *c, EVal words);
 void walk_fetch_store(Walk *w, const KStage *s, const WalkCombo *c, int64_t ahead); /* `ahead` elements behind the place */
+void walk_prefetch(Walk *w, int x, int64_t ahead);          /* the lines of load x in this tile, `ahead` elements further on */
 EVal walk_load_for_add(Walk *w, const KStage *s, const WalkCombo *c);
 int64_t walk_stride(const KOperand *o, int dim);            /* elements */
 int64_t walk_elems(const Walk *w, int x, int64_t elems);    /* in units of what load x takes: elements, or pairs of them */

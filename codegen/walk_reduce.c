@@ -353,6 +353,23 @@ static int list_points(const Walk *w, const Group *g, int i, Point *out)
 	return n;
 }
 
+/* What the next slice will read at this place comes into the second level meanwhile: slices walk memory in short runs, which
+ * hardware does not foresee. */
+static void prefetch_factors(Walk *w, const Group *g)
+{
+	const KExpr *x = &w->k->expr[stage_of(w, g, 0)->value];
+	for (int a = 0; a < w->k->naxes; a++) {
+		for (int i = 0; w->axis[a].slice_from && x->op == K_EWISE && i < 2 && x->arg[i] >= 0; i++) {
+			const KExpr *l = &w->k->expr[x->arg[i]];
+			int64_t ahead = 0;
+			for (int d = 0; l->op == K_LOAD && d < w->k->opnd[l->operand].type.rank; d++)
+				ahead += l->at[d].coef[a] * walk_stride(&w->k->opnd[l->operand], d) * w->axis[a].slice;
+			if (ahead)
+				walk_prefetch(w, x->arg[i], ahead);
+		}
+	}
+}
+
 static void group_body(Walk *w, WalkCarry *c, void *arg)
 {
 	const Group *g = arg;
@@ -360,6 +377,7 @@ static void group_body(Walk *w, WalkCarry *c, void *arg)
 	Point *point = NEWN(w->arena, Point, room);
 	for (int i = 0; i < g->n; i++)
 		walk_ready(w, stage_of(w, g, i)->value);
+	prefetch_factors(w, g);
 	for (int i = 0; i < g->n; at += combos * g->parts[i], i++) {
 		int n = list_points(w, g, i, point);
 		for (int j = 0; j < n; j++) {
@@ -397,10 +415,10 @@ static void finish_group(Walk *w, const Group *g, const WalkCarry *c)
 
 /* ---- edges: clip the trips of a removed axis to those that read inside ---- */
 
-/* Index of dimension d is ±axis + rest, rest one value for the whole tile? */
+/* Index of dimension d is a multiple of axis + rest, rest one value for the whole tile? */
 static bool clippable(const Walk *w, const KIndex *at, int axis)
 {
-	if ((at->coef[axis] != 1 && at->coef[axis] != -1) || at->expr >= 0)
+	if (!at->coef[axis] || at->expr >= 0)
 		return false;
 	for (int a = 0; a < w->k->naxes; a++) {
 		if (a != axis && at->coef[a] && (!w->axis[a].bound || w->axis[a].copies > 1 || a == w->vector))
@@ -413,10 +431,18 @@ static bool looped_by_one(const Walk *w, int axis)
 {
 	for (int i = 0; i < w->k->sched.nloops; i++) {
 		const KLoop *l = &w->k->sched.loop[i];
-		if (l->axis == axis && l->level != L_AHEAD && (l->level != L_LOOP || l->step != 1)) /* a peeled one has its constants */
+		const bool slice = w->axis[axis].slice_from && l->level == L_LOOP;
+		if (l->axis == axis && l->level != L_AHEAD && !slice && (l->level != L_LOOP || l->step != 1)) /* a peeled one has its constants */
 			return false;
 	}
 	return w->k->axis[axis].ext == EXT_CONST && axis != w->part_axis;
+}
+
+/* Trips of step f > 0 that cover `distance`, none when that is negative. */
+static EVal trips_over(KEmit *e, EVal distance, int f)
+{
+	EVal d = e->imax(e, distance, e->i64(e, 0));
+	return f == 1 ? d : e->idiv(e, e->iadd(e, d, e->i64(e, f - 1)), e->i64(e, f));
 }
 
 /* A point where the product's EDGE_ZERO factor lies outside adds zero: leave those trips out. */
@@ -426,17 +452,18 @@ static void clip_axis(Walk *w, int x, int d, int axis)
 	const KExpr *l = &w->k->expr[x];
 	KIndex rest = l->at[d];
 	int64_t extent = w->k->opnd[l->operand].type.dim[d];
-	int sign = rest.coef[axis];
-	EVal r = e->i64(e, rest.c0);
+	int f = rest.coef[axis];
+	EVal r = e->i64(e, rest.c0), zero = e->i64(e, 0), size = e->i64(e, extent), one = e->i64(e, 1);
 	for (int a = 0; a < w->k->naxes; a++) {
 		if (a != axis && rest.coef[a])
 			r = e->iadd(e, r, e->imul(e, w->axis[a].base, e->i64(e, rest.coef[a])));
 	}
-	EVal zero = e->i64(e, 0), trips = e->i64(e, w->k->axis[axis].extent);
-	EVal from = sign > 0 ? e->isub(e, zero, r) : e->isub(e, r, e->i64(e, extent - 1));
-	EVal to = sign > 0 ? e->isub(e, e->i64(e, extent), r) : e->iadd(e, r, e->i64(e, 1));
-	w->axis[axis].from = e->imax(e, from, zero);
-	w->axis[axis].to = e->imin(e, to, trips);
+	EVal first = w->axis[axis].slice_from, last = w->axis[axis].slice_to;
+	EVal start = first ? first : zero, end = last ? last : e->i64(e, w->k->axis[axis].extent);
+	EVal from = f > 0 ? trips_over(e, e->isub(e, zero, r), f) : trips_over(e, e->iadd(e, e->isub(e, r, size), one), -f);
+	EVal to = f > 0 ? trips_over(e, e->isub(e, size, r), f) : trips_over(e, e->iadd(e, r, one), -f);
+	w->axis[axis].from = e->imax(e, from, start);
+	w->axis[axis].to = e->imin(e, to, end);
 	w->proved[x] |= (uint8_t)(1 << d);
 }
 

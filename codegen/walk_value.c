@@ -449,6 +449,30 @@ static WalkCell *emit_load(Walk *w, int x, const WalkCombo *c, const int32_t *ke
 	return record(w, x, key, v, false);
 }
 
+void walk_prefetch(Walk *w, int x, int64_t ahead)
+{
+	enum { LINE = 64 };
+	const KExpr *l = &w->k->expr[x];
+	const KOperand *o = &w->k->opnd[l->operand];
+	DType t = stored(o->type.dtype);
+	int64_t per_line = LINE / dtype_size(t), seen[WALK_MAX_COPIES];
+	int n = 0, i;
+	WalkCombo c;
+	walk_combo_first(&c);
+	do {
+		int64_t off = 0;
+		for (int d = 0; d < o->type.rank; d++)
+			off += copy_offset(w, &l->at[d], &c) * walk_stride(o, d);
+		int64_t line = (off < 0 ? off - per_line + 1 : off) / per_line;
+		for (i = 0; i < n && seen[i] != line; i++)
+			;
+		if (i < n || n == WALK_MAX_COPIES)
+			continue;
+		seen[n++] = line;
+		w->e->prefetch(w->e, w->e->ptr_arg(w->e, l->operand + 1), w->addr[x], off + ahead, t, false, false);
+	} while (walk_combo_next(w, l->axes, &c));
+}
+
 /* ---- the other expressions ---- */
 
 static EVal emit_axis(Walk *w, const KExpr *x, const WalkCombo *c)
@@ -666,5 +690,5 @@ void walk_fetch_store(Walk *w, const KStage *s, const WalkCombo *c, int64_t ahea
 {
 	Place p = store_place(w, s, c, 1);
 	if (p.vector && !p.lanes)
-		w->e->prefetch(w->e, p.base, p.at, p.off + ahead, stored(w->k->opnd[s->operand].type.dtype), true);
+		w->e->prefetch(w->e, p.base, p.at, p.off + ahead, stored(w->k->opnd[s->operand].type.dtype), true, true);
 }

@@ -749,6 +749,20 @@ int k_sample_axis(const Kernel *k)
 	return -1;
 }
 
+bool k_adds(const Kernel *k, int axis)
+{
+	int sum = -1;
+	for (int i = 0; i < k->nstages; i++) {
+		const KStage *s = &k->stage[i];
+		const KExpr *x = &k->expr[s->value];
+		if (s->kind == S_REDUCE && s->red == RED_sum && sum < 0)
+			sum = i;
+		else if (s->kind != S_ADD || sum < 0 || x->op != K_LOCAL || x->stage != sum || s->over != k->stage[sum].over)
+			return false;
+	}
+	return sum >= 0 && (k->stage[sum].away >> axis & 1) && k->axis[axis].ext == EXT_CONST;
+}
+
 bool k_runs_by_sample(const Kernel *k)
 {
 	int n = k_sample_axis(k);
@@ -810,7 +824,7 @@ bool k_waits(const Kernel *k, int axis, int *reduce, int *store)
 int k_block_axis(const Kernel *k)
 {
 	const KSchedule *s = &k->sched;
-	for (int i = 1; i < s->nloops; i++) {
+	for (int i = 1; i < s->nloops && !k_adds(k, s->loop[0].axis); i++) {
 		if (s->loop[i].level == L_LOOP && s->loop[0].level == L_LOOP && s->loop[i].axis == s->loop[0].axis)
 			return s->loop[0].axis;
 	}

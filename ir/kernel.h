@@ -161,7 +161,9 @@ typedef struct KLoop {
 /* Outermost first. An axis has at most one LOOP or PEEL, then at most one UNROLL, then at most one VECTOR, then at most one AHEAD; an
  * axis without an entry is a loop of step 1 inside all others. A summed axis may have two LOOPs, the first of them outside all
  * other loops: it cuts the sum into blocks, and between blocks the sums wait in the result (k_waits). The order in which a sum
- * adds is the same with and without blocks. */
+ * adds is the same with and without blocks. Where all stores
+ * add the sum to memory (k_adds), the first of two LOOPs stands anywhere among the results': each slice of the sum is added by
+ * itself. */
 typedef struct KSchedule {
 	int nloops;
 	KLoop loop[24];
@@ -271,7 +273,8 @@ int k_sample_axis(const Kernel *k);    /* its EXT_N axis, -1: none */
 /* May the sum over `axis` be cut into blocks? Then *reduce is the stage that sums and *store the one where its sums can wait:
  * one float for each sum, which nothing reads. */
 bool k_waits(const Kernel *k, int axis, int *reduce, int *store);
-int k_block_axis(const Kernel *k); /* the axis with two LOOPs in the schedule, -1: none */
+int k_block_axis(const Kernel *k); /* the axis with two LOOPs in the schedule between which sums wait, -1: none */
+bool k_adds(const Kernel *k, int axis); /* is all that k does to add its one sum, over `axis` too, to memory? */
 bool k_runs_by_sample(const Kernel *k); /* every store runs under that axis: k can be called for a range of samples */
 
 /* ---- kernel_pair.c: pairs of bf16 that lie side by side in memory ---- */

@@ -352,7 +352,7 @@ static bool check_blocks(const Check *c)
 	const KSchedule *s = &c->k->sched;
 	int axis = k_block_axis(c->k), loops[K_MAX_AXES] = { 0 }, reduce, store;
 	for (int i = 0; i < s->nloops; i++) {
-		if (s->loop[i].level == L_LOOP && ++loops[s->loop[i].axis] > (s->loop[i].axis == axis ? 2 : 1))
+		if (s->loop[i].level == L_LOOP && ++loops[s->loop[i].axis] > (s->loop[i].axis == axis || k_adds(c->k, s->loop[i].axis) ? 2 : 1))
 			return wrong(c, "loop %d of the schedule goes over its axis again", i);
 	}
 	if (axis < 0)

@@ -4,50 +4,36 @@
  * not:  changing what is computed, buffers or layouts
  *
  * Every legal tile of a small set is priced (tile_cost.c) and the cheapest kept. A contraction's tile is: some short axes
- * unrolled whole (pool windows, kernel columns), one axis unrolled a few times, one to four vectors. Loops: samples, vectors,
- * the other result axes, then the summed axes, in the order in which the kernel names them.
+ * unrolled whole (pool windows, kernel columns), one axis unrolled a few times, one to four vectors. For the best few tiles
+ * each order of the long result loops is priced with what it misses in the caches (tile_memory.c); inside them run the summed
+ * axes, in the order in which the kernel names them. Sums that are added to memory may go in slices of some rows.
  */
 #include "ir/names.h"
 #include "passes/passes.h"
 #include "passes/rewrite.h"
 #include "passes/tile.h"
-#include "passes/tile_block.h"
 #include "passes/tile_list.h"
+#include "passes/tile_search.h"
+#include <string.h>
 
-enum { WHOLE_MAX = 8, WHOLE_COPIES = 36, VECTORS_MAX = 4, COPIES_MAX = 16, BODY_MAX = 100, ROWS_MAX = 4, LAST_CACHE = 16 << 20,
-       MEMORY_COST = 3, TURN_EXPRS = 16 };
+enum { WHOLE_MAX = 8, WHOLE_COPIES = 36, VECTORS_MAX = 4, COPIES_MAX = 16, BODY_MAX = 100, ROWS_MAX = 4, TOP_ALIKE = 2,
+       LAST_CACHE = 16 << 20, MEMORY_COST = 3, TURN_EXPRS = 16 };
 
 /* What decides the order of a sum – vector axis, unrolled removed axes – is chosen for this target whatever the real one, so
  * that x86-64-v3 and v4 give the same bits. */
 static const Target REFERENCE = {.name = "reference", .vec_bytes = 64, .vec_regs = 32, .fma = true, .l1_bytes = 32 << 10,
                                  .l2_bytes = 1 << 20};
 
-typedef struct Others Others;
-
-typedef struct Search {
-	TileCx cx;
-	const Tile *sums; /* keep its vector axis and its copies of removed axes */
-	Tile best;
-	double cost;
-	TileBlock block;
-	int part_axis, part_size;
-	Others *others;    /* list what else is possible, instead of looking for the best */
-} Search;
-
-/* What else is possible: schedules that add in the order of list[0], by cost from list[1] on. */
-struct Others {
-	KSchedule *list;
-	int n, room;
-	const KSchedule *wanted; /* is it among all of them? */
-	bool found;
-};
-
 typedef struct Tiling { const KProgram *program; const PassCx *cx; Names *done; } Tiling;
-static void list_other(const Search *s, const Tile *t, double cost);
+static void list_plain(Search *s, const Tile *t);
 
-static bool in(KSet s, int axis)
+bool tile_summed(const Kernel *k, int axis)
 {
-	return s >> axis & 1;
+	for (int i = 0; i < k->nstages; i++) {
+		if (k->stage[i].kind == S_REDUCE && in(k->stage[i].away, axis))
+			return true;
+	}
+	return false;
 }
 
 /* ---- candidates of a contraction ---- */
@@ -91,10 +77,30 @@ static void consider(Search *s, const Tile *t)
 		return;
 	double c = tile_cost(&s->cx, t);
 	if (s->others)
-		list_other(s, t, c);
-	else if (s->cost < 0 || c < s->cost * 0.999) {
-		s->cost = c;
-		s->best = *t;
+		list_plain(s, t);
+	int alike = 0, worst = -1;
+	for (int i = 0; i < s->ntop; i++) {
+		if (s->top[i].vector == t->vector && s->top[i].copies[t->vector] == t->copies[t->vector])
+			alike++, worst = i;
+	}
+	if (alike == TOP_ALIKE) { /* of tiles alike, those that walk memory alike, the best few stand for all */
+		if (c >= s->top_cost[worst] * 0.999)
+			return;
+		for (s->ntop--; worst < s->ntop; worst++) {
+			s->top[worst] = s->top[worst + 1];
+			s->top_cost[worst] = s->top_cost[worst + 1];
+		}
+	}
+	int at = s->ntop < TOP ? s->ntop++ : TOP;
+	for (; at > 0 && c < s->top_cost[at - 1] * 0.999; at--) {
+		if (at < TOP) {
+			s->top[at] = s->top[at - 1];
+			s->top_cost[at] = s->top_cost[at - 1];
+		}
+	}
+	if (at < TOP) {
+		s->top[at] = *t;
+		s->top_cost[at] = c;
 	}
 }
 
@@ -197,6 +203,7 @@ static void search_contraction(Search *s)
 		for (t.copies[v] = 1; t.copies[v] <= VECTORS_MAX && t.copies[v] <= most; t.copies[v]++)
 			with_whole(s, &t, 0, 1);
 	}
+	tile_arrange(s);
 }
 
 /* ---- plain nests ---- */
@@ -217,15 +224,6 @@ static int walking_axis(const Kernel *k, int v)
 	return -1;
 }
 
-static bool summed(const Kernel *k, int axis)
-{
-	for (int i = 0; i < k->nstages; i++) {
-		if (k->stage[i].kind == S_REDUCE && in(k->stage[i].away, axis))
-			return true;
-	}
-	return false;
-}
-
 static bool reduces(const Kernel *k)
 {
 	for (int i = 0; i < k->nstages; i++) {
@@ -241,11 +239,11 @@ enum { RANKS = 7 };
  * innermost. */
 static int loop_rank(const Kernel *k, int vector, int a, int walking)
 {
-	if (k->axis[a].ext == EXT_N && !summed(k, a))
+	if (k->axis[a].ext == EXT_N && !tile_summed(k, a))
 		return 0;
 	if (walking >= 0 && !k->contraction && (a == walking || a == vector))
 		return a == walking ? 6 : 5;
-	if (summed(k, a))
+	if (tile_summed(k, a))
 		return 4;
 	const KSet gathering = k->contraction ? 0 : tile_gathering(k);
 	if (gathering && !in(gathering, a))
@@ -326,7 +324,7 @@ static void nest_candidate(Search *s, int v, int vectors)
 	}
 	double c = nest_cost(&s->cx, &t);
 	if (s->others) {
-		list_other(s, &t, c);
+		tile_list_other(s, &t, c);
 	} else if (s->cost < 0 || c < s->cost) {
 		s->cost = c;
 		s->best = t;
@@ -391,7 +389,7 @@ static KSet shared_axes(const Search *s)
 	enum { NEAREST = 32 << 10 }; /* bytes */
 	const Kernel *k = s->cx.k;
 	int n = k_sample_axis(k);
-	if (s->cx.stage < 0 || n < 0 || s->cx.extent[n] <= tile_step(&s->best, n) || summed(k, n))
+	if (s->cx.stage < 0 || n < 0 || s->cx.extent[n] <= tile_step(&s->best, n) || tile_summed(k, n))
 		return 0;
 	const KExpr *product = &k->expr[k->stage[s->cx.stage].value];
 	for (int i = 0; i < 2; i++) {
@@ -408,31 +406,53 @@ static KSet shared_axes(const Search *s)
 /* The place of an axis's loop; shared: see shared_axes. */
 static int place_of(const Search *s, int a, int walking, KSet shared)
 {
-	if (shared && !summed(s->cx.k, a))
+	if (shared && !tile_summed(s->cx.k, a))
 		return a == s->best.vector ? 0 : in(shared, a) ? 1 : 2;
 	/* in squares, the result is walked: its lines are written whole, one behind the other */
 	bool square = walking >= 0 && turning_axis(s, s->best.vector) == walking && s->best.copies[walking] == K_LANES;
 	return square ? loop_rank(s->cx.k, walking, a, s->best.vector) : loop_rank(s->cx.k, s->best.vector, a, walking);
 }
 
-static void write_schedule(const Search *s, KSchedule *out)
+static void put_nest(const Search *s, KSet shared, KSchedule *out)
 {
 	const Kernel *k = s->cx.k;
 	int walking = walking_axis(k, s->best.vector);
-	KSet shared = shared_axes(s);
-	out->nloops = 0;
-	out->cost_ns = s->cost;
-	if (s->block.axis >= 0)
-		put(out, L_LOOP, s->block.axis, s->block.points);
 	for (int rank = 0; rank < RANKS; rank++) {
 		for (int a = 0; a < k->naxes; a++) {
 			if (place_of(s, a, walking, shared) == rank)
 				put_loop(s, out, a);
 		}
 	}
+}
+
+static void put_contraction(const Search *s, KSchedule *out)
+{
+	KSet seen = 0;
+	for (int i = 0; i < s->best.nloops; i++) {
+		int a = s->best.loop[i];
+		if (s->best.slice[a] && !in(seen, a))
+			put(out, L_LOOP, a, s->best.slice[a]);
+		else
+			put_loop(s, out, a);
+		seen |= (KSet)1 << a;
+	}
+}
+
+static void write_schedule(const Search *s, KSchedule *out)
+{
+	const Kernel *k = s->cx.k;
+	out->nloops = 0;
+	out->cost_ns = s->cost;
+	KSet shared = shared_axes(s);
+	if (s->block.axis >= 0)
+		put(out, L_LOOP, s->block.axis, s->block.points);
+	if (s->cx.stage >= 0 && !shared)
+		put_contraction(s, out);
+	else
+		put_nest(s, shared, out);
 	for (int results = 0; results < 2; results++) {
 		for (int a = 0; a < k->naxes; a++) {
-			if (a != s->best.vector && s->best.copies[a] > 1 && summed(k, a) == !results)
+			if (a != s->best.vector && s->best.copies[a] > 1 && tile_summed(k, a) == !results)
 				put(out, L_UNROLL, a, 1);
 		}
 	}
@@ -468,7 +488,7 @@ static void take_pair(Search *s)
 /* Does the order in which points of the axis are visited decide the order of a sum? */
 static bool orders_sums(const Kernel *k, int axis)
 {
-	bool orders = summed(k, axis);
+	bool orders = tile_summed(k, axis);
 	for (int i = 0; i < k->nstages; i++) {
 		const KStage *s = &k->stage[i];
 		KSet indexed = 0;
@@ -485,7 +505,7 @@ static bool leaves_sums(const Kernel *k, const KSchedule *s, int i)
 	bool block = false;
 	for (int j = i + 1; s->loop[i].level == L_LOOP && j < s->nloops; j++)
 		block |= s->loop[j].level == L_LOOP && s->loop[j].axis == s->loop[i].axis;
-	return block || s->loop[i].level == L_AHEAD || !orders_sums(k, s->loop[i].axis);
+	return (block && !k_adds(k, s->loop[i].axis)) || s->loop[i].level == L_AHEAD || !orders_sums(k, s->loop[i].axis);
 }
 
 /* The same loops, copies and lanes of all axes along which sums run, in the same order. */
@@ -504,7 +524,7 @@ static bool same_sums(const Kernel *k, const KSchedule *a, const KSchedule *b)
 	}
 }
 
-static void list_other(const Search *s, const Tile *t, double cost)
+void tile_list_other(const Search *s, const Tile *t, double cost)
 {
 	Others *o = s->others;
 	Search one = *s;
@@ -529,10 +549,29 @@ static void list_other(const Search *s, const Tile *t, double cost)
 	o->list[at] = made;
 }
 
+/* The tile with its loops in the first order, and the slices of the schedule that the others go with. */
+static void list_plain(Search *s, const Tile *t)
+{
+	const KSchedule *like = &s->others->list[0];
+	Tile one = *t;
+	int axis = tile_sliced_axis(s, t), from, count, loops = 0;
+	for (int i = 0; axis >= 0 && i < like->nloops; i++) {
+		if (like->loop[i].axis == axis && like->loop[i].level == L_LOOP && loops++ == 0)
+			one.slice[axis] = like->loop[i].step;
+	}
+	if (loops < 2) {
+		memset(one.slice, 0, sizeof one.slice);
+		axis = -1;
+	}
+	tile_first_order(s, &one, axis, &from, &count);
+	tile_list_other(s, &one, tile_cost(&s->cx, &one) + memory_cost(&s->cx, &one));
+}
+
 static void search_others(Search *s, const PassCx *cx, Others *o)
 {
 	s->others = o;
 	s->sums = NULL;
+	s->ntop = 0;
 	s->cx.target = s->cx.stage >= 0 ? &cx->target : &REFERENCE;
 	if (o->room < 2 && !o->wanted)
 		return;
@@ -547,12 +586,14 @@ static void retile(Search *s, Tile sums, const Target *target)
 {
 	s->sums = &sums;
 	s->cx.target = target;
-	s->cost = -1;
+	s->ntop = 0;
 	search_contraction(s);
 	if (s->cost < 0) { /* nothing fits: one result at a time */
+		s->top[0] = sums;
 		for (int a = 0; a < s->cx.k->naxes; a++)
-			s->best.copies[a] = in(s->cx.k->stage[s->cx.stage].over, a) ? 1 : sums.copies[a];
-		s->cost = 0;
+			s->top[0].copies[a] = in(s->cx.k->stage[s->cx.stage].over, a) ? 1 : sums.copies[a];
+		s->ntop = 1;
+		tile_arrange(s);
 	}
 }
 
@@ -560,14 +601,18 @@ static void retile(Search *s, Tile sums, const Target *target)
 static Tile tile_of(const Kernel *k)
 {
 	Tile t = {.vector = -1};
+	KSet looped = 0;
 	for (int a = 0; a < k->naxes; a++)
 		t.copies[a] = k->axis[a].extent;
 	for (int i = 0; i < k->sched.nloops; i++) {
 		const KLoop *l = &k->sched.loop[i];
-		if (l->level == L_LOOP)
+		if (l->level == L_LOOP) {
+			t.slice[l->axis] = looped >> l->axis & 1 ? t.copies[l->axis] : 0;
+			looped |= (KSet)1 << l->axis;
 			t.copies[l->axis] = l->step;
-		else if (l->level == L_VECTOR)
+		} else if (l->level == L_VECTOR) {
 			t.vector = l->axis;
+		}
 	}
 	if (t.vector >= 0)
 		t.copies[t.vector] = (t.copies[t.vector] + K_LANES - 1) / K_LANES;

@@ -280,8 +280,10 @@ double tile_cost(const TileCx *cx, const Tile *t)
 	body = max2(body, (fma + loads + l.other * p) / ISSUE_RATE) + LOOP_COST + loads * TIE_LOAD;
 	double inner = 1, outer = 1;
 	for (int a = 0; a < k->naxes; a++) {
+		double slices = t->slice[a] ? (cx->extent[a] + t->slice[a] - 1) / t->slice[a] : 1;
+		outer *= slices;
 		if (s->away >> a & 1)
-			inner *= tiles(cx, t, a, sums);
+			inner *= tiles(cx, t, a, sums) / slices;
 		else if (s->over >> a & 1)
 			outer *= tiles(cx, t, a, sums);
 	}

@@ -12,6 +12,9 @@
 typedef struct Tile {
 	int copies[K_MAX_AXES]; /* >= 1; a copy is one point, or K_LANES of the vector axis */
 	int vector;             /* -1: none */
+	int8_t loop[2 * K_MAX_AXES]; /* of a contraction, outermost first; an axis that stands twice is sliced */
+	int nloops;
+	int slice[K_MAX_AXES];  /* of a sliced axis: points that the inner loop runs over; 0: not sliced */
 } Tile;
 
 typedef struct TileCx {
@@ -37,6 +40,7 @@ int tile_step(const Tile *t, int axis);                      /* points of a tile
 bool tile_fits(const TileCx *cx, const Tile *t);             /* registers, body size */
 double tile_cost(const TileCx *cx, const Tile *t);           /* of a REDUCE stage's contraction */
 KSet tile_gathering(const Kernel *k);                        /* axes that gathered indices hang on */
+double memory_cost(const TileCx *cx, const Tile *t);         /* of its loop order: tile_memory.c */
 double nest_cost(const TileCx *cx, const Tile *t);           /* of all stages, loosely */
 
 #endif

@@ -1,0 +1,120 @@
+/* slices.c -- sums that are added to memory in slices, against the interpreter
+ *
+ * Weight gradients of pictures larger than the second-level cache: strides, rims and rows that miss slices and tiles. Values are
+ * small integers, so results must be equal; with other values the bits must not depend on the threads nor on the target.
+ */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+#include "tests/support/jit_check.h"
+
+typedef struct Case { int h, w, c, k, size, stride, pad, n; } Case;
+
+static const Case cases[] = {
+	{61, 57, 64, 32, 3, 2, 1, 3},
+	{67, 53, 128, 20, 3, 1, 1, 1},
+	{97, 91, 32, 48, 1, 1, 0, 2},
+	{66, 60, 64, 17, 5, 3, 4, 2},
+};
+
+static IrModule *gradient(const Case *c)
+{
+	char text[512];
+	int oh = (c->h + 2 * c->pad - c->size) / c->stride + 1, ow = (c->w + 2 * c->pad - c->size) / c->stride + 1;
+	int len = snprintf(text, sizeof text,
+	                   "module slices N<=3\nentry predict (x f32[N,%d,%d,%d], dy f32[N,%d,%d,%d])\n  %%x = input f32[N,%d,%d,%d]\n "
+	                   " %%dy = input f32[N,%d,%d,%d] {port 1}\n  %%g = conv2d_dw f32[%d,%d,%d,%d] %%x %%dy {window %d %d, stride "
+	                   "%d %d, pad %d %d %d %d}\n  output g %%g\n",
+	                   c->h, c->w, c->c, oh, ow, c->k, c->h, c->w, c->c, oh, ow, c->k, c->size, c->size, c->c, c->k, c->size, c->size,
+	                   c->stride, c->stride, c->pad, c->pad, c->pad, c->pad);
+	Diag *d = diag_new();
+	IrModule *m = ir_parse("slices", text, (size_t)len, d);
+	ck_assert_ptr_nonnull(m);
+	diag_free(d);
+	return m;
+}
+
+static void integers(double *v, int64_t n, unsigned seed)
+{
+	for (int64_t i = 0; i < n; i++) {
+		seed = seed * 1664525u + 1013904223u;
+		v[i] = (int)(seed >> 24) % 5 - 2;
+	}
+}
+
+static bool sliced(const IrModule *m)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+	ck_assert_ptr_nonnull(f);
+	k_print_program(m->program, f);
+	ck_assert_int_eq(fclose(f), 0);
+	bool found = strstr(text, " oh/") != NULL;
+	free(text);
+	return found;
+}
+
+static const struct { const char *cpu; int threads; } run[] = {{"native", 1}, {"native", 3}, {"x86-64-v3", 2}};
+
+START_TEST(equals_the_interpreter)
+{
+	const Case *c = &cases[_i];
+	IrModule *m = gradient(c);
+	const IrEntry *e = ir_entry_find(m, "predict");
+	Arena *a = arena_new();
+	IrScalars s = {.lr = 0};
+	Values v = random_values(a, e, c->n, 5);
+	for (int i = 0; i < e->nport; i++)
+		integers(v.in[i], ir_elems(&e->port[i].type, c->n), (unsigned)i + 9);
+	ir_eval(e, c->n, &s, v.state, (const double *const *)v.in, v.out);
+	for (size_t i = 0; i < COUNT(run); i++) {
+		Jitted j = jit_open(gradient(c), run[i].cpu, run[i].threads);
+		jit_check(&j, e, &v, c->n, &s, 0);
+		ck_assert_msg(sliced(j.module), "case %d is not sliced", _i);
+		jit_close(&j);
+	}
+	arena_free(a);
+	ir_module_free(m);
+}
+END_TEST
+
+START_TEST(bits_agree)
+{
+	const Case *c = &cases[_i];
+	IrModule *m = gradient(c);
+	const IrEntry *e = ir_entry_find(m, "predict");
+	Arena *a = arena_new();
+	IrScalars s = {.lr = 0};
+	Values v = random_values(a, e, c->n, 5);
+	size_t bytes = (size_t)ir_elems(&e->root[0].value->type, c->n) * sizeof(float);
+	float *first = arena_alloc(a, bytes, 1);
+	for (size_t i = 0; i < COUNT(run); i++) {
+		Jitted j = jit_open(gradient(c), run[i].cpu, run[i].threads);
+		jit_step(&j, e, &v, c->n, &s, true);
+		if (i == 0)
+			memcpy(first, j.instance.out[0], bytes);
+		else
+			ck_assert_msg(!memcmp(first, j.instance.out[0], bytes), "%s with %d threads gives other bits", run[i].cpu,
+			              run[i].threads);
+		jit_close(&j);
+	}
+	arena_free(a);
+	ir_module_free(m);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("slices");
+	TCase *t = tcase_create("weight gradients");
+	tcase_set_timeout(t, 300);
+	tcase_add_loop_test(t, equals_the_interpreter, 0, COUNT(cases));
+	tcase_add_loop_test(t, bits_agree, 0, COUNT(cases));
+	suite_add_tcase(s, t);
+	SRunner *r = srunner_create(s);
+	srunner_run_all(r, CK_NORMAL);
+	int failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed != 0;
+}
