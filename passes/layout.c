@@ -139,13 +139,23 @@ static int paired_load(const Kernel *k)
 	return -1;
 }
 
+/* Kernels that walk lists read every buffer as choose_list.c laid it. */
+static bool walks_list(const Kernel *k)
+{
+	for (int a = 0; a < k->naxes; a++) {
+		if (k->axis[a].ext == EXT_LIST)
+			return true;
+	}
+	return false;
+}
+
 static void lay_out(Layout *l)
 {
 	Kernel *k = l->e->kernel[l->position];
 	l->axis = result_axis(k);
 	l->changed = false;
 	l->paired = paired_load(k);
-	if (!k->contraction || l->axis < 0)
+	if (!k->contraction || l->axis < 0 || walks_list(k))
 		return;
 	Kernel *made = rewrite_all(rewrite_new(l->m->arena, k, k->name, load_view, NULL, l));
 	if (l->changed)

@@ -44,6 +44,9 @@ static const ListCase cases[] = {
 	  .text = HEAD("3", "49, 53, 2") CONV("filters: 16, kernel_size: 3") CONV("filters: 20, kernel_size: 3, strides: 2") POOL("pool_size: 2")
 	          CONV("filters: 24, kernel_size: 2, dilation_rate: 2") POOL("pool_size: 2") TAIL},
 	 2},
+	{{.name = "weights too large for partial sums", .n = {1, 16}, .threads = 2,
+	  .text = HEAD("16", "6, 10, 160") CONV("filters: 192, kernel_size: 3, padding: same") POOL("pool_size: 2") TAIL},
+	 1},
 	{{.name = "whole numbers", .n = {1, 2, 4}, .whole = true, .tolerance = 1e-6,
 	  .text = HEAD("4", "18, 22, 3") CONV("filters: 16, kernel_size: 3, padding: same") POOL("pool_size: 2")
 	          CONV("filters: 18, kernel_size: 3") POOL("pool_size: 2") TAIL},
