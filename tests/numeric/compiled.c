@@ -1,25 +1,15 @@
 /* compiled.c -- the whole pipeline against the interpreter: random graphs, forward, backward and updates */
 #include <check.h>
 #include <stdlib.h>
-#include <string.h>
 #include "tests/support/jit_check.h"
+#include "tests/support/same_bits.h"
+#include "tests/support/suite.h"
 
 enum { GRAPHS = 60 };
 
-/* What ir_eval gives for an entry, with autodiff's updates in the training step. */
-static IrModule *with_updates(uint64_t seed, int size)
-{
-	IrModule *m = random_graph(seed, size);
-	PassCx cx = {.diag = diag_new(), .scratch = arena_new()};
-	ck_assert(pass_autodiff(m, &cx));
-	arena_free(cx.scratch);
-	diag_free(cx.diag);
-	return m;
-}
-
 static void check_seed(uint64_t seed, const char *cpu, int threads, int64_t n)
 {
-	IrModule *reference = with_updates(seed, 12);
+	IrModule *reference = jit_reference(random_graph(seed, 12));
 	Jitted j = jit_open(random_graph(seed, 12), cpu, threads);
 	Arena *a = arena_new();
 	IrScalars s = {.lr = 0.01, .seed = 7, .step = 3, .pass = 2};
@@ -50,41 +40,25 @@ START_TEST(older_levels_agree)
 }
 END_TEST
 
-/* Parameters after three steps; the caller frees them. */
-static unsigned char *trained(uint64_t seed, const char *cpu, int threads, size_t *bytes)
+static unsigned char *trained(const void *what, const char *cpu, int threads, size_t *bytes)
 {
+	const uint64_t seed = *(const uint64_t *)what;
 	Jitted j = jit_open(random_graph(seed, 12), cpu, threads);
-	IrModule *reference = with_updates(seed, 12);
+	IrModule *reference = jit_reference(random_graph(seed, 12));
 	Arena *a = arena_new();
 	IrEntry *e = ir_entry_find(reference, "train_step");
 	Values v = random_values(a, e, 4, seed);
-	for (uint32_t step = 1; step <= 3; step++)
-		jit_step(&j, e, &v, 4, &(IrScalars){.lr = 0.01, .seed = 7, .step = step}, step == 1);
-	*bytes = j.model->params_bytes;
-	unsigned char *params = malloc(*bytes);
-	memcpy(params, j.instance.params, *bytes);
+	unsigned char *params = jit_trained(&j, e, &v, 4, bytes);
 	arena_free(a);
 	jit_close(&j);
 	ir_module_free(reference);
 	return params;
 }
 
-/* Same seed, same bits: for any number of threads, and for x86-64-v3 and v4. */
 START_TEST(bits_agree)
 {
-	static const struct { const char *cpu; int threads; } run[] = {{"x86-64-v4", 1}, {"x86-64-v4", 2}, {"x86-64-v4", 3},
-	                                                               {"x86-64-v4", 8}, {"x86-64-v3", 2}};
-	size_t bytes, n;
-	if (!__builtin_cpu_supports("avx512bw"))
-		return;
-	unsigned char *first = trained((uint64_t)_i, run[0].cpu, run[0].threads, &bytes);
-	for (size_t i = 1; i < COUNT(run); i++) {
-		unsigned char *other = trained((uint64_t)_i, run[i].cpu, run[i].threads, &n);
-		ck_assert_uint_eq(n, bytes);
-		ck_assert_msg(!memcmp(first, other, n), "%s with %d threads gives other bits", run[i].cpu, run[i].threads);
-		free(other);
-	}
-	free(first);
+	uint64_t seed = (uint64_t)_i;
+	same_bits("a random graph", &seed, trained);
 }
 END_TEST
 
@@ -97,9 +71,5 @@ int main(void)
 	tcase_add_loop_test(t, older_levels_agree, 0, GRAPHS / 6);
 	tcase_add_loop_test(t, bits_agree, 0, GRAPHS / 4);
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 #include "tests/numeric/one_op.h"
 #include "tests/numeric/run_kernels.h"
+#include "tests/support/suite.h"
 
 static const Loc nowhere = { 0 };
 
@@ -235,9 +236,5 @@ int main(void)
 	tcase_add_loop_test(c, fuses, 0, (int)COUNT(patterns));
 	tcase_add_loop_test(c, updates_come_last, 0, (int)COUNT(patterns));
 	suite_add_tcase(s, c);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	const int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "tests/numeric/one_op.h"
+#include "tests/support/suite.h"
 
 typedef struct Case {
 	OneOp op;
@@ -296,9 +297,5 @@ int main(void)
 	tcase_add_test(t, unneeded_costs_nothing);
 	tcase_add_test(t, no_gradient_is_a_diagnostic);
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

@@ -11,6 +11,7 @@
 #include "passes/passes.h"
 #include "tests/numeric/one_op.h"
 #include "tests/numeric/random_graph.h"
+#include "tests/support/suite.h"
 
 enum { GRAPHS = 200 };
 
@@ -365,9 +366,5 @@ int main(void)
 	tcase_add_test(t, equal_nodes_merge);
 	tcase_add_test(t, unneeded_nodes_go);
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

@@ -6,6 +6,7 @@
 #include "tests/numeric/one_op.h"
 #include "tests/numeric/random_graph.h"
 #include "tests/numeric/run_kernels.h"
+#include "tests/support/suite.h"
 
 /* ---- every op ---- */
 typedef struct OpCase { OneOp op; bool exact; } OpCase;
@@ -179,9 +180,5 @@ int main(void)
 	tcase_add_loop_test(t, pictures, 0, 4 * (int)COUNT(draws));
 	tcase_add_loop_test(t, random_graphs, 0, 800);
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	const int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

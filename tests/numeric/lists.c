@@ -8,6 +8,8 @@
 #include <string.h>
 #include "tests/numeric/run_kernels.h"
 #include "tests/support/model_check.h"
+#include "tests/support/same_bits.h"
+#include "tests/support/suite.h"
 
 #define HEAD(batch, shape) "cnnc: 1\ndata: {type: npy, batch_size: " batch "}\nmodel:\n  input_shape: [" shape "]\n  layers:\n"
 #define CONV(args) "    - Conv2D: {" args ", activation: relu}\n"
@@ -107,47 +109,14 @@ END_TEST
 
 START_TEST(bits_agree)
 {
-	static const struct { const char *cpu; int threads; } run[] = {{"x86-64-v4", 1}, {"x86-64-v4", 3}, {"x86-64-v4", 8}, {"x86-64-v3", 2}};
-	unsigned char *first = NULL;
-	size_t bytes = 0, n;
-	if (!__builtin_cpu_supports("avx512bw"))
-		return;
-	for (size_t i = 0; i < COUNT(run); i++) {
-		ModelCheck c = cases[_i].model;
-		c.cpu = run[i].cpu;
-		c.threads = run[i].threads;
-		unsigned char *params = model_trained(&c, c.n[1], 3, &n);
-		ck_assert_msg(!first || (n == bytes && !memcmp(first, params, n)), "%s: %s with %d threads gives other bits", c.name, c.cpu,
-		              c.threads);
-		free(first);
-		first = params;
-		bytes = n;
-	}
-	free(first);
+	same_bits(cases[_i].model.name, &cases[_i].model, model_trained);
 }
 END_TEST
-
 
 START_TEST(text_reads_back)
 {
 	IrModule *m = made(&cases[_i].model, "plan");
-	char *text[2] = {NULL, NULL};
-	size_t len[2];
-	Arena *a = arena_new();
-	Diag *d = diag_new();
-	const KProgram *p = m->program;
-	for (int i = 0; i < 2; i++) {
-		FILE *f = open_memstream(&text[i], &len[i]);
-		k_print_program(p, f);
-		fclose(f);
-		p = i == 0 ? k_parse("text", text[0], len[0], a, d) : p;
-		ck_assert_msg(p != NULL, "%s: the text is refused", cases[_i].model.name);
-	}
-	ck_assert_str_eq(text[0], text[1]);
-	free(text[0]);
-	free(text[1]);
-	arena_free(a);
-	diag_free(d);
+	kernels_read_back(m, cases[_i].model.name);
 	ir_module_free(m);
 }
 END_TEST
@@ -163,9 +132,5 @@ int main(void)
 	tcase_add_loop_test(t, bits_agree, 0, (int)COUNT(cases));
 	tcase_add_loop_test(t, text_reads_back, 0, (int)COUNT(cases));
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

@@ -10,6 +10,8 @@
 #include <string.h>
 #include "codegen/codegen.h"
 #include "codegen/emit.h"
+#include "tests/support/same_bits.h"
+#include "tests/support/suite.h"
 
 typedef void Apply(const float *in, float *out, int64_t n);
 
@@ -35,19 +37,6 @@ static const char *const cpus[] = {
 #endif
 	"native",
 };
-
-static bool runs_here(const char *cpu)
-{
-#if defined(__x86_64__)
-	if (strcmp(cpu, "x86-64-v3") == 0)
-		return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-	if (strcmp(cpu, "x86-64-v4") == 0)
-		return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-		       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-#endif
-	(void)cpu;
-	return true;
-}
 
 /* out[i] = row(in[i]), 16 at a time or one at a time */
 static void emit_function(KEmit *e, const char *name, KRow row, bool vector)
@@ -142,7 +131,7 @@ START_TEST(within_two_ulp)
 	float *x = malloc(TOTAL * sizeof(float)), *y = malloc(TOTAL * sizeof(float)), *z = malloc(TOTAL * sizeof(float));
 	fill(x);
 	for (size_t c = 0; c < COUNT(cpus); c++) {
-		if (runs_here(cpus[c]))
+		if (cpu_runs(cpus[c]))
 			check_function(&functions[_i], cpus[c], x, y, z);
 	}
 	free(x);
@@ -219,7 +208,7 @@ static void check_philox(const char *cpu)
 START_TEST(philox_is_the_interpreters)
 {
 	for (size_t c = 0; c < COUNT(cpus); c++) {
-		if (runs_here(cpus[c]))
+		if (cpu_runs(cpus[c]))
 			check_philox(cpus[c]);
 	}
 }
@@ -234,9 +223,5 @@ int main(void)
 	tcase_add_test(t, zeros_keep_their_sign);
 	tcase_add_test(t, philox_is_the_interpreters);
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

@@ -6,6 +6,7 @@
 #include <check.h>
 #include <stdlib.h>
 #include "tests/support/model_check.h"
+#include "tests/support/suite.h"
 
 #define ARRAYS(batch, shape, layers, train)                                                                            \
 	"cnnc: 1\ndata: {type: npy, batch_size: " batch "}\nmodel:\n  input_shape: [" shape "]\n  layers:\n" layers    \
@@ -670,9 +671,5 @@ int main(void)
 	tcase_add_test(t, long_pointwise_chain);
 	tcase_add_test(t, many_branches);
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

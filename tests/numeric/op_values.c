@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "tests/numeric/one_op.h"
+#include "tests/support/suite.h"
 
 typedef struct Known {
 	OneOp op;
@@ -420,9 +421,5 @@ int main(void)
 	tcase_add_test(t, warp_channels_and_samples);
 	tcase_add_test(t, entry_roots);
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

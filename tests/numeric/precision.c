@@ -13,16 +13,10 @@
 #include "tests/numeric/one_op.h"
 #include "tests/numeric/run_kernels.h"
 #include "tests/support/model_check.h"
+#include "tests/support/same_bits.h"
+#include "tests/support/suite.h"
 
 static const char *const levels[] = {"x86-64-v4+bf16", "x86-64-v4", "x86-64-v3", "x86-64-v2"};
-
-static bool runs_here(const char *level)
-{
-	if (strstr(level, "bf16") && !__builtin_cpu_supports("avx512bf16"))
-		return false;
-	return (!strstr(level, "v4") || __builtin_cpu_supports("avx512bw")) &&
-	       (!strstr(level, "v3") || __builtin_cpu_supports("avx2"));
-}
 
 static int pairs_in(const IrModule *m)
 {
@@ -105,7 +99,7 @@ static void check_op(const Case *c, const char *level, int64_t n)
 START_TEST(ops_are_exact)
 {
 	for (size_t l = 0; l < COUNT(levels); l++) {
-		for (int64_t n = 1; n <= 5 && runs_here(levels[l]); n += 2)
+		for (int64_t n = 1; n <= 5 && cpu_runs(levels[l]); n += 2)
 			check_op(&cases[_i], levels[l], n);
 	}
 }
@@ -147,7 +141,7 @@ START_TEST(models_agree_with_their_kernels)
 		c.cpu = levels[l];
 		c.kernels = true;
 		c.tolerance = 2e-3;
-		if (runs_here(c.cpu))
+		if (cpu_runs(c.cpu))
 			model_check(&c);
 	}
 }
@@ -157,47 +151,17 @@ END_TEST
 START_TEST(models_agree_with_the_graph)
 {
 	ModelCheck c = models[_i];
-	c.cpu = runs_here(levels[0]) ? levels[0] : levels[3];
+	c.cpu = cpu_runs(levels[0]) ? levels[0] : levels[3];
 	c.tolerance = 1e-2;
 	model_check(&c);
 }
 END_TEST
 
-/* Parameters after three steps; the caller frees them. */
-static unsigned char *trained(const ModelCheck *c, const char *level, int threads, size_t *bytes)
-{
-	Diag *d = diag_new();
-	FeModel fe, again;
-	ck_assert(fe_load_text(c->name, c->text, strlen(c->text), NULL, 0, d, &fe));
-	ck_assert(fe_load_text(c->name, c->text, strlen(c->text), NULL, 0, d, &again));
-	Jitted j = jit_open(fe.module, level, threads);
-	Arena *a = arena_new();
-	IrEntry *e = ir_entry_find(again.module, "train_step");
-	Values v = random_values(a, e, c->n[1], 11);
-	for (uint32_t step = 1; step <= 3; step++)
-		jit_step(&j, e, &v, c->n[1], &(IrScalars){.lr = 0.01, .seed = 7, .step = step}, step == 1);
-	*bytes = j.model->params_bytes;
-	unsigned char *params = malloc(*bytes);
-	memcpy(params, j.instance.params, *bytes);
-	arena_free(a);
-	jit_close(&j);
-	ir_module_free(again.module);
-	diag_free(d);
-	return params;
-}
-
 START_TEST(threads_change_no_bit)
 {
-	const char *level = runs_here(levels[0]) ? levels[0] : levels[3];
-	size_t bytes, n;
-	unsigned char *one = trained(&models[_i], level, 1, &bytes);
-	for (int threads = 2; threads <= 8; threads += threads == 2 ? 1 : 5) {
-		unsigned char *other = trained(&models[_i], level, threads, &n);
-		ck_assert_uint_eq(n, bytes);
-		ck_assert_msg(!memcmp(one, other, n), "%d threads give other bits", threads);
-		free(other);
-	}
-	free(one);
+	ModelCheck c = models[_i];
+	c.seed = 11;
+	same_bits_on(c.name, &c, model_trained, cpu_runs(levels[0]) ? levels[0] : levels[3]);
 }
 END_TEST
 
@@ -211,9 +175,5 @@ int main(void)
 	tcase_add_loop_test(t, models_agree_with_the_graph, 0, COUNT(models));
 	tcase_add_loop_test(t, threads_change_no_bit, 0, COUNT(models));
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include "tests/support/jit_check.h"
+#include "tests/support/same_bits.h"
+#include "tests/support/suite.h"
 
 typedef struct Case {
 	int32_t rows, columns, length; /* rows 0: samples */
@@ -109,16 +111,15 @@ START_TEST(equals_the_interpreter)
 }
 END_TEST
 
-static float *results(const Case *c, const char *cpu, int threads, size_t bytes)
+static unsigned char *results(const void *what, const char *cpu, int threads, size_t *bytes)
 {
+	const Case *c = what;
 	IrModule *m = product(c);
 	const IrEntry *e = ir_entry_find(m, "predict");
 	Arena *a = arena_new();
 	Values v = values(a, m, e, c, false);
 	Jitted j = jit_open(product(c), cpu, threads);
-	jit_step(&j, e, &v, c->n, &(IrScalars){.lr = 0}, true);
-	float *out = malloc(bytes);
-	memcpy(out, j.instance.out[0], bytes);
+	unsigned char *out = jit_outputs(&j, e, &v, c->n, &(IrScalars){.lr = 0}, bytes);
 	jit_close(&j);
 	arena_free(a);
 	ir_module_free(m);
@@ -127,17 +128,7 @@ static float *results(const Case *c, const char *cpu, int threads, size_t bytes)
 
 START_TEST(bits_agree)
 {
-	const Case *c = &cases[_i];
-	size_t bytes = (size_t)(c->rows ? c->rows : c->n) * (size_t)c->columns * sizeof(float);
-	if (!__builtin_cpu_supports("avx512bw"))
-		return;
-	float *one = results(c, "x86-64-v4", 1, bytes), *many = results(c, "x86-64-v4", 8, bytes),
-	      *older = results(c, "x86-64-v3", 3, bytes);
-	ck_assert_mem_eq(one, many, bytes);
-	ck_assert_mem_eq(one, older, bytes);
-	free(one);
-	free(many);
-	free(older);
+	same_bits("a product", &cases[_i], results);
 }
 END_TEST
 
@@ -149,9 +140,5 @@ int main(void)
 	tcase_add_loop_test(t, equals_the_interpreter, 0, (int)COUNT(cases));
 	tcase_add_loop_test(t, bits_agree, 0, (int)COUNT(cases));
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include "tests/support/model_check.h"
 #include "tests/support/random_model.h"
+#include "tests/support/suite.h"
 
 enum { MODELS = 40 };
 
@@ -41,9 +42,5 @@ int main(void)
 	tcase_set_timeout(t, 300);
 	tcase_add_loop_test(t, random_models_agree, one < 0 ? from : one, one < 0 ? to : one + 1);
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

@@ -1,6 +1,7 @@
 /* run_kernels.c -- memory for a program, filled as the interpreter's, and the comparison */
 #include <check.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include "tests/numeric/random_graph.h"
 #include "tests/numeric/run_kernels.h"
@@ -180,5 +181,42 @@ void kernels_compare(const IrModule *m, int64_t n, uint64_t seed, bool integers,
 		}
 		compare_entry(m, e, &v, n, integers, what);
 	}
+	arena_free(a);
+}
+
+static char *program_text(const KProgram *p, size_t *len)
+{
+	char *text = NULL;
+	FILE *f = open_memstream(&text, len);
+	k_print_program(p, f);
+	fclose(f);
+	return text;
+}
+
+void kernels_read_back(const IrModule *m, const char *what)
+{
+	size_t len, again_len;
+	char *text = program_text(m->program, &len);
+	Arena *a = arena_new();
+	Diag *d = diag_new();
+	KProgram *p = k_parse("text", text, len, a, d);
+	if (!p) {
+		fputs(text, stderr);
+		diag_print(d, stderr);
+		ck_abort_msg("%s: its text is refused", what);
+	}
+	char *again = program_text(p, &again_len);
+	ck_assert_str_eq(text, again);
+	for (int i = 0; i < p->nentries; i++) {
+		for (int k = 0; k < p->entry[i].nkernels; k++) {
+			const Kernel *was = m->program->entry[i].kernel[k], *is = p->entry[i].kernel[k];
+			ck_assert_str_eq(k_key(m->program, was, a), k_key(p, is, a));
+			ck_assert_uint_eq(was->par, is->par);
+			ck_assert_int_eq(was->flops, is->flops);
+		}
+	}
+	free(text);
+	free(again);
+	diag_free(d);
 	arena_free(a);
 }

@@ -13,4 +13,7 @@ void kernels_compare(const IrModule *m, int64_t n, uint64_t seed, bool integers,
 /* Runs the entry's kernels on v in double, stores rounded to f32, and puts the values of its roots into v->out. */
 void kernels_run(const IrModule *m, const char *entry, const Values *v, int64_t n, const IrScalars *s);
 
+/* The program's text reads back as the same program: the same text, keys, parallel axes and work. */
+void kernels_read_back(const IrModule *m, const char *what);
+
 #endif

@@ -4,32 +4,20 @@
 #include <string.h>
 #include "passes/tile.h"
 #include "tests/support/jit_check.h"
+#include "tests/support/same_bits.h"
+#include "tests/support/suite.h"
 
 enum { GRAPHS = 15, MANY = 100000 };
-
-static IrModule *with_updates(uint64_t seed)
-{
-	IrModule *m = random_graph(seed, 12);
-	PassCx cx = {.diag = diag_new(), .scratch = arena_new()};
-	ck_assert(pass_autodiff(m, &cx));
-	arena_free(cx.scratch);
-	diag_free(cx.diag);
-	return m;
-}
 
 /* Parameters after three steps; the caller frees them. */
 static unsigned char *trained(uint64_t seed, const char *cpu, ScheduleFile *schedules, TileLog *log, size_t *bytes)
 {
 	Jitted j = jit_open_scheduled(random_graph(seed, 12), cpu, 2, schedules, log);
-	IrModule *reference = with_updates(seed);
+	IrModule *reference = jit_reference(random_graph(seed, 12));
 	Arena *a = arena_new();
 	IrEntry *e = ir_entry_find(reference, "train_step");
 	Values v = random_values(a, e, 4, seed);
-	for (uint32_t step = 1; step <= 3; step++)
-		jit_step(&j, e, &v, 4, &(IrScalars){.lr = 0.01, .seed = 7, .step = step}, step == 1);
-	*bytes = j.model->params_bytes;
-	unsigned char *params = malloc(*bytes);
-	memcpy(params, j.instance.params, *bytes);
+	unsigned char *params = jit_trained(&j, e, &v, 4, bytes);
 	arena_free(a);
 	jit_close(&j);
 	ir_module_free(reference);
@@ -86,7 +74,7 @@ static void check_choices(uint64_t seed, const char *cpu)
 
 START_TEST(bits_stay)
 {
-	check_choices((uint64_t)_i, _i % 3 == 2 || !__builtin_cpu_supports("avx512bw") ? "x86-64-v3" : "x86-64-v4");
+	check_choices((uint64_t)_i, _i % 3 == 2 || !cpu_runs("x86-64-v4") ? "x86-64-v3" : "x86-64-v4");
 }
 END_TEST
 
@@ -97,9 +85,5 @@ int main(void)
 	tcase_set_timeout(t, 300);
 	tcase_add_loop_test(t, bits_stay, 0, GRAPHS);
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

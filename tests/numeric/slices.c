@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include "tests/support/jit_check.h"
+#include "tests/support/same_bits.h"
+#include "tests/support/suite.h"
 
 typedef struct Case { int h, w, c, k, size, stride, pad, n; } Case;
 
@@ -55,10 +57,9 @@ static bool sliced(const IrModule *m)
 	return found;
 }
 
-static const struct { const char *cpu; int threads; } run[] = {{"native", 1}, {"native", 3}, {"x86-64-v3", 2}};
-
 START_TEST(equals_the_interpreter)
 {
+	static const struct { const char *cpu; int threads; } run[] = {{"native", 1}, {"native", 3}, {"x86-64-v3", 2}};
 	const Case *c = &cases[_i];
 	IrModule *m = gradient(c);
 	const IrEntry *e = ir_entry_find(m, "predict");
@@ -79,28 +80,24 @@ START_TEST(equals_the_interpreter)
 }
 END_TEST
 
-START_TEST(bits_agree)
+static unsigned char *results(const void *what, const char *cpu, int threads, size_t *bytes)
 {
-	const Case *c = &cases[_i];
+	const Case *c = what;
 	IrModule *m = gradient(c);
 	const IrEntry *e = ir_entry_find(m, "predict");
 	Arena *a = arena_new();
-	IrScalars s = {.lr = 0};
 	Values v = random_values(a, e, c->n, 5);
-	size_t bytes = (size_t)ir_elems(&e->root[0].value->type, c->n) * sizeof(float);
-	float *first = arena_alloc(a, bytes, 1);
-	for (size_t i = 0; i < COUNT(run); i++) {
-		Jitted j = jit_open(gradient(c), run[i].cpu, run[i].threads);
-		jit_step(&j, e, &v, c->n, &s, true);
-		if (i == 0)
-			memcpy(first, j.instance.out[0], bytes);
-		else
-			ck_assert_msg(!memcmp(first, j.instance.out[0], bytes), "%s with %d threads gives other bits", run[i].cpu,
-			              run[i].threads);
-		jit_close(&j);
-	}
+	Jitted j = jit_open(gradient(c), cpu, threads);
+	unsigned char *out = jit_outputs(&j, e, &v, c->n, &(IrScalars){.lr = 0}, bytes);
+	jit_close(&j);
 	arena_free(a);
 	ir_module_free(m);
+	return out;
+}
+
+START_TEST(bits_agree)
+{
+	same_bits("a weight gradient", &cases[_i], results);
 }
 END_TEST
 
@@ -112,9 +109,5 @@ int main(void)
 	tcase_add_loop_test(t, equals_the_interpreter, 0, COUNT(cases));
 	tcase_add_loop_test(t, bits_agree, 0, COUNT(cases));
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

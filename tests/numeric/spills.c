@@ -11,6 +11,7 @@
 #include "codegen/codegen.h"
 #include "frontend/frontend.h"
 #include "passes/passes.h"
+#include "tests/support/suite.h"
 
 enum { LINES_MAX = 1 << 14, LOOPS_MAX = 1 << 10, SPILL_SHARE = 8 };
 
@@ -202,9 +203,5 @@ int main(void)
 	tcase_set_timeout(t, 300);
 	tcase_add_loop_test(t, vectors_stay_in_registers, 0, (int)COUNT(cases));
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

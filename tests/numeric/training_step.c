@@ -11,6 +11,7 @@
 #include "passes/passes.h"
 #include "tests/numeric/one_op.h"
 #include "tests/numeric/random_graph.h"
+#include "tests/support/suite.h"
 
 static const Loc nowhere = { 0 };
 
@@ -268,9 +269,5 @@ int main(void)
 	tcase_add_loop_test(t, optimizer_steps, 0, (int)COUNT(optimizers));
 	tcase_add_test(t, amsgrad_keeps_the_largest);
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

@@ -6,6 +6,8 @@
 #include <check.h>
 #include <stdlib.h>
 #include "tests/support/model_check.h"
+#include "tests/support/same_bits.h"
+#include "tests/support/suite.h"
 
 #define MODEL(shape, layers)                                                                                                  \
 	"cnnc: 1\ndata: {type: npy, batch_size: 3}\nmodel:\n  input_shape: [" shape "]\n  layers:\n" layers                   \
@@ -25,10 +27,9 @@ static const ModelCheck models[] = {
 START_TEST(agree)
 {
 	static const char *const cpu[] = {"x86-64-v4", "x86-64-v3", "x86-64-v2"};
-	bool wide = __builtin_cpu_supports("avx512bw");
 	for (size_t i = 0; i < COUNT(cpu); i++) {
 		ModelCheck c = models[_i];
-		c.cpu = wide || i > 0 ? cpu[i] : "native";
+		c.cpu = cpu_runs(cpu[i]) ? cpu[i] : "native";
 		c.threads = 1 + (int)i;
 		c.n[0] = 3;
 		c.n[1] = 1;
@@ -46,9 +47,5 @@ int main(void)
 	tcase_set_timeout(t, 300);
 	tcase_add_loop_test(t, agree, 0, COUNT(models));
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

@@ -10,6 +10,8 @@
 #include "tests/numeric/run_kernels.h"
 #include "tests/support/jit_check.h"
 #include "tests/support/model_check.h"
+#include "tests/support/same_bits.h"
+#include "tests/support/suite.h"
 
 typedef enum Tail { PLAIN, BIAS_RELU, MAX, MEAN, GRADIENT, GRADIENT_OF_RELU } Tail;
 
@@ -149,25 +151,16 @@ START_TEST(code_agrees)
 }
 END_TEST
 
-/* Outputs of one call, one after another; the caller frees them. */
-static unsigned char *outputs(const Case *c, const char *cpu, int threads, size_t *bytes)
+static unsigned char *outputs(const void *what, const char *cpu, int threads, size_t *bytes)
 {
 	enum { SAMPLES = 7 };
+	const Case *c = what;
 	IrModule *reference = build(c, true);
 	Jitted j = jit_open(build(c, true), cpu, threads);
 	Arena *a = arena_new();
 	int64_t n = c->max_n < SAMPLES ? c->max_n : SAMPLES;
 	Values v = random_values(a, reference->entry, n, 5);
-	jit_step(&j, reference->entry, &v, n, &(IrScalars){.seed = 1, .step = 1}, true);
-	unsigned char *all = NULL;
-	*bytes = 0;
-	for (int i = 0; i < reference->entry->nroot; i++) {
-		const IrType *t = &reference->entry->root[i].value->type;
-		size_t part = (size_t)ir_elems(t, n) * (size_t)dtype_size(t->dtype);
-		all = realloc(all, *bytes + part);
-		memcpy(all + *bytes, j.instance.out[i], part);
-		*bytes += part;
-	}
+	unsigned char *all = jit_outputs(&j, reference->entry, &v, n, &(IrScalars){.seed = 1, .step = 1}, bytes);
 	arena_free(a);
 	jit_close(&j);
 	ir_module_free(reference);
@@ -176,19 +169,8 @@ static unsigned char *outputs(const Case *c, const char *cpu, int threads, size_
 
 START_TEST(bits_agree)
 {
-	static const struct { const char *cpu; int threads; } run[] = {{"x86-64-v4", 1}, {"x86-64-v4", 3}, {"x86-64-v4", 8},
-	                                                               {"x86-64-v3", 2}};
-	size_t bytes, n;
-	if (!__builtin_cpu_supports("avx512bw") || !cases[_i].tile)
-		return;
-	unsigned char *first = outputs(&cases[_i], run[0].cpu, run[0].threads, &bytes);
-	for (size_t i = 1; i < COUNT(run); i++) {
-		unsigned char *other = outputs(&cases[_i], run[i].cpu, run[i].threads, &n);
-		ck_assert_uint_eq(n, bytes);
-		ck_assert_msg(!memcmp(first, other, n), "%s with %d threads gives other bits", run[i].cpu, run[i].threads);
-		free(other);
-	}
-	free(first);
+	if (cases[_i].tile)
+		same_bits("winograd", &cases[_i], outputs);
 }
 END_TEST
 
@@ -227,9 +209,5 @@ int main(void)
 	tcase_add_loop_test(t, bits_agree, 0, (int)COUNT(cases));
 	tcase_add_loop_test(t, models_agree, 0, (int)COUNT(models));
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

@@ -37,6 +37,15 @@ Jitted jit_open_scheduled(IrModule *m, const char *cpu, int threads, struct Sche
 	return j;
 }
 
+IrModule *jit_reference(IrModule *m)
+{
+	PassCx cx = {.diag = diag_new(), .scratch = arena_new()};
+	ck_assert(pass_autodiff(m, &cx));
+	arena_free(cx.scratch);
+	diag_free(cx.diag);
+	return m;
+}
+
 void jit_close(Jitted *j)
 {
 	rt_instance_close(&j->instance);
@@ -209,11 +218,16 @@ double jit_check(Jitted *j, const IrEntry *before, const Values *v, int64_t n, c
 
 /* ---- bits ---- */
 
+static size_t port_bytes(const RtPort *p, int64_t n)
+{
+	return (size_t)p->row_bytes * (p->dim[0] == 0 ? (size_t)n : 1);
+}
+
 static size_t output_bytes(const RtEntry *e, int64_t n)
 {
 	size_t bytes = 0;
 	for (uint32_t i = 0; i < e->nout; i++)
-		bytes += (size_t)e->out[i].row_bytes * (e->out[i].dim[0] == 0 ? (size_t)n : 1);
+		bytes += port_bytes(&e->out[i], n);
 	return bytes;
 }
 
@@ -233,6 +247,29 @@ static void run_rows(Jitted *j, const IrEntry *before, const Values *v, int64_t 
 		memcpy(out + row * (size_t)from, j->instance.out[i], row * (size_t)n);
 		out += row * (size_t)all;
 	}
+}
+
+unsigned char *jit_trained(Jitted *j, const IrEntry *before, const Values *v, int64_t n, size_t *bytes)
+{
+	for (uint32_t step = 1; step <= 3; step++)
+		jit_step(j, before, v, n, &(IrScalars){.lr = 0.01, .seed = 7, .step = step}, step == 1);
+	*bytes = j->model->params_bytes;
+	unsigned char *params = malloc(*bytes + 1);
+	memcpy(params, j->instance.params, *bytes);
+	return params;
+}
+
+unsigned char *jit_outputs(Jitted *j, const IrEntry *before, const Values *v, int64_t n, const IrScalars *s, size_t *bytes)
+{
+	const RtEntry *e = rt_entry(j->model, before->name);
+	*bytes = output_bytes(e, n);
+	unsigned char *all = malloc(*bytes + 1), *out = all;
+	jit_step(j, before, v, n, s, true);
+	for (uint32_t i = 0; i < e->nout; i++) {
+		memcpy(out, j->instance.out[i], port_bytes(&e->out[i], n));
+		out += port_bytes(&e->out[i], n);
+	}
+	return all;
 }
 
 uint64_t jit_same_bits(Jitted *j, const IrEntry *before, const Values *v, int64_t n, const IrScalars *s)

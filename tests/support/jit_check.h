@@ -37,6 +37,14 @@ double jit_compare(Jitted *j, const IrEntry *before, const Values *v, const doub
 /* One call of an entry, nothing compared; states are set first if asked. */
 void jit_step(Jitted *j, const IrEntry *before, const Values *v, int64_t n, const IrScalars *s, bool set_states);
 
+/* Adds autodiff's updates to a module that compiled code is compared with, and returns it. */
+IrModule *jit_reference(IrModule *m);
+
+/* All parameters after three training steps on n samples, as bytes that the caller frees. */
+unsigned char *jit_trained(Jitted *j, const IrEntry *before, const Values *v, int64_t n, size_t *bytes);
+/* All outputs of one call, one after another, likewise. */
+unsigned char *jit_outputs(Jitted *j, const IrEntry *before, const Values *v, int64_t n, const IrScalars *s, size_t *bytes);
+
 /* An entry of outputs alone, states as they are: each sample gives the same bits whether it comes alone, with a few others or
  * with all n. Returns a hash of those bits. */
 uint64_t jit_same_bits(Jitted *j, const IrEntry *before, const Values *v, int64_t n, const IrScalars *s);

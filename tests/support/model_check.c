@@ -17,15 +17,6 @@ IrModule *model_load(const ModelCheck *c, Diag *d)
 	return fe.module;
 }
 
-static IrModule *reference(const ModelCheck *c, Diag *d)
-{
-	IrModule *m = model_load(c, d);
-	PassCx cx = {.diag = d, .scratch = arena_new()};
-	ck_assert(pass_autodiff(m, &cx));
-	arena_free(cx.scratch);
-	return m;
-}
-
 /* ---- values ---- */
 
 static bool ends_with(const char *s, const char *end)
@@ -179,7 +170,7 @@ static double check_entry(const ModelCheck *c, Jitted *j, const IrEntry *e, int6
 double model_check(const ModelCheck *c)
 {
 	Diag *d = diag_new();
-	IrModule *before = reference(c, d);
+	IrModule *before = jit_reference(model_load(c, d));
 	Jitted j = jit_open(model_load(c, d), c->cpu ? c->cpu : "native", c->threads ? c->threads : 1);
 	double worst = 0;
 	for (size_t i = 0; i < COUNT(c->n) && c->n[i]; i++) {
@@ -195,19 +186,17 @@ double model_check(const ModelCheck *c)
 	return worst;
 }
 
-unsigned char *model_trained(const ModelCheck *c, int64_t n, int steps, size_t *bytes)
+unsigned char *model_trained(const void *what, const char *cpu, int threads, size_t *bytes)
 {
+	const ModelCheck *c = what;
 	Diag *d = diag_new();
 	Arena *a = arena_new();
-	IrModule *before = reference(c, d);
-	Jitted j = jit_open(model_load(c, d), c->cpu ? c->cpu : "native", c->threads ? c->threads : 1);
+	IrModule *before = jit_reference(model_load(c, d));
+	Jitted j = jit_open(model_load(c, d), cpu, threads);
 	IrEntry *e = ir_entry_find(before, "train_step");
+	int64_t n = c->n[1] ? c->n[1] : c->n[0];
 	Values v = values_of(c, a, e, n);
-	for (int step = 1; step <= steps; step++)
-		jit_step(&j, e, &v, n, &(IrScalars){.lr = 0.01, .seed = 7, .step = (uint32_t)step}, step == 1);
-	*bytes = j.model->params_bytes;
-	unsigned char *params = malloc(*bytes);
-	memcpy(params, j.instance.params, *bytes);
+	unsigned char *params = jit_trained(&j, e, &v, n, bytes);
 	jit_close(&j);
 	arena_free(a);
 	ir_module_free(before);

@@ -28,7 +28,7 @@ double model_check(const ModelCheck *c);
 
 /* The module before any pass; NULL if there is none is a Check failure. */
 IrModule *model_load(const ModelCheck *c, Diag *d);
-/* Parameters after `steps` training steps on n samples, as bytes; the caller frees them. */
-unsigned char *model_trained(const ModelCheck *c, int64_t n, int steps, size_t *bytes);
+/* A ResultsFn (same_bits.h) over a ModelCheck: parameters after three training steps on n[1] samples, or n[0]. */
+unsigned char *model_trained(const void *check, const char *cpu, int threads, size_t *bytes);
 
 #endif

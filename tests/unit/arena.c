@@ -6,6 +6,7 @@
 #include <string.h>
 #include "ir/arena.h"
 #include "ir/names.h"
+#include "tests/support/suite.h"
 
 static bool all_zero(const unsigned char *p, size_t n)
 {
@@ -120,9 +121,5 @@ int main(void)
 	tcase_add_exit_test(c, too_much_ends_the_process, 3);
 	tcase_add_test(c, names);
 	suite_add_tcase(s, c);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

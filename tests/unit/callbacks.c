@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "runtime/callbacks.h"
+#include "tests/support/suite.h"
 #include "tests/unit/tiny_model.h"
 
 enum { FIELDS = 12 };
@@ -268,9 +269,5 @@ int main(void)
 	tcase_add_test(c, state_survives);
 	tcase_add_test(c, bad_values_are_refused);
 	suite_add_tcase(s, c);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

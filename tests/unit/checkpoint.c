@@ -10,6 +10,7 @@
 #include "runtime/crc32c.h"
 #include "runtime/durable.h"
 #include "runtime/sys.h"
+#include "tests/support/suite.h"
 #include "tests/unit/tiny_model.h"
 
 static RtStatus write_one(uint64_t generation)
@@ -175,9 +176,5 @@ int main(void)
 	tcase_add_test(c, any_failing_call_keeps_the_good_file);
 	tcase_set_timeout(c, 120);
 	suite_add_tcase(s, c);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

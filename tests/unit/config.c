@@ -4,6 +4,7 @@
 #include <string.h>
 #include "runtime/config.h"
 #include "runtime/sys.h"
+#include "tests/support/suite.h"
 #include "tests/unit/tiny_model.h"
 
 static RtConfig open_config(void)
@@ -166,9 +167,5 @@ int main(void)
 	tcase_add_test(c, number_texts);
 	tcase_add_test(c, as_yaml);
 	suite_add_tcase(s, c);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

@@ -1,5 +1,6 @@
 /* cpu.c -- which of the carried levels is chosen at start, and what is said where none fits */
 #include "runtime/cpu.h"
+#include "tests/support/suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -74,9 +75,5 @@ int main(void)
 	tcase_add_test(c, the_environment_decides);
 	tcase_add_test(c, what_is_carried_is_said);
 	suite_add_tcase(s, c);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

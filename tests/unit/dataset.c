@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "runtime/data.h"
+#include "tests/support/suite.h"
 #include "tests/unit/fixtures.h"
 
 static RtPort port(int32_t dtype, int rank, int a, int b, int c)
@@ -385,9 +386,5 @@ int main(void)
 	tcase_add_test(t, idx_refused);
 	tcase_add_test(t, npy);
 	suite_add_tcase(suite, t);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "ir/diag.h"
+#include "tests/support/suite.h"
 
 static char *printed;
 
@@ -164,10 +165,7 @@ int main(void)
 	tcase_add_test(c, nearest);
 	tcase_add_test_raise_signal(c, ice_aborts, SIGABRT);
 	suite_add_tcase(s, c);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
+	int failed = suite_run(s);
 	free(printed);
-	return failed != 0;
+	return failed;
 }

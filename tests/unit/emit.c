@@ -8,6 +8,7 @@
 #include "codegen/codegen.h"
 #include "codegen/emit.h"
 #include "runtime/model.h"
+#include "tests/support/suite.h"
 
 typedef void Code(const void *a, const void *b, void *out, int64_t n);
 
@@ -543,9 +544,5 @@ int main(void)
 	tcase_add_test(t, phases_and_calls);
 	tcase_add_test(t, cpu_names);
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "frontend/frontend.h"
+#include "tests/support/suite.h"
 
 static const char *const seeds[] = {
 	"cnnc: 1\nname: m\ntask: image_classification\ndefine: {w: 4, s: [16, 16]}\n"
@@ -194,9 +195,5 @@ int main(void)
 	tcase_add_test(c, overrides);
 	tcase_add_test(c, bombs);
 	suite_add_tcase(s, c);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "frontend/frontend.h"
+#include "tests/support/suite.h"
 
 static FeModel model;
 static Diag *diag;
@@ -288,9 +289,5 @@ int main(void)
 	tcase_add_test(c, penalties);
 	tcase_add_test(c, labels);
 	suite_add_tcase(s, c);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include "frontend/frontend.h"
 #include "frontend/build.h"
+#include "tests/support/suite.h"
 
 /* ---- expressions ---- */
 
@@ -279,9 +280,5 @@ int main(void)
 	tcase_add_test(c, reference_is_current);
 	tcase_add_test(c, help);
 	suite_add_tcase(s, c);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "ir/ir.h"
+#include "tests/support/suite.h"
 
 static const Loc nowhere = { 0 };
 
@@ -388,9 +389,5 @@ int main(void)
 	tcase_add_test(c, clone_stands_alone);
 	tcase_add_loop_test(c, broken_invariants_are_named, 0, (int)COUNT(spoilers));
 	suite_add_tcase(s, c);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

@@ -8,6 +8,7 @@
 #include <zlib.h>
 #include "runtime/image.h"
 #include "runtime/sys.h"
+#include "tests/support/suite.h"
 #include "tests/unit/fixtures.h"
 
 enum { W = 40, H = 24 };
@@ -412,9 +413,5 @@ int main(void)
 	tcase_add_test(t, files);
 	tcase_add_test(t, aspect);
 	suite_add_tcase(suite, t);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

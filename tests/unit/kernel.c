@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "ir/kernel.h"
+#include "tests/support/suite.h"
 
 static const Loc nowhere = { 0 };
 
@@ -371,9 +372,5 @@ int main(void)
 	tcase_add_test(c, in_place);
 	tcase_add_test(c, partial_sums);
 	suite_add_tcase(s, c);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	const int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "tests/numeric/random_graph.h"
 #include "tests/numeric/run_kernels.h"
+#include "tests/support/suite.h"
 
 static char *text_of(const KProgram *p, size_t *len)
 {
@@ -24,28 +25,7 @@ static IrModule *program(int seed)
 START_TEST(inverse)
 {
 	IrModule *m = program(_i);
-	size_t len, again_len;
-	char *text = text_of(m->program, &len);
-	Diag *d = diag_new();
-	KProgram *p = k_parse("text", text, len, m->arena, d);
-	if (!p) {
-		fputs(text, stderr);
-		diag_print(d, stderr);
-	}
-	ck_assert_ptr_nonnull(p);
-	char *again = text_of(p, &again_len);
-	ck_assert_str_eq(text, again);
-	for (int i = 0; i < p->nentries; i++) {
-		for (int k = 0; k < p->entry[i].nkernels; k++) {
-			const Kernel *was = m->program->entry[i].kernel[k], *is = p->entry[i].kernel[k];
-			ck_assert_str_eq(k_key(m->program, was, m->arena), k_key(p, is, m->arena));
-			ck_assert_uint_eq(was->par, is->par);
-			ck_assert_int_eq(was->flops, is->flops);
-		}
-	}
-	free(text);
-	free(again);
-	diag_free(d);
+	kernels_read_back(m, "random graph");
 	ir_module_free(m);
 }
 END_TEST
@@ -95,9 +75,5 @@ int main(void)
 	tcase_add_loop_test(c, inverse, 0, 60);
 	tcase_add_loop_test(c, any_text_is_refused_or_sound, 0, 25);
 	suite_add_tcase(s, c);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	const int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

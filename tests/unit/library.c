@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "cnnc.h"
+#include "tests/support/suite.h"
 
 /* y = x w + b, mean squared error, plain gradient descent: everything can be computed by hand. */
 static const char linear[] =
@@ -194,9 +195,5 @@ int main(void)
 	tcase_add_test(t, same_seed_same_bits);
 	tcase_add_test(t, errors_are_located);
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

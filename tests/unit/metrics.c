@@ -6,6 +6,7 @@
 #include <string.h>
 #include "runtime/init.h"
 #include "runtime/metrics.h"
+#include "tests/support/suite.h"
 
 START_TEST(precision_recall_f1)
 {
@@ -146,9 +147,5 @@ int main(void)
 	tcase_add_loop_test(c, initializers_have_their_moments, 0, (int)(sizeof kinds / sizeof *kinds));
 	tcase_add_test(c, constants_and_fans);
 	suite_add_tcase(s, c);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

@@ -2,6 +2,7 @@
 #include <check.h>
 #include <string.h>
 #include "pipeline.h"
+#include "tests/support/suite.h"
 
 static const char text[] =
 	"cnnc: 1\n"
@@ -174,9 +175,5 @@ int main(void)
 	tcase_add_test(t, entries);
 	tcase_add_test(t, descriptions);
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

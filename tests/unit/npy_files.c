@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "runtime/data.h"
+#include "tests/support/suite.h"
 #include "tests/unit/fixtures.h"
 
 static const RtPort f32_port = {.rank = 2, .dtype = RT_F32, .dim = {0, 3}, .row_bytes = 12};
@@ -182,9 +183,5 @@ int main(void)
 	tcase_add_test(t, refused);
 	tcase_add_test(t, damaged);
 	suite_add_tcase(suite, t);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "runtime/pool.h"
+#include "tests/support/suite.h"
 
 enum { PARTS = 1000, MOST_THREADS = 8 };
 
@@ -115,9 +116,5 @@ int main(void)
 	tcase_add_test(c, default_threads_follow_the_affinity_mask);
 	tcase_set_timeout(c, 120);
 	suite_add_tcase(s, c);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

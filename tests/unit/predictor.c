@@ -9,6 +9,7 @@
 #include "runtime/bundle.h"
 #include "runtime/predict.h"
 #include "runtime/train.h"
+#include "tests/support/suite.h"
 #include "tests/unit/tiny_model.h"
 
 #define PREDICT(...) tiny_run(rt_predict_main, "./tiny", __VA_ARGS__, NULL)
@@ -186,9 +187,5 @@ int main(void)
 	tcase_add_test(c, weights_inside_a_program);
 	tcase_set_timeout(c, 120);
 	suite_add_tcase(s, c);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

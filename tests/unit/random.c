@@ -6,6 +6,7 @@
 #include "ir/ir.h"
 #include "runtime/hash.h"
 #include "runtime/random.h"
+#include "tests/support/suite.h"
 
 /* The known answers of Random123 for philox4x32-10. */
 START_TEST(philox_vectors)
@@ -129,9 +130,5 @@ int main(void)
 	tcase_add_test(t, uniforms);
 	tcase_add_test(t, sha256);
 	suite_add_tcase(suite, t);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

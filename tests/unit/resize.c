@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include "runtime/image.h"
+#include "tests/support/suite.h"
 
 static unsigned char noise(uint32_t *state)
 {
@@ -104,9 +105,5 @@ int main(void)
 	tcase_add_loop_test(t, definition, 0, 4);
 	tcase_add_loop_test(t, tensorflow, 0, 4);
 	suite_add_tcase(suite, t);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

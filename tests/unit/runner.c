@@ -4,6 +4,7 @@
 #include <string.h>
 #include "passes/passes.h"
 #include "tests/numeric/random_graph.h"
+#include "tests/support/suite.h"
 
 typedef struct Run {
 	IrModule *m;
@@ -146,9 +147,5 @@ int main(void)
 	tcase_add_test(t, a_pass_that_fails);
 	tcase_add_test(t, a_broken_module);
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

@@ -8,6 +8,7 @@
 #include "runtime/safetensors.h"
 #include "runtime/sys.h"
 #include "runtime/weights.h"
+#include "tests/support/suite.h"
 #include "tests/unit/tiny_model.h"
 
 /* Length word, header text, then `data` bytes 0, 1, 2 … */
@@ -201,9 +202,5 @@ int main(void)
 	tcase_add_test(c, halves_become_doubles);
 	tcase_add_test(c, weights_round_trip);
 	suite_add_tcase(s, c);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

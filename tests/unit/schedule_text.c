@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "passes/tile.h"
+#include "tests/support/suite.h"
 
 #define HEAD "cnnc schedules 1\n"
 #define LINE "8c31f0e2a95b7d64 x86-64-v4 " CNNC_VERSION " : tile : "
@@ -149,9 +150,5 @@ int main(void)
 	tcase_add_loop_test(t, any_bytes, 0, 8);
 	tcase_add_test(t, names_stay_on_their_line);
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

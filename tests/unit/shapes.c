@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "ir/ir.h"
+#include "tests/support/suite.h"
 
 typedef struct Case {
 	const char *op, *in[3], *attr, *type;
@@ -231,9 +232,5 @@ int main(void)
 	tcase_add_loop_test(c, rule, 0, (int)COUNT(cases));
 	tcase_add_test(c, flops);
 	suite_add_tcase(s, c);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

@@ -9,6 +9,7 @@
 #include "runtime/data.h"
 #include "runtime/hash.h"
 #include "runtime/sys.h"
+#include "tests/support/suite.h"
 #include "tests/unit/fixtures.h"
 
 enum { SIDE = 6, CLASSES = 3, EACH = 15, COUNT = CLASSES * EACH, ROW = SIDE * SIDE * 3 };
@@ -476,9 +477,5 @@ int main(void)
 	tcase_add_test(t, out_of_memory);
 	tcase_add_test(t, full_disk);
 	suite_add_tcase(suite, t);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

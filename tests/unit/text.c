@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "ir/ir.h"
+#include "tests/support/suite.h"
 
 /* Every op, and every attribute with a value that is not its default. */
 static const char every_op[] =
@@ -396,9 +397,5 @@ int main(void)
 	tcase_add_test(c, mutated_texts);
 	tcase_add_test(c, large_texts_take_linear_time);
 	suite_add_tcase(s, c);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

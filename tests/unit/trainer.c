@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include "runtime/sys.h"
 #include "runtime/train.h"
+#include "tests/support/suite.h"
 #include "tests/unit/tiny_model.h"
 
 #define TRAIN(...) tiny_run(rt_train_main, "./tiny-train", __VA_ARGS__, NULL)
@@ -418,9 +419,5 @@ int main(void)
 	tcase_add_test(c, profile_and_split);
 	tcase_set_timeout(c, 120);
 	suite_add_tcase(s, c);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }
