@@ -11,6 +11,7 @@
 #include "bench.h"
 #include "bench_peers.h"
 #include "bench_limits.h"
+#include "bench_run.h"
 #include "op_graph.h"
 #include "runtime/call.h"
 #include "runtime/init.h"
@@ -167,30 +168,17 @@ static bool take_times(OpBench *b)
 }
 
 /* ---- kernels, where there are several ---- */
-typedef struct Profile {
-	double *ms, start;
-} Profile;
-
-static void mark_kernel(void *arg, uint32_t kernel, bool end)
-{
-	Profile *p = arg;
-	double now = now_ms();
-	if (end)
-		p->ms[kernel] += now - p->start;
-	p->start = now;
-}
-
 /* Milliseconds of each kernel in the best of a few calls; only where one thread runs them one after the other. */
 static void print_kernels(OpBench *b)
 {
 	enum { CALLS = 5 };
 	const KEntry *e = &b->p.fe.module->program->entry[0];
 	size_t n = (size_t)e->nkernels;
-	Profile p = {.ms = NEWN(b->arena, double, n)};
+	BenchMarks p = {.ms = NEWN(b->arena, double, n)};
 	double *best = NEWN(b->arena, double, n);
 	if (n < 2 || rt_pool_threads(b->pool) > 1)
 		return;
-	b->in.mark = mark_kernel;
+	b->in.mark = bench_mark;
 	b->in.mark_arg = &p;
 	for (int i = 0; i < CALLS; i++) {
 		memset(p.ms, 0, n * sizeof(double));

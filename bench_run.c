@@ -69,15 +69,13 @@ void bench_run_call(BenchRun *r, const RtEntry *e, int64_t n, unsigned char *con
 }
 
 /* ---- kernels, one by one ---- */
-typedef struct Profile { double *ms, start; } Profile;
-
-static void mark_kernel(void *arg, uint32_t kernel, bool end)
+void bench_mark(void *marks, uint32_t kernel, bool end)
 {
-	Profile *p = arg;
+	BenchMarks *m = marks;
 	double now = now_ms();
 	if (end)
-		p->ms[kernel] += now - p->start;
-	p->start = now;
+		m->ms[kernel] += now - m->start;
+	m->start = now;
 }
 
 /* On a pool of one thread, so that times add up. */
@@ -88,11 +86,11 @@ bool bench_run_kernels(BenchRun *r, const RtEntry *e, double *best, size_t nkern
 		return diag_error(d, (Loc){0}, "%s", rt_message());
 	if (rt_pool_reserve(r->one, e->scratch_bytes) != RT_OK)
 		return diag_error(d, (Loc){0}, "%s", rt_message());
-	Profile profile = {.ms = NEWN(r->arena, double, nkernels + 1)};
+	BenchMarks profile = {.ms = NEWN(r->arena, double, nkernels + 1)};
 	unsigned char **port = bench_run_ports(r, e);
 	RtPool *all = r->in.pool;
 	r->in.pool = r->one;
-	r->in.mark = mark_kernel;
+	r->in.mark = bench_mark;
 	r->in.mark_arg = &profile;
 	double begin = now_ms();
 	for (uint32_t call = 0; call < AT_LEAST || (call < AT_MOST && now_ms() - begin < ms); call++) {

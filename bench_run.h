@@ -10,6 +10,11 @@
 #include "codegen/codegen.h"
 #include "runtime/call.h"
 
+typedef struct BenchMarks { double *ms, start; } BenchMarks; /* ms[kernel] grows by what it takes */
+
+/* For RtCall.mark, with a BenchMarks: where one thread runs the kernels one after the other. */
+void bench_mark(void *marks, uint32_t kernel, bool end);
+
 typedef struct BenchRun {
 	const RtModel *model;
 	RtPool *pool, *one; /* one: a single thread, made when kernels are timed */

@@ -740,6 +740,18 @@ void k_finish(Kernel *k)
 	}
 }
 
+int k_readers(const Kernel *k, int x)
+{
+	int n = 0;
+	for (int i = 0; i < k->nexprs; i++) {
+		for (int j = 0; j < 3; j++)
+			n += k->expr[i].arg[j] == x;
+	}
+	for (int i = 0; i < k->nstages; i++)
+		n += k->stage[i].value == x;
+	return n;
+}
+
 int k_sample_axis(const Kernel *k)
 {
 	for (int a = 0; a < k->naxes; a++) {

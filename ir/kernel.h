@@ -269,6 +269,7 @@ int k_row_arity(KRow row);
 bool k_row_find(const char *name, KRow *row);
 bool k_is_contraction(const Kernel *k, const KStage *s);
 void k_finish(Kernel *k); /* computes over, par, contraction, flops; drops unused axes */
+int k_readers(const Kernel *k, int x); /* arguments and stage values that are expression x */
 int k_sample_axis(const Kernel *k);    /* its EXT_N axis, -1: none */
 /* May the sum over `axis` be cut into blocks? Then *reduce is the stage that sums and *store the one where its sums can wait:
  * one float for each sum, which nothing reads. */

@@ -51,18 +51,6 @@ int k_widened(const Kernel *k, int x)
 	return k->expr[e->arg[0]].op == K_LOAD && k->expr[e->arg[0]].type == DT_BF16 ? e->arg[0] : x;
 }
 
-static int readers(const Kernel *k, int x)
-{
-	int n = 0;
-	for (int i = 0; i < k->nexprs; i++) {
-		for (int j = 0; j < 3; j++)
-			n += k->expr[i].arg[j] == x;
-	}
-	for (int i = 0; i < k->nstages; i++)
-		n += k->stage[i].value == x;
-	return n;
-}
-
 /* Does the axis move the first stored result by ones? Of two factors that both could be the vector, the one whose lanes are
  * stored so is. */
 static bool stored_by_ones(const Kernel *k, int axis)
@@ -97,10 +85,10 @@ bool k_pair(const Kernel *k, int stage, KPair *out)
 		return false;
 	const KExpr *product = &k->expr[s->value];
 	int x[2] = {k_widened(k, product->arg[0]), k_widened(k, product->arg[1])};
-	if (x[0] == product->arg[0] || x[1] == product->arg[1] || readers(k, s->value) != 1)
+	if (x[0] == product->arg[0] || x[1] == product->arg[1] || k_readers(k, s->value) != 1)
 		return false;
 	for (int i = 0; i < 2; i++) {
-		if (readers(k, x[i]) != 1 || readers(k, product->arg[i]) != 1)
+		if (k_readers(k, x[i]) != 1 || k_readers(k, product->arg[i]) != 1)
 			return false;
 	}
 	for (int p = 0; p < k->naxes; p++) {

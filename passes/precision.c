@@ -100,18 +100,6 @@ static bool only_there(const Kernel *k, const Pairing *w)
 	return true;
 }
 
-static int readers(const Kernel *k, int x)
-{
-	int n = 0;
-	for (int i = 0; i < k->nexprs; i++) {
-		for (int j = 0; j < 3; j++)
-			n += k->expr[i].arg[j] == x;
-	}
-	for (int i = 0; i < k->nstages; i++)
-		n += k->stage[i].value == x;
-	return n;
-}
-
 /* The axis that runs along the vector factor's lanes: the last of the result that the splat does not have. */
 static int lanes_of_result(const Kernel *k, const Pairing *w)
 {
@@ -194,7 +182,7 @@ static bool find_pairing(const Precision *p, const Kernel *k, Pairing *w)
 		if (!k_is_contraction(k, &k->stage[i]))
 			continue;
 		const KExpr *product = &k->expr[k->stage[i].value];
-		if (readers(k, k->stage[i].value) != 1 || readers(k, product->arg[0]) != 1 || readers(k, product->arg[1]) != 1)
+		if (k_readers(k, k->stage[i].value) != 1 || k_readers(k, product->arg[0]) != 1 || k_readers(k, product->arg[1]) != 1)
 			continue;
 		for (int side = 0; side < 4; side++) {
 			*w = (Pairing){.stage = i, .splat = product->arg[side & 1], .vector = product->arg[1 - (side & 1)]};

@@ -1,4 +1,4 @@
-/* hash.h -- SHA-256 (FIPS 180-4) */
+/* hash.h -- SHA-256 (FIPS 180-4): pure, libc only, so the compiler uses it too */
 #ifndef CNNC_RUNTIME_HASH_H
 #define CNNC_RUNTIME_HASH_H
 

@@ -22,7 +22,7 @@ found=$(
 	includes ir 'ir/'
 	includes frontend '(ir|frontend)/|runtime/safetensors\.h'
 	includes passes '(ir|passes)/'
-	includes codegen '(ir|codegen)/|runtime/(model|safetensors)\.h'
+	includes codegen '(ir|codegen)/|runtime/(model|safetensors|hash)\.h'
 	includes runtime 'runtime/|ir/size\.h'
 	# shellcheck disable=SC2046 # file names without blanks
 	code=$(ls ir/*.[ch] frontend/*.[ch] passes/*.[ch] codegen/*.[ch] runtime/*.[ch] ./*.[ch] 2>/dev/null)
