@@ -20,6 +20,40 @@ Lanes lanes_of(const Kernel *k, const KOperand *o, const KIndex *at, int axis)
 	return how;
 }
 
+bool tile_summed(const Kernel *k, int axis)
+{
+	for (int i = 0; i < k->nstages; i++) {
+		if (k->stage[i].kind == S_REDUCE && (k->stage[i].away >> axis & 1))
+			return true;
+	}
+	return false;
+}
+
+bool tile_reduces(const Kernel *k)
+{
+	for (int i = 0; i < k->nstages; i++) {
+		if (k->stage[i].kind == S_REDUCE)
+			return true;
+	}
+	return false;
+}
+
+bool tile_may_be_vector(const TileCx *cx, int axis)
+{
+	const Kernel *k = cx->k;
+	if (k->axis[axis].ext != EXT_CONST || cx->extent[axis] < 2)
+		return false;
+	for (int i = 0; i < k->nstages; i++) {
+		const KStage *st = &k->stage[i];
+		if (st->kind == S_REDUCE && st->red == RED_argmax && st->away >> axis & 1)
+			return false;
+		if (st->kind != S_REDUCE && (st->over >> axis & 1) &&
+		    lanes_of(k, &k->opnd[st->operand], st->at, axis) == LANES_NONE)
+			return false;
+	}
+	return true;
+}
+
 int tile_step(const Tile *t, int axis)
 {
 	return t->copies[axis] * (axis == t->vector ? K_LANES : 1);

@@ -32,6 +32,10 @@ enum { TILE_MAX_FMA = 100, TILE_MAX_CARRIED = 64, TILE_MAX_RIM = 6 };
 typedef enum Lanes { LANES_NONE, LANES_UNIT, LANES_SCATTERED } Lanes;
 Lanes lanes_of(const Kernel *k, const KOperand *o, const KIndex *at, int axis);
 
+bool tile_summed(const Kernel *k, int axis);                 /* is it removed by any stage? */
+bool tile_reduces(const Kernel *k);                          /* has it a REDUCE stage? */
+/* May the axis run along lanes? argmax keeps positions, not lanes; an added-to element may not be met by two lanes. */
+bool tile_may_be_vector(const TileCx *cx, int axis);
 int tile_lanes(const Kernel *k, int axis);                   /* of a vector along the axis: no more than it can fill */
 /* Lanes go from row to row of a load, and K_LANES copies of another axis along its rows: vectors and shuffles instead of
  * gathers. */

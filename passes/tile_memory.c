@@ -3,10 +3,10 @@
  * Footprints: the lines that each operand's accesses touch while the loops inside a level run. What fits a cache at some level
  * comes from beyond that cache once a trip of the loops further out; the loop just outside finds again what it does not move.
  */
-#include "passes/tile_cost.h"
+#include "passes/tile_block.h"
 #include <string.h>
 
-enum { LINE = 64, PAGE = 4096, STREAM = 256, MAX_LEVELS = 2 * K_MAX_AXES + 1, MAX_ACCESSES = 6 };
+enum { LINE = 64, PAGE = 4096, STREAM = 256, MAX_LEVELS = 2 * K_MAX_AXES + 2, MAX_ACCESSES = 6 };
 
 /* Cycles that a line from the next level adds, most of its latency hidden; the part of a cache that one kernel can count on;
  * the part of the cost that is left from the second level where lines follow one another, so that hardware foresees them. */
@@ -101,8 +101,10 @@ static void measure(const TileCx *cx, Levels *l, const int *span)
 	l->n++;
 }
 
+/* A sum in blocks runs over one of them in all loops; those over the blocks stand outside. */
 static void find_levels(const TileCx *cx, const Tile *t, Levels *l)
 {
+	const TileBlock b = tile_block(cx, t);
 	int span[K_MAX_AXES];
 	for (int a = 0; a < cx->k->naxes; a++)
 		span[a] = minimum(tile_step(t, a), cx->extent[a]);
@@ -110,10 +112,15 @@ static void find_levels(const TileCx *cx, const Tile *t, Levels *l)
 	for (int i = t->nloops - 1; i >= 0; i--) {
 		int a = t->loop[i], before = span[a];
 		bool inner = t->slice[a] && span[a] < t->slice[a];
-		span[a] = inner ? minimum(t->slice[a], cx->extent[a]) : cx->extent[a];
+		span[a] = inner ? minimum(t->slice[a], cx->extent[a]) : a == b.axis ? b.points : cx->extent[a];
 		l->trips[l->n] = (span[a] + before - 1) / before;
 		if (l->trips[l->n] > 1)
 			measure(cx, l, span);
+	}
+	if (b.axis >= 0) {
+		span[b.axis] = cx->extent[b.axis];
+		l->trips[l->n] = (double)cx->extent[b.axis] / b.points;
+		measure(cx, l, span);
 	}
 }
 

@@ -15,7 +15,7 @@ static int trips(const Search *s, const Tile *t, int axis)
 }
 
 /* The outermost removed axis, where its sum is only added to memory and a slice of it can be added by itself; -1: none. */
-int tile_sliced_axis(const Search *s, const Tile *t)
+static int sliced_axis(const Search *s, const Tile *t)
 {
 	const Kernel *k = s->cx.k;
 	for (int a = 0; a < k->naxes; a++) {
@@ -55,7 +55,7 @@ static void permute(Search *s, Tile *t, int at, int n)
 
 /* Slice, samples and vectors, long result axes, short ones, removed ones: the start of all orders. The loops from *from on, *count
  * of them, may stand in any. */
-void tile_first_order(const Search *s, Tile *t, int slice_axis, int *from, int *count)
+static void first_order(const Search *s, Tile *t, int slice_axis, int *from, int *count)
 {
 	const Kernel *k = s->cx.k;
 	int n = 0, first;
@@ -81,10 +81,24 @@ void tile_first_order(const Search *s, Tile *t, int slice_axis, int *from, int *
 	*count = n;
 }
 
+void tile_order_like(const Search *s, Tile *t, const KSchedule *like)
+{
+	int axis = sliced_axis(s, t), from, count, loops = 0;
+	for (int i = 0; axis >= 0 && i < like->nloops; i++) {
+		if (like->loop[i].axis == axis && like->loop[i].level == L_LOOP && loops++ == 0)
+			t->slice[axis] = like->loop[i].step;
+	}
+	if (loops < 2) {
+		memset(t->slice, 0, sizeof t->slice);
+		axis = -1;
+	}
+	first_order(s, t, axis, &from, &count);
+}
+
 static void arrange(Search *s, Tile *t, int slice_axis)
 {
 	int from, count;
-	tile_first_order(s, t, slice_axis, &from, &count);
+	first_order(s, t, slice_axis, &from, &count);
 	permute(s, t, from, from + count);
 }
 
@@ -97,13 +111,12 @@ static double body_size(const Search *s, const Tile *t)
 	return n;
 }
 
-/* Each of the best tiles with each order, and with slices of a few sizes where the sum is added to memory. */
 void tile_arrange(Search *s)
 {
 	s->cost = -1;
 	for (int i = 0; i < s->ntop; i++) {
 		Tile *t = &s->top[i];
-		int axis = tile_sliced_axis(s, t), extent = axis < 0 ? 0 : s->cx.extent[axis];
+		int axis = sliced_axis(s, t), extent = axis < 0 ? 0 : s->cx.extent[axis];
 		if (s->top_cost[i] > s->top_cost[0] * 1.25 || body_size(s, t) > body_size(s, &s->top[0]) * 1.1)
 			continue;
 		if (axis < 0)
