@@ -13,6 +13,7 @@
 #include "options.h"
 #include "pipeline.h"
 #include "report.h"
+#include "runtime/bundle.h"
 #include "tune.h"
 
 enum { EXIT_OK = 0, EXIT_USAGE = 2, EXIT_IO = 4 };
@@ -125,6 +126,17 @@ static int64_t file_size(const char *path)
 
 typedef struct Objects { const char *path[CG_MAX_LEVELS]; int n; } Objects; /* temporary, one a level */
 
+/* The weights that the model file names go into both programs, as those of a training run go into the predictor. */
+static bool bundle_weights(const Pipeline *p, const char *name, const char *trainer, Diag *d)
+{
+	unsigned char model[32], schedule[32];
+	cg_identity(p->fe.module, &p->target, model, schedule);
+	if (rt_bundle_write(name, p->fe.weights, model) != RT_OK ||
+	    (p->fe.trains && rt_bundle_write(trainer, p->fe.weights, model) != RT_OK))
+		return diag_error(d, (Loc){0}, "%s", rt_message());
+	return true;
+}
+
 static int link_programs(const Pipeline *p, const Options *o, const Objects *objects, const char *name, double start,
                          Diag *d)
 {
@@ -136,6 +148,8 @@ static int link_programs(const Pipeline *p, const Options *o, const Objects *obj
 	train.trainer = true;
 	if (!libdir || !cg_link((CgLink[]){predict, train}, p->fe.trains ? 2 : 1, d))
 		return EXIT_USAGE;
+	if (p->fe.weights && !bundle_weights(p, name, trainer, d))
+		return EXIT_IO;
 	printf("wrote %s (%s)", name, text_bytes(a, file_size(name)));
 	if (p->fe.trains)
 		printf("  %s (%s)", trainer, text_bytes(a, file_size(trainer)));

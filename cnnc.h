@@ -45,7 +45,8 @@ typedef struct CnncArray {       /* what a port or tensor looks like; strings li
 } CnncArray;
 
 /* ---- life ---- */
-/* Reads and compiles a model file. options: NULL is all defaults. All weights are zero until they are made or loaded. */
+/* Reads and compiles a model file. options: NULL is all defaults. All weights are zero until they are made or
+ * loaded, but for a model file that names a file of them (model.weights). */
 CnncModel *cnnc_load(const char *path, const CnncOptions *options);
 /* The same from text; `name` stands for the path in messages. */
 CnncModel *cnnc_load_text(const char *name, const char *yaml, const CnncOptions *options);

@@ -61,7 +61,8 @@ static void keep_diagnostics(Diag *d)
 }
 
 /* ---- life ---- */
-static CgJit *compile(const PipelineIn *in)
+/* *weights: the file that the model starts from, to be freed; NULL: none. */
+static CgJit *compile(const PipelineIn *in, char **weights)
 {
 	Diag *d = diag_new();
 	Pipeline p;
@@ -69,6 +70,7 @@ static CgJit *compile(const PipelineIn *in)
 	if (pipeline_open(&p, in, d)) {
 		CgModule *c = pipeline_code(&p, d);
 		jit = c ? cg_jit(c, d) : NULL;
+		*weights = p.fe.weights ? strdup(p.fe.weights) : NULL;
 	}
 	if (!jit)
 		keep_diagnostics(d);
@@ -105,8 +107,11 @@ static CnncModel *load(const PipelineIn *base, const CnncOptions *o)
 		fail("out of memory");
 		return NULL;
 	}
-	m->jit = compile(&in);
-	if (m->jit && open_instance(m, o ? o->threads : 0))
+	char *weights = NULL;
+	m->jit = compile(&in, &weights);
+	bool ok = m->jit && open_instance(m, o ? o->threads : 0) && (!weights || cnnc_load_weights(m, weights));
+	free(weights);
+	if (ok)
 		return m;
 	cnnc_free(m);
 	return NULL;

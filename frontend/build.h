@@ -16,7 +16,9 @@ typedef struct Model Model;
 typedef struct Layer Layer;
 typedef struct Build Build;
 
-enum { MODEL_MAX_LAYERS = 2048, LAYER_STATES = 4 };
+enum { MODEL_MAX_LAYERS = 8192, MODEL_MAX_INPUTS = 12, LAYER_STATES = 4 };
+
+typedef struct ModelInput { const char *name; IrType type; Loc loc; } ModelInput;
 
 typedef struct LayerKind {
 	const char *name;
@@ -32,8 +34,8 @@ struct Layer {
 	const Val *arg;       /* its checked fields */
 	Loc loc;
 	int nin;
-	int *in;              /* layers that feed it; -1: the model's input */
-	IrType out;           /* f32[N, …] */
+	int *in;              /* layers that feed it; -1 - i: input i of the model */
+	IrType out;           /* f32[N, …]; of kinds that take any, anything */
 	bool trainable, used;
 	IrWindow window;
 	IrState *state[LAYER_STATES];
@@ -51,11 +53,14 @@ struct Model {
 	IrType input;         /* f32[N, …]: the model's own input */
 	const char *input_name;
 	Loc input_loc;
+	ModelInput *further;  /* inputs beside that one */
+	int nfurther;
 	bool pictures;        /* data are u8 pictures */
 	bool class_labels;    /* y is i32[N], class indices */
 	int64_t num_classes;  /* 0: not known */
 	Layer *layer;
-	int nlayers, output;  /* output: index of the last layer */
+	int nlayers, output;  /* output: index of the layer whose output is trained */
+	int *outputs, noutputs; /* all of them, that one first */
 	LossKind loss;
 	bool from_logits;
 	double label_smoothing;
@@ -68,6 +73,7 @@ struct Build {            /* one entry */
 	IrEntry *e;
 	bool training;
 	IrNode *x, *y, *id;   /* ports that it has */
+	IrNode **further;     /* those of m->further */
 	IrNode **value;       /* by layer */
 	Loc loc;              /* of the nodes being made */
 	IrNode *logits, *logits_of;      /* logits_of = sigmoid or softmax of logits */
@@ -84,11 +90,19 @@ IrField *resolve_fields(Model *m, int *out_count);     /* fields.c: the flat lis
 bool model_read(Model *m);
 void model_states(Model *m);
 const char *keras_name(Arena *a, const char *kind);    /* MaxPooling2D -> max_pooling2d */
+const IrType *model_value_type(const Model *m, int in); /* of what stands in Layer.in */
+
+/* ---- pretrained.c ---- */
+const char *weights_check(const Model *m, const char *file); /* path of model.weights, NULL: none; misfits are reported */
 
 /* ---- layer_*.c ---- */
 const LayerKind *layer_kind(const char *name);
 extern const LayerKind layer_window_kinds[], layer_dense_kinds[], layer_merge_kinds[], layer_pointwise_kinds[];
-extern const int layer_nwindow, layer_ndense, layer_nmerge, layer_npointwise;
+extern const LayerKind layer_op_kinds[];
+extern const int layer_nwindow, layer_ndense, layer_nmerge, layer_npointwise, layer_nop;
+bool layer_takes_any(const LayerKind *kind);            /* inputs of any type, without N too; else they are f32[N, …] */
+bool layer_number(const Layer *l, const char *text, double *out); /* an entry of `inputs:` that is a number */
+bool layer_op_writable(OpCode op);                     /* can stand in a model file as Op */
 IrState *layer_state(Model *m, Layer *l, const char *name, IrType type, const Val *init, const Val *regularizer, bool stat);
 bool shape_is(Model *m, const Layer *l, const IrType *in, int rank, const char *what); /* else m->reason */
 bool shape_set(Model *m, Layer *l, int rank, const int64_t *dim);                       /* dim without N; checks the size */

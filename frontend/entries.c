@@ -23,6 +23,9 @@ static Build start(Model *m, const char *name, bool raw, bool labels, bool train
 		add_port(&b, "y", loss_label_type(m), &b.y);
 	if (training)
 		add_port(&b, "id", ir_type(DT_U32, 1, (int32_t[]){IR_N}), &b.id);
+	b.further = NEWN(m->arena, IrNode *, m->nfurther + 1);
+	for (int i = 0; i < m->nfurther; i++)
+		add_port(&b, m->further[i].name, m->further[i].type, &b.further[i]);
 	b.value = NEWN(m->arena, IrNode *, m->nlayers);
 	return b;
 }
@@ -50,7 +53,7 @@ static void emit_layers(Build *b, IrNode *input)
 		const IrNode *before = b->e->last;
 		IrNode *in[64];
 		for (int k = 0; k < l->nin; k++)
-			in[k] = l->in[k] < 0 ? input : b->value[l->in[k]];
+			in[k] = l->in[k] >= 0 ? b->value[l->in[k]] : l->in[k] == -1 ? input : b->further[-2 - l->in[k]];
 		b->loc = l->loc;
 		b->value[i] = l->kind->emit(b, l, in);
 		if (i == m->output && b->logits_of == b->value[i])
@@ -65,17 +68,19 @@ static void emit_layers(Build *b, IrNode *input)
 	b->logits_of = logits ? b->value[m->output] : NULL;
 }
 
-static void add_output(Build *b)
+static void add_outputs(Build *b)
 {
-	const Layer *last = &b->m->layer[b->m->output];
-	ir_root_new(b->e, (IrRoot){.kind = ROOT_OUTPUT, .name = last->name, .value = b->value[b->m->output]});
+	for (int k = 0; k < b->m->noutputs; k++) {
+		const int at = b->m->outputs[k];
+		ir_root_new(b->e, (IrRoot){.kind = ROOT_OUTPUT, .name = b->m->layer[at].name, .value = b->value[at]});
+	}
 }
 
 static void emit_predict(Model *m, const char *name, bool raw)
 {
 	Build b = start(m, name, raw, false, false);
 	emit_layers(&b, raw ? b.x : pictures_emit(&b));
-	add_output(&b);
+	add_outputs(&b);
 }
 
 /* loss = sum over samples * 1/N + penalties; the metric is a value a sample, so that its mean is Keras' loss. */
@@ -97,7 +102,7 @@ static void emit_with_labels(Model *m, const char *name, bool training)
 	Build b = start(m, name, false, true, training);
 	emit_layers(&b, pictures_emit(&b));
 	if (!training)
-		add_output(&b);
+		add_outputs(&b);
 	emit_loss(&b);
 	metric_emit(&b);
 	for (int i = 0; i < b.nupdates; i++)

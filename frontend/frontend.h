@@ -29,6 +29,7 @@ typedef struct FeModel {
 	int64_t flops;       /* forward, one sample */
 	bool trains;         /* has a train section */
 	double tune_seconds; /* build.tune; 0: not */
+	const char *weights; /* safetensors file for the programs to start from, checked; NULL: none */
 } FeModel;
 
 /* overrides: "train.epochs=5" …, n of them (from -D). */

@@ -9,7 +9,7 @@ const LayerKind *layer_kind(const char *name)
 {
 	const struct { const LayerKind *row; int n; } tables[] = {
 		{layer_window_kinds, layer_nwindow}, {layer_dense_kinds, layer_ndense},
-		{layer_merge_kinds, layer_nmerge}, {layer_pointwise_kinds, layer_npointwise},
+		{layer_merge_kinds, layer_nmerge}, {layer_pointwise_kinds, layer_npointwise}, {layer_op_kinds, layer_nop},
 	};
 	for (size_t t = 0; t < COUNT(tables); t++) {
 		for (int i = 0; i < tables[t].n; i++) {

@@ -134,7 +134,11 @@ static bool load_into(IrModule *module, const char *name, const char *text, size
 	           .model = section_of(&top, "model"), .train = section_of(&top, "train")};
 	if (!build_model(&m, &scope, file))
 		return false;
+	const char *weights = weights_check(&m, file);
+	if (diag_errors(d) > before)
+		return false;
 	describe(&m, out);
+	out->weights = weights;
 	return true;
 }
 

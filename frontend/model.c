@@ -59,9 +59,21 @@ static const char *automatic_name(Model *m, int i)
 	return before ? arena_printf(m->arena, "%s_%d", base, before) : base;
 }
 
-static bool is_input_name(const Model *m, const char *name)
+/* -1 - i for input i, 0: there is none of that name. */
+static int find_port(const Model *m, const char *name)
 {
-	return strcmp(name, m->input_name) == 0 || strcmp(name, "x") == 0;
+	if (strcmp(name, m->input_name) == 0 || strcmp(name, "x") == 0)
+		return -1;
+	for (int i = 0; i < m->nfurther; i++) {
+		if (strcmp(name, m->further[i].name) == 0)
+			return -2 - i;
+	}
+	return 0;
+}
+
+const IrType *model_value_type(const Model *m, int in)
+{
+	return in >= 0 ? &m->layer[in].out : in == -1 ? &m->input : &m->further[-2 - in].type;
 }
 
 static bool name_layer(Model *m, int i)
@@ -75,7 +87,7 @@ static bool name_layer(Model *m, int i)
 	int other = find_layer(m, name, i);
 	if (other >= 0)
 		return diag_error(m->diag, at, "two layers are called '%s'; the other is in line %d", name, m->layer[other].loc.line);
-	if (is_input_name(m, name) || strcmp(name, "y") == 0 || strcmp(name, "id") == 0)
+	if (find_port(m, name) || strcmp(name, "y") == 0 || strcmp(name, "id") == 0)
 		return diag_error(m->diag, at, "a layer can't be called '%s': that is an input", name);
 	l->name = name;
 	return true;
@@ -85,12 +97,15 @@ static bool name_layer(Model *m, int i)
 
 static bool find_input(Model *m, int i, const Val *v, int *out)
 {
-	*out = is_input_name(m, v->s) ? -1 : find_layer(m, v->s, i);
-	if (*out >= 0 || is_input_name(m, v->s))
+	const int port = find_port(m, v->s);
+	*out = port ? port : find_layer(m, v->s, i);
+	if (*out >= 0 || port)
 		return true;
-	const char **names = NEWN(m->arena, const char *, i + 1);
+	const char **names = NEWN(m->arena, const char *, i + 1 + m->nfurther);
 	int n = 0;
 	names[n++] = m->input_name;
+	for (int k = 0; k < m->nfurther; k++)
+		names[n++] = m->further[k].name;
 	for (int k = 0; k < i; k++) {
 		if (m->layer[k].name)
 			names[n++] = m->layer[k].name;
@@ -106,12 +121,15 @@ static bool connect_layer(Model *m, int i)
 {
 	Layer *l = &m->layer[i];
 	const Val *inputs = val(l->arg, "inputs");
-	bool ok = true;
-	l->nin = inputs->kind == VAL_LIST ? inputs->n : 1;
-	l->in = NEWN(m->arena, int, l->nin);
+	bool ok = true, given = inputs->kind == VAL_LIST;
+	double number;
+	l->in = NEWN(m->arena, int, given ? inputs->n : 1);
 	l->in[0] = i - 1;
-	for (int k = 0; inputs->kind == VAL_LIST && k < inputs->n; k++)
-		ok = find_input(m, i, &inputs->item[k], &l->in[k]) && ok;
+	l->nin = !given && l->kind->max_in > 0;
+	for (int k = 0; given && k < inputs->n; k++) {
+		if (!layer_number(l, inputs->item[k].s, &number))
+			ok = find_input(m, i, &inputs->item[k], &l->in[l->nin++]) && ok;
+	}
 	if (ok && l->nin < l->kind->min_in) {
 		diag_error(m->diag, l->loc, "%s needs %s inputs", l->kind->name,
 		           l->kind->max_in == l->kind->min_in ? "two" : "two or more");
@@ -119,7 +137,7 @@ static bool connect_layer(Model *m, int i)
 		ok = false;
 	} else if (ok && l->nin > l->kind->max_in) {
 		ok = diag_error(m->diag, inputs->loc, "%s takes %s, not %d", l->kind->name,
-		                l->kind->max_in == 1 ? "one input" : l->kind->max_in == 2 ? "two inputs" : "at most 64 inputs",
+		                l->kind->max_in == 0 ? "no inputs" : l->kind->max_in == 1 ? "one input" : l->kind->max_in == 2 ? "two inputs" : "at most 64 inputs",
 			l->nin);
 	}
 	for (int k = 0; ok && k < l->nin; k++) {
@@ -134,20 +152,26 @@ static bool connect_layer(Model *m, int i)
 static bool shape_layer(Model *m, Layer *l)
 {
 	IrType in[64];
-	for (int k = 0; k < l->nin; k++)
-		in[k] = l->in[k] < 0 ? m->input : m->layer[l->in[k]].out;
 	m->reason[0] = '\0';
 	m->least[0] = m->least[1] = 0;
+	for (int k = 0; k < l->nin; k++) {
+		in[k] = *model_value_type(m, l->in[k]);
+		if (!layer_takes_any(l->kind) && (in[k].dtype != DT_F32 || !ir_batched(&in[k]))) {
+			snprintf(m->reason, sizeof m->reason, "input %s: %s needs floats, one or more for each sample",
+			         ir_type_text(m->arena, &in[k]), l->kind->name);
+			return false;
+		}
+	}
 	return l->kind->shape(m, l, in);
 }
 
 /* "line 23 input (N, 6, 6, 3) -> line 25 conv2d (N, 4, 4, 32)": the last ones before layer i */
 static const char *shape_trace(Model *m, int i)
 {
-	int chain[TRACE_SHOWN], n = 0, at = m->layer[i].in[0];
+	int chain[TRACE_SHOWN], n = 0, at = m->layer[i].nin ? m->layer[i].in[0] : -1;
 	while (at >= 0 && n < TRACE_SHOWN) {
 		chain[n++] = at;
-		at = m->layer[at].in[0];
+		at = m->layer[at].nin ? m->layer[at].in[0] : -1;
 	}
 	const char *text = "… ";
 	if (at < 0)
@@ -191,7 +215,8 @@ static bool report_misfit(Model *m, int i)
 	Layer *l = &m->layer[i];
 	bool about_size = m->least[0] > 0 && m->input.rank == 4;
 	diag_error(m->diag, l->loc, "layer '%s' does not fit its input", l->name);
-	diag_note(m->diag, "", "%s", m->reason);
+	if (*m->reason)
+		diag_note(m->diag, "", "%s", m->reason);
 	diag_note(m->diag, "shapes", "%s", shape_trace(m, i));
 	int size = about_size ? least_size(m) : 0;
 	if (size)
@@ -214,23 +239,50 @@ static bool add_layer(Model *m, int i, const Val *v)
 	return true;
 }
 
-static bool find_output(Model *m)
+static bool find_outputs(Model *m)
 {
 	const Val *outputs = val(m->model, "outputs");
-	m->output = m->nlayers - 1;
-	if (outputs->kind != VAL_LIST)
-		return true;
-	if (outputs->n != 1)
-		return diag_error(m->diag, outputs->loc, "several outputs are not supported yet");
-	if (!find_input(m, m->nlayers, &outputs->item[0], &m->output))
-		return false;
-	return m->output >= 0 || diag_error(m->diag, outputs->loc, "the input can't be the output");
+	const bool given = outputs->kind == VAL_LIST;
+	m->noutputs = given ? outputs->n : 1;
+	m->outputs = NEWN(m->arena, int, m->noutputs);
+	m->outputs[0] = m->nlayers - 1;
+	if (given && outputs->n > MODEL_MAX_INPUTS)
+		return diag_error(m->diag, outputs->loc, "%d outputs; at most %d are possible", outputs->n, MODEL_MAX_INPUTS);
+	if (given && outputs->n > 1 && m->train)
+		return diag_error(m->diag, outputs->loc, "training with several outputs is not supported yet");
+	for (int k = 0; given && k < outputs->n; k++) {
+		if (!find_input(m, m->nlayers, &outputs->item[k], &m->outputs[k]))
+			return false;
+		if (m->outputs[k] < 0)
+			return diag_error(m->diag, outputs->item[k].loc, "the input can't be the output");
+		for (int i = 0; i < k; i++) {
+			if (m->outputs[i] == m->outputs[k])
+				return diag_error(m->diag, outputs->item[k].loc, "'%s' is listed twice", outputs->item[k].s);
+		}
+	}
+	m->output = m->outputs[0];
+	return true;
+}
+
+/* What a program hands out is one value or more for each sample; what it trains are floats. */
+static bool check_outputs(Model *m)
+{
+	for (int k = 0; k < m->noutputs; k++) {
+		const Layer *l = &m->layer[m->outputs[k]];
+		if (!ir_batched(&l->out))
+			return diag_error(m->diag, l->loc, "output '%s' is alike for all samples", l->name);
+		if (m->train && l->out.dtype != DT_F32)
+			return diag_error(m->diag, l->loc, "output '%s' is %s, a loss needs floats", l->name, dtype_name(l->out.dtype));
+	}
+	return true;
 }
 
 static void warn_unused(Model *m)
 {
+	for (int k = 0; k < m->noutputs; k++)
+		m->layer[m->outputs[k]].used = true;
 	for (int i = 0; i < m->nlayers; i++) {
-		if (!m->layer[i].used && i != m->output)
+		if (!m->layer[i].used)
 			diag_warning(m->diag, m->layer[i].loc, "nothing uses the output of '%s'", m->layer[i].name);
 	}
 }
@@ -249,22 +301,21 @@ bool model_read(Model *m)
 		ok = name_layer(m, i) && ok;
 		ok = connect_layer(m, i) && ok;
 	}
-	if (!find_output(m) || !ok)
+	if (!find_outputs(m) || !ok)
 		return false;
 	for (int i = 0; i < m->nlayers; i++) {
 		if (!shape_layer(m, &m->layer[i]))
 			return report_misfit(m, i);
 	}
 	warn_unused(m);
-	return true;
+	return check_outputs(m);
 }
 
 void model_states(Model *m)
 {
 	for (int i = 0; i < m->nlayers; i++) {
 		Layer *l = &m->layer[i];
-		IrType in = l->in[0] < 0 ? m->input : m->layer[l->in[0]].out;
 		if (l->kind->states)
-			l->kind->states(m, l, &in);
+			l->kind->states(m, l, l->nin ? model_value_type(m, l->in[0]) : NULL);
 	}
 }

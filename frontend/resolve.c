@@ -102,19 +102,62 @@ static Val *find(Val *object, const char *field)
 	return (Val *)val(object, field);
 }
 
-static bool check_rank(Model *m, const Val *shape)
+static bool read_type(Model *m, const Val *shape, DType dtype, IrType *out)
 {
 	int64_t all = 1;
 	if (shape->n < 1 || shape->n >= IR_MAX_RANK)
 		return diag_error(m->diag, shape->loc, "an input of %d dimensions; 1 to %d are possible", shape->n, IR_MAX_RANK - 1);
-	m->input = (IrType){.dtype = DT_F32, .rank = shape->n + 1, .dim = {IR_N}};
+	*out = (IrType){.dtype = dtype, .rank = shape->n + 1, .dim = {IR_N}};
 	for (int i = 0; i < shape->n; i++) {
-		m->input.dim[1 + i] = (int32_t)shape->item[i].i;
+		out->dim[1 + i] = (int32_t)shape->item[i].i;
 		if (__builtin_mul_overflow(all, shape->item[i].i, &all) || all > INT32_MAX)
 			return diag_error(m->diag, shape->loc, "an input of more than %d elements", INT32_MAX);
 	}
-	m->input_loc = shape->loc;
 	return true;
+}
+
+static DType dtype_of(const char *name)
+{
+	static const struct { const char *name; DType dtype; } table[] = {
+		{"float32", DT_F32}, {"int32", DT_I32}, {"uint32", DT_U32}, {"uint8", DT_U8}, {"bool", DT_BOOL},
+	};
+	for (size_t i = 0; i < COUNT(table); i++) {
+		if (strcmp(table[i].name, name) == 0)
+			return table[i].dtype;
+	}
+	ICE("type %s is in the schema but not built", name);
+}
+
+/* model.inputs behind the first. */
+static bool read_further(Model *m, const Val *inputs)
+{
+	m->further = NEWN(m->arena, ModelInput, inputs->n);
+	for (int i = 1; i < inputs->n; i++) {
+		const Val *v = &inputs->item[i];
+		ModelInput *in = &m->further[m->nfurther];
+		in->name = val_string(v, "name");
+		in->loc = v->loc;
+		for (int k = 0; k < i; k++) {
+			if (strcmp(val_string(&inputs->item[k], "name"), in->name) == 0)
+				return diag_error(m->diag, v->loc, "two inputs are called '%s'", in->name);
+		}
+		if (!read_type(m, val(v, "shape"), dtype_of(val_string(v, "dtype")), &in->type))
+			return false;
+		m->nfurther++;
+	}
+	return true;
+}
+
+static bool check_rank(Model *m, const Val *shape)
+{
+	const Val *inputs = val(m->model, "inputs");
+	const bool listed = inputs->kind == VAL_LIST;
+	m->input_loc = shape->loc;
+	if (!read_type(m, shape, listed ? dtype_of(val_string(&inputs->item[0], "dtype")) : DT_F32, &m->input))
+		return false;
+	if (m->input.dtype != DT_F32 && m->data)
+		return diag_error(m->diag, inputs->loc, "data for an input of %s are not supported yet", dtype_name(m->input.dtype));
+	return !listed || read_further(m, inputs);
 }
 
 static const Val *given_shape(Model *m)
@@ -134,12 +177,20 @@ static bool check_inputs(Model *m)
 		return true;
 	if (shape->kind == VAL_LIST)
 		return diag_error(m->diag, shape->key, "input_shape and inputs are both given; one of them says it all");
-	if (inputs->n != 1)
-		return diag_error(m->diag, inputs->loc, inputs->n ? "several inputs are not supported yet" : "inputs is empty");
-	const Val *name = val(&inputs->item[0], "name");
-	for (const char *s = name->s; *s; s++) {
-		if (!isalnum((unsigned char)*s) && *s != '_')
-			return diag_error(m->diag, name->loc, "'%.60s' can't be the name of an input: letters, digits and _ only", name->s);
+	if (inputs->n == 0)
+		return diag_error(m->diag, inputs->loc, "inputs is empty");
+	if (inputs->n > MODEL_MAX_INPUTS)
+		return diag_error(m->diag, inputs->loc, "%d inputs; at most %d are possible", inputs->n, MODEL_MAX_INPUTS);
+	if (inputs->n != 1 && m->data)
+		return diag_error(m->diag, inputs->loc, "training with several inputs is not supported yet");
+	for (int i = 0; i < inputs->n; i++) {
+		const Val *name = val(&inputs->item[i], "name");
+		for (const char *s = name->s; *s; s++) {
+			if (!isalnum((unsigned char)*s) && *s != '_')
+				return diag_error(m->diag, name->loc, "'%.60s' can't be the name of an input: letters, digits and _ only", name->s);
+		}
+		if (i && (strcmp(name->s, "x") == 0 || strcmp(name->s, "y") == 0 || strcmp(name->s, "id") == 0))
+			return diag_error(m->diag, name->loc, "an input can't be called '%s': programs use that name", name->s);
 	}
 	return true;
 }

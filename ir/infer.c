@@ -20,6 +20,10 @@ bool infer_misfit(const Infer *cx, const IrNode *n, const char *fmt, ...)
 	va_start(ap, fmt);
 	const char *text = arena_vprintf(cx->arena, fmt, ap);
 	va_end(ap);
+	if (cx->why) {
+		*cx->why = text;
+		return false;
+	}
 	if (!cx->diag)
 		ICE("%s: %s", ir_ops[n->op].text, text);
 	return diag_error(cx->diag, n->loc, "%s: %s", ir_ops[n->op].text, text);
@@ -383,17 +387,28 @@ bool infer_matmul(const Infer *cx, IrNode *n)
 }
 
 /* ---- dispatch ---- */
-bool ir_infer(IrNode *n, Diag *d, Arena *a)
+static bool infer(IrNode *n, const Infer *cx)
 {
 	static InferRule *const rule[OP_COUNT] = {
 #define OP(name, text, lo, hi, attr, traits, infer, ...) [OP_##name] = infer_##infer,
 #include "ir/ops.def"
 	};
-	const Infer cx = { d, a };
 	const IrOpInfo *op = &ir_ops[n->op];
 	if (n->nin < op->min_in || n->nin > op->max_in)
-		return infer_misfit(&cx, n, "%d operands, possible are %d to %d", n->nin, op->min_in, op->max_in);
-	return rule[n->op](&cx, n);
+		return infer_misfit(cx, n, "%d operands, possible are %d to %d", n->nin, op->min_in, op->max_in);
+	return rule[n->op](cx, n);
+}
+
+bool ir_infer(IrNode *n, Diag *d, Arena *a)
+{
+	return infer(n, &(Infer){ d, a, NULL });
+}
+
+const char *ir_infer_why(IrNode *n, Arena *a)
+{
+	const char *why = NULL;
+	infer(n, &(Infer){ NULL, a, &why });
+	return why;
 }
 
 static int64_t saturating_mul(int64_t a, int64_t b)

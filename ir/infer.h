@@ -10,6 +10,7 @@
 typedef struct Infer {
 	Diag *diag; /* NULL: a misfit is an ICE */
 	Arena *arena;
+	const char **why; /* unless NULL: gets the reason, and nothing is reported */
 } Infer;
 
 typedef bool InferRule(const Infer *cx, IrNode *n);

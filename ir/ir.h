@@ -277,6 +277,7 @@ const char *dtype_name(DType t);                        /* f32 f64 i32 u32 u8 bo
 const char *ir_type_text(Arena *a, const IrType *t);    /* "f32[N,62,62,32]" */
 const char *ir_shape_text(Arena *a, const IrType *t);   /* "(N, 62, 62, 32)", as users read it */
 bool ir_infer(IrNode *n, Diag *d, Arena *a);            /* computes n->type from operands and attributes */
+const char *ir_infer_why(IrNode *n, Arena *a);          /* the same, nothing reported: why not, or NULL */
 int64_t ir_flops(const IrNode *n);                      /* for one sample; 2 a multiply-add, contractions only */
 
 /* ---- checking (verify.c) ---- */

@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include "runtime/bundle.h"
 #include "runtime/cpu.h"
 #include "runtime/data_spec.h"
 #include "runtime/init.h"
@@ -192,13 +193,31 @@ static RtStatus open_memory(RtTrainer *t)
 
 /* ---- start ---- */
 
+/* Those that the program was compiled with (model.weights), if any. */
+static RtStatus own_weights(RtTrainer *t)
+{
+	RtBundle bundle;
+	RtSafetensors st;
+	int loaded = 0;
+	RtStatus s = rt_bundle_open("/proc/self/exe", &bundle);
+	if (s != RT_OK || !bundle.weights)
+		return s;
+	s = rt_st_parse(bundle.weights, bundle.length, &st);
+	if (s == RT_OK) {
+		s = rt_weights_load(&t->in, &st, t->args.program, false, &loaded);
+		rt_st_free(&st);
+	}
+	rt_bundle_close(&bundle);
+	return s;
+}
+
 static RtStatus start_weights(RtTrainer *t)
 {
 	const char *path = rt_config_get(&t->config, "train.initial_weights");
 	bool skip = rt_config_bool(&t->config, "train.skip_mismatch", false);
 	int loaded = 0;
 	rt_init_tensors(&t->in, t->seed);
-	RtStatus s = path ? rt_weights_load_file(&t->in, path, skip, &loaded) : RT_OK;
+	RtStatus s = path ? rt_weights_load_file(&t->in, path, skip, &loaded) : own_weights(t);
 	if (s == RT_OK && path && t->progress.mode)
 		fprintf(t->err, "Starting from %d tensors of %s.\n", loaded, path);
 	return s;
