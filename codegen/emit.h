@@ -85,7 +85,7 @@ struct KEmit {
 	EVal (*extract)(KEmit *e, EVal v, int lane);
 	EVal (*insert)(KEmit *e, EVal v, EVal scalar, int lane);
 	int (*width)(KEmit *e, EVal v);                               /* its lanes */
-	void (*transpose)(KEmit *e, EVal v[K_LANES]);                 /* f32 vectors: lane j of v[i] and lane i of v[j] change places */
+	void (*transpose)(KEmit *e, EVal v[K_LANES]);                 /* of 32 bits: lane j of v[i] and lane i of v[j] change places */
 	/* Fixed tree: lane i with i+8 (where there are 16), then i+4, i+2, i+1. red: sum, max (as ewise max, NaN passes). Inactive lanes hold the start value. */
 	EVal (*reduce)(KEmit *e, DType t, KRed red, EVal v);
 

@@ -317,7 +317,7 @@ static int turning_axis(const Walk *w, int x)
 {
 	const KExpr *l = &w->k->expr[x];
 	const KOperand *o = &w->k->opnd[l->operand];
-	if (w->lanes != K_LANES || l->edge != EDGE_NEVER || o->type.dtype != DT_F32)
+	if (w->lanes != K_LANES || l->edge != EDGE_NEVER || (o->type.dtype != DT_F32 && o->type.dtype != DT_U8))
 		return -1;
 	for (int d = 0; d < o->type.rank; d++) {
 		if (l->at[d].expr >= 0)
@@ -336,6 +336,8 @@ static WalkCell *load_square(Walk *w, int x, const WalkCombo *c, int turning)
 	KEmit *e = w->e;
 	const KExpr *l = &w->k->expr[x];
 	const KOperand *o = &w->k->opnd[l->operand];
+	const DType t = o->type.dtype;
+	const bool bytes = t == DT_U8; /* turned as vectors of 32 bits, which x86 has instructions for */
 	WalkCombo at = *c;
 	EVal v[K_LANES], base = e->ptr_arg(e, l->operand + 1);
 	int rows = walk_active(w, c);
@@ -344,13 +346,15 @@ static WalkCell *load_square(Walk *w, int x, const WalkCombo *c, int turning)
 	at.copy[turning] = 0;
 	for (int d = 0; d < o->type.rank; d++)
 		off += copy_offset(w, &l->at[d], &at) * walk_stride(o, d);
-	for (int i = 0; i < K_LANES; i++)
-		v[i] = i < rows ? e->load_vec(e, DT_F32, base, w->addr[x], off + i * row, K_LANES) : e->konst(e, DT_F32, 0, K_LANES);
+	for (int i = 0; i < K_LANES; i++) {
+		v[i] = i < rows ? e->load_vec(e, t, base, w->addr[x], off + i * row, K_LANES) : e->konst(e, t, 0, K_LANES);
+		v[i] = bytes ? e->cast(e, v[i], t, DT_I32) : v[i];
+	}
 	e->transpose(e, v);
 	for (int i = 0; i < K_LANES; i++) {
 		at.copy[turning] = (uint8_t)i;
 		cell_key(w, x, &at, key);
-		record(w, x, key, v[i], false);
+		record(w, x, key, bytes ? e->cast(e, v[i], DT_I32, t) : v[i], false);
 	}
 	return walk_find(w, x, c);
 }

@@ -10,7 +10,8 @@
  *   the epilogue. The weights are read from a view [c/16][k][r][s][16], one run of memory an entry.
  *
  *   gradient of the weights, sum over samples and pixels: for each k the list of (place in x, value); the sum over the list
- *   takes the place of the sum over pixels, and is split into parts like any other (choose.c).
+ *   takes the place of the sum over pixels, and is split into parts like any other (choose.c). Of few channels, as pictures
+ *   have, an entry meets a row of the kernel, all its columns and channels, as one vector.
  *
  * Zeros are left out, never added: the result is the dense one up to the order of its sums. Chosen by cost, not by name.
  */
@@ -21,7 +22,8 @@ enum { POSITIONS_MAX = 16, PATCH_MAX = 64, MIN_CHANNELS = 8, TAP_BYTES = 40 << 1
 
 /* Cycles: a multiply-add whose vector comes from memory, an entry's index and value, a list's end, an entry's push; the share of
  * windows whose relu was open (measured .55 to .75 in training), and what lists must save to be worth their memory. */
-static const double LIST_SUM = 1.2, LIST_ENTRY = 2, LIST_END = 20, LIST_PUSH = 4, LIST_ALIVE = 0.75, LIST_GAIN = 0.9;
+static const double LIST_SUM = 1.2, LIST_ENTRY = 2, LIST_END = 20, LIST_PUSH = 4,
+                    LIST_PUSH_MANY = 1.2 /* of so many channels that vectors do it */, LIST_ALIVE = 0.75, LIST_GAIN = 0.9;
 
 typedef struct OneHot { /* a kernel that spreads g by the positions m, and the buffer that it fills */
 	int buffer;                   /* u */
@@ -400,7 +402,28 @@ static bool is_weights(const List *l, Weights *x)
 	       l->k->axis[x->ow].extent == l->hot.cols * l->hot.b && l->k->axis[x->k].extent == l->hot.k;
 }
 
-static bool weights_pay(const List *l, const Weights *x)
+/* Axes of a kernel w[r, s, c, k] = the sum, whose rows s, c lie together in x and in w and fill at most one vector. */
+typedef struct Rows { int r, s; int32_t length; } Rows;
+
+static bool is_rows(const List *l, const Weights *x, Rows *out)
+{
+	const Kernel *k = l->k;
+	const KStage *store = &k->stage[k->nstages - 1];
+	const KOperand *w = &k->opnd[store->operand], *o = &k->opnd[l->other->operand];
+	if (k->nstages != 2 || l->stage != 0 || store->kind != S_STORE || w->type.rank != 4 || k->expr[store->value].op != K_LOCAL ||
+	    plain_axis(&store->at[2]) != x->c || plain_axis(&store->at[3]) != x->k)
+		return false;
+	*out = (Rows){.r = plain_axis(&store->at[0]), .s = plain_axis(&store->at[1])};
+	if (out->r < 0 || out->s < 0)
+		return false;
+	KSet bit = 1, row = bit << x->oh | bit << out->r, col = bit << x->ow | bit << out->s;
+	out->length = k->axis[out->s].extent * k->axis[x->c].extent;
+	return l->other->at[2].coef[out->s] == 1 && k_index_axes(k, &l->other->at[1]) == row && k_index_axes(k, &l->other->at[2]) == col &&
+	       o->type.dim[3] == k->axis[x->c].extent && w->type.dim[1] * w->type.dim[2] == out->length && out->length <= K_LANES;
+}
+
+/* Cycles a channel k: sums of the dense form, in vectors of k, against those of a list, in vectors of c or of rows. */
+static bool weights_pay(const List *l, const Weights *x, const Rows *rows)
 {
 	const OneHot *h = &l->hot;
 	double windows = (double)h->rows * h->cols, taps = 1, c = l->k->axis[x->c].extent, vectors = whole_vectors((int32_t)c) / K_LANES;
@@ -408,9 +431,13 @@ static bool weights_pay(const List *l, const Weights *x)
 		if ((l->k->stage[l->stage].over >> a & 1) && a != x->k && a != x->c)
 			taps *= l->k->axis[a].extent;
 	}
-	double dense = windows * h->a * h->b * taps * c / K_LANES;
-	double list = vectors * (LIST_END + windows * LIST_ALIVE * (taps * LIST_SUM + LIST_ENTRY) + 3 * taps) + windows * LIST_PUSH;
-	return c >= MIN_CHANNELS && list < LIST_GAIN * dense;
+	double dense = windows * h->a * h->b * taps * c / K_LANES, push = h->k < K_LANES ? LIST_PUSH : LIST_PUSH_MANY;
+	if (rows) {
+		taps = l->k->axis[rows->r].extent;
+		vectors = 1;
+	}
+	double list = vectors * (LIST_END + windows * LIST_ALIVE * (taps * LIST_SUM + LIST_ENTRY) + 3 * taps) + windows * push;
+	return (rows || c >= MIN_CHANNELS) && list < LIST_GAIN * dense;
 }
 
 /* What the axes but oh, ow (or h, w of windows) leave of a dimension of x: lowest and highest index. */
@@ -453,82 +480,150 @@ static int row_of(Arena *a, Kernel *k, int m, const OneHot *h)
 
 typedef struct Places { int count, place, value; int32_t limit; } Places; /* buffers */
 
-/* places[n, k]: (σ·oh·cols + σ·ow, value) of every value of channel k, in the order of the windows */
-static Places push_places(List *l, int32_t step_h, int32_t step_w, int32_t cols)
+typedef struct Steps { int32_t h, w; } Steps; /* what a row and a column of u add to a place in x */
+
+/* The place of each window's first point. */
+static int corners(List *l, Steps step)
 {
 	const OneHot *h = &l->hot;
 	Arena *a = l->m->arena;
-	IrType t = {.dtype = DT_I32, .rank = 2, .dim = {IR_N, h->k}};
-	Places out = {.count = new_buffer(l, "places", t)};
-	t.dim[t.rank++] = whole_vectors(h->rows * h->cols);
-	out.place = new_buffer(l, "places.at", t);
-	t.dtype = DT_F32;
-	out.value = new_buffer(l, "places.g", t);
-	Kernel *k = new_kernel(l, "places");
-	KIndex n = k_index_axis(k_axis(a, k, "n", EXT_N, l->m->max_n)), c = k_index_axis(k_axis(a, k, "k", EXT_CONST, h->k)),
-	       ph = k_index_axis(k_axis(a, k, "h", EXT_CONST, h->rows)), pw = k_index_axis(k_axis(a, k, "w", EXT_CONST, h->cols));
-	KIndex where[4] = {n, ph, pw, c}, key[2] = {n, c};
-	int g = k_load(a, k, k_operand(a, k, "g", h->g, window_type(h, DT_F32), M_IN), where, EDGE_NEVER);
-	int m = k_cast(a, k, k_load(a, k, k_operand(a, k, "m", h->m, window_type(h, DT_U8), M_IN), where, EDGE_NEVER), DT_I32);
-	/* window's place + row·(step_h·cols - b·step_w) + m·step_w, since column = m - b·row */
-	KIndex corner = k_index_plus(k_index_affine(ph, h->a * step_h * cols, 0), k_index_affine(pw, h->b * step_w, 0));
-	int rows = k_ewise(a, k, EW_mul, DT_I32, row_of(a, k, m, h), k_konst(a, k, DT_I32, step_h * cols - h->b * step_w), -1);
-	int along = k_ewise(a, k, EW_mul, DT_I32, m, k_konst(a, k, DT_I32, step_w), -1);
-	int place = k_ewise(a, k, EW_add, DT_I32, k_ewise(a, k, EW_add, DT_I32, rows, along, -1), k_axis_value(a, k, corner), -1);
-	int field[2] = {operand(l, k, "place", out.place, M_OUT), operand(l, k, "value", out.value, M_OUT)}, value[2] = {place, g};
-	k_push(a, k, operand(l, k, "count", out.count, M_OUT), key, alive(a, k, g), 2, field, value);
-	insert_before(l, k);
-	out.limit = (h->rows * h->a - 1) * step_h * cols + (h->cols * h->b - 1) * step_w + 1;
+	int out = new_buffer(l, "corners", (IrType){.dtype = DT_I32, .rank = 2, .dim = {h->rows, h->cols}});
+	Kernel *k = new_kernel(l, "corners");
+	KIndex at[2] = {k_index_axis(k_axis(a, k, "h", EXT_CONST, h->rows)), k_index_axis(k_axis(a, k, "w", EXT_CONST, h->cols))};
+	int corner = k_axis_value(a, k, k_index_plus(k_index_affine(at[0], h->a * step.h, 0), k_index_affine(at[1], h->b * step.w, 0)));
+	k_store(a, k, operand(l, k, "y", out, M_OUT), at, corner);
+	k_finish(k);
+	entry_insert(a, l->e, 0, k);
+	l->at++;
 	return out;
 }
 
-typedef struct Summed { List *l; Weights x; Places list; int source; IrType type; KIndex rest; } Summed;
+/* places[n, k]: (h·oh + w·ow, value) of every value of channel k, in the order of the windows p */
+static Places push_places(List *l, Steps step)
+{
+	const OneHot *h = &l->hot;
+	Arena *a = l->m->arena;
+	int32_t windows = h->rows * h->cols;
+	IrType t = {.dtype = DT_I32, .rank = 2, .dim = {IR_N, h->k}}, gt = {.dtype = DT_F32, .rank = 3, .dim = {IR_N, windows, h->k}}, mt = gt;
+	Places out = {.count = new_buffer(l, "places", t)};
+	t.dim[t.rank++] = whole_vectors(windows);
+	out.place = new_buffer(l, "places.at", t);
+	t.dtype = DT_F32;
+	out.value = new_buffer(l, "places.g", t);
+	mt.dtype = DT_U8;
+	int corner_of = corners(l, step);
+	Kernel *k = new_kernel(l, "places");
+	KIndex n = k_index_axis(k_axis(a, k, "n", EXT_N, l->m->max_n)), c = k_index_axis(k_axis(a, k, "k", EXT_CONST, h->k)),
+	       p = k_index_axis(k_axis(a, k, "p", EXT_CONST, windows));
+	KIndex where[3] = {n, p, c}, key[2] = {n, c};
+	int g = k_load(a, k, k_operand(a, k, "g", h->g, gt, M_IN), where, EDGE_NEVER);
+	int m = k_cast(a, k, k_load(a, k, k_operand(a, k, "m", h->m, mt, M_IN), where, EDGE_NEVER), DT_I32);
+	/* window's place + row·(step.h - b·step.w) + m·step.w, since column = m - b·row */
+	int corner = k_load(a, k, k_operand(a, k, "corner", corner_of, (IrType){.dtype = DT_I32, .rank = 1, .dim = {windows}}, M_IN), &p,
+	                    EDGE_NEVER);
+	int rows = k_ewise(a, k, EW_mul, DT_I32, row_of(a, k, m, h), k_konst(a, k, DT_I32, step.h - h->b * step.w), -1);
+	int along = k_ewise(a, k, EW_mul, DT_I32, m, k_konst(a, k, DT_I32, step.w), -1);
+	int place = k_ewise(a, k, EW_add, DT_I32, k_ewise(a, k, EW_add, DT_I32, rows, along, -1), corner, -1);
+	int field[2] = {operand(l, k, "place", out.place, M_OUT), operand(l, k, "value", out.value, M_OUT)}, value[2] = {place, g};
+	k_push(a, k, operand(l, k, "count", out.count, M_OUT), key, alive(a, k, g), 2, field, value);
+	insert_before(l, k);
+	out.limit = (h->rows * h->a - 1) * step.h + (h->cols * h->b - 1) * step.w + 1;
+	return out;
+}
 
-/* sum(n e) value[n, k, e] · x[n, place[n, k, e] + what the other axes add, c] */
+typedef struct Summed { /* x as the list's places count it */
+	List *l;
+	Weights x;
+	Places list;
+	int source;
+	IrType type;
+	KIndex rest; /* what the axes but those of the windows add to a place */
+} Summed;
+
+/* sum(n e) value[n, k, e] · x[n, place[n, k, e] + rest (, c)] */
+static int sum_list(const Summed *s, Kernel *k, KIndex n, KIndex key, const KIndex *channel)
+{
+	Arena *a = s->l->m->arena;
+	KIndex at[3] = {n, key};
+	int count = k_load(a, k, operand(s->l, k, "count", s->list.count, M_IN), at, EDGE_NEVER);
+	int e = k_list_axis(a, k, "e", s->l->m->program->buffer[s->list.place].type.dim[2], count);
+	at[2] = k_index_axis(e);
+	KIndex where[3] = {n, s->rest};
+	where[1].expr = (int16_t)k_load_below(a, k, operand(s->l, k, "place", s->list.place, M_IN), at, s->list.limit);
+	where[2] = channel ? *channel : k_index(0);
+	int value = k_load(a, k, operand(s->l, k, "value", s->list.value, M_IN), at, EDGE_NEVER);
+	int x = k_load(a, k, k_operand(a, k, "x", s->source, s->type, M_IN), where, EDGE_NEVER);
+	return k_reduce(a, k, "acc", RED_sum, k_index_axes(k, &n) | (KSet)1 << e, k_ewise(a, k, EW_mul, DT_F32, value, x, -1), DT_F32);
+}
+
 static int place_sum(Rewrite *r, int stage)
 {
 	const Summed *s = r->arg;
 	if (stage != s->l->stage)
 		return -1;
-	Arena *a = r->a;
-	Kernel *k = r->to;
-	KIndex at[3] = {k_index_axis(s->x.n), k_index_axis(s->x.k)};
-	int count = k_load(a, k, operand(s->l, k, "count", s->list.count, M_IN), at, EDGE_NEVER);
-	int e = k_list_axis(a, k, "e", s->l->m->program->buffer[s->list.place].type.dim[2], count);
-	at[2] = k_index_axis(e);
-	KIndex place = s->rest;
-	place.expr = (int16_t)k_load_below(a, k, operand(s->l, k, "place", s->list.place, M_IN), at, s->list.limit);
-	int value = k_load(a, k, operand(s->l, k, "value", s->list.value, M_IN), at, EDGE_NEVER);
-	KIndex where[3] = {at[0], place, k_index_axis(s->x.c)};
-	int x = k_load(a, k, k_operand(a, k, "x", s->source, s->type, M_IN), where, EDGE_NEVER);
-	return k_reduce(a, k, "acc", RED_sum, (KSet)1 << s->x.n | (KSet)1 << e, k_ewise(a, k, EW_mul, DT_F32, value, x, -1), DT_F32);
+	KIndex c = k_index_axis(s->x.c);
+	return sum_list(s, r->to, k_index_axis(s->x.n), k_index_axis(s->x.k), &c);
+}
+
+/* w[r, s·C + c, k] = the sum, x[n, (row, column, channel)] */
+static Kernel *rows_kernel(Summed *s, const Rows *rows)
+{
+	Arena *a = s->l->m->arena;
+	const Kernel *from = s->l->k;
+	const KOperand *o = &from->opnd[from->stage[1].operand];
+	IrType t = {.dtype = DT_F32, .rank = 3, .dim = {o->type.dim[0], rows->length, o->type.dim[3]}};
+	Kernel *k = k_new(a, from->name, from->loc);
+	KIndex at[3] = {k_index_axis(k_axis(a, k, "r", EXT_CONST, t.dim[0])), k_index_axis(k_axis(a, k, "sc", EXT_CONST, t.dim[1])),
+	                k_index_axis(k_axis(a, k, "k", EXT_CONST, t.dim[2]))};
+	KIndex n = k_index_axis(k_axis(a, k, "n", EXT_N, s->l->m->max_n));
+	s->rest = k_index_plus(k_index_plus(k_index_affine(at[0], s->rest.coef[rows->r], 0), at[1]), k_index(s->rest.c0));
+	int acc = sum_list(s, k, n, at[2], NULL);
+	k_store(a, k, k_operand(a, k, o->name, o->buf, t, o->mode), at, acc);
+	k_finish(k);
+	return k;
+}
+
+/* The rows and columns of x that taps reach, from top and left of it on. */
+typedef struct Reach { int32_t top, left, rows, cols; bool leaves; } Reach;
+
+static Reach reach_of(const List *l)
+{
+	const IrType *t = &l->k->opnd[l->other->operand].type;
+	int64_t lo[2], hi[2];
+	Reach r = {.rows = t->dim[1], .cols = t->dim[2]};
+	reach(l->k, &l->other->at[1], &lo[0], &hi[0]);
+	reach(l->k, &l->other->at[2], &lo[1], &hi[1]);
+	r.leaves = lo[0] < 0 || lo[1] < 0 || hi[0] >= r.rows || hi[1] >= r.cols;
+	r.top = lo[0] < 0 ? (int32_t)-lo[0] : 0;
+	r.left = lo[1] < 0 ? (int32_t)-lo[1] : 0;
+	r.rows = r.top + (hi[0] >= r.rows ? (int32_t)hi[0] + 1 : r.rows);
+	r.cols = r.left + (hi[1] >= r.cols ? (int32_t)hi[1] + 1 : r.cols);
+	return r;
 }
 
 static bool list_weights(List *l)
 {
 	Summed s = {.l = l};
-	if (!is_weights(l, &s.x) || !weights_pay(l, &s.x) || l->k->naxes >= K_MAX_AXES)
+	Rows rows;
+	if (!is_weights(l, &s.x) || l->k->naxes >= K_MAX_AXES)
+		return false;
+	bool by_rows = is_rows(l, &s.x, &rows);
+	if (!weights_pay(l, &s.x, by_rows ? &rows : NULL))
 		return false;
 	const KOperand *o = &l->k->opnd[l->other->operand];
 	KIndex row = l->other->at[1], col = l->other->at[2];
-	int64_t lo[2], hi[2];
-	reach(l->k, &row, &lo[0], &hi[0]);
-	reach(l->k, &col, &lo[1], &hi[1]);
-	bool leaves = lo[0] < 0 || lo[1] < 0 || hi[0] >= o->type.dim[1] || hi[1] >= o->type.dim[2];
-	int32_t top = leaves && lo[0] < 0 ? (int32_t)-lo[0] : 0, left = leaves && lo[1] < 0 ? (int32_t)-lo[1] : 0;
-	int32_t rows = leaves && hi[0] >= o->type.dim[1] ? (int32_t)hi[0] + 1 : o->type.dim[1],
-	        cols = leaves && hi[1] >= o->type.dim[2] ? (int32_t)hi[1] + 1 : o->type.dim[2];
-	rows += top;
-	cols += left;
-	s.source = leaves ? padded(l, top, left, rows, cols) : o->buf;
-	s.type = (IrType){.dtype = DT_F32, .rank = 3, .dim = {IR_N, rows * cols, o->type.dim[3]}};
-	int32_t step_h = row.coef[s.x.oh], step_w = col.coef[s.x.ow];
+	Reach r = reach_of(l);
+	int32_t c = o->type.dim[3], each = by_rows ? c : 1; /* what a place counts: numbers, or pixels */
+	s.source = r.leaves ? padded(l, r.top, r.left, r.rows, r.cols) : o->buf;
+	s.type = (IrType){.dtype = DT_F32, .rank = by_rows ? 2 : 3, .dim = {IR_N, r.rows * r.cols * each, c}};
+	Steps step = {row.coef[s.x.oh] * r.cols * each, col.coef[s.x.ow] * each};
 	row.coef[s.x.oh] = col.coef[s.x.ow] = 0;
-	row.c0 += top;
-	col.c0 += left;
-	s.rest = k_index_plus(k_index_affine(row, cols, 0), col);
-	s.list = push_places(l, step_h, step_w, cols);
-	l->e->kernel[l->at] = rewrite_all(rewrite_new(l->m->arena, l->k, l->k->name, NULL, place_sum, &s));
+	row.c0 += r.top;
+	col.c0 += r.left;
+	s.rest = k_index_affine(k_index_plus(k_index_affine(row, r.cols, 0), col), each, 0);
+	s.list = push_places(l, step);
+	l->e->kernel[l->at] = by_rows ? rows_kernel(&s, &rows)
+	                              : rewrite_all(rewrite_new(l->m->arena, l->k, l->k->name, NULL, place_sum, &s));
 	return true;
 }
 

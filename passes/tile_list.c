@@ -85,19 +85,32 @@ static int side_by_side(const Kernel *k, const KStage *s)
 	return side;
 }
 
-/* Keys outside, positions of a window peeled, then the points; lanes where a whole list is a run of memory. */
-static void schedule_push(const Kernel *k, const KStage *s, KSchedule *out)
+/* The one axis of a list's points, -1: there are several, or a number that is not known. */
+static int point_axis(const Kernel *k, const KStage *s)
 {
-	int vector = -1, points = 0, side = side_by_side(k, s);
 	for (int a = 0; a < k->naxes; a++) {
-		points += in(s->away, a);
-		vector = in(s->away, a) && k->axis[a].ext == EXT_CONST && by_ones(k, a) ? a : vector;
+		if (in(s->away, a))
+			return s->away == (KSet)1 << a && k->axis[a].ext == EXT_CONST ? a : -1;
 	}
-	if (points > 1)
-		vector = -1;
+	return -1;
+}
+
+/* Squares of keys and points, turned in registers, fill as many lists with vectors: where the machine packs those. */
+static bool fills_squares(const Kernel *k, int side, int point, const Target *t)
+{
+	return side >= 0 && point >= 0 && k->axis[side].extent >= K_LANES && tile_lanes(k, point) == K_LANES &&
+	       t->vec_bytes >= K_LANES * (int)sizeof(float);
+}
+
+/* Keys outside, positions of a window peeled, then the points; lanes where a whole list is a run of memory, or in squares. */
+static void schedule_push(const Kernel *k, const KStage *s, const Target *t, KSchedule *out)
+{
+	int side = side_by_side(k, s), point = point_axis(k, s);
+	bool squares = fills_squares(k, side, point, t);
+	int vector = squares || (point >= 0 && by_ones(k, point)) ? point : -1, beside = squares ? K_LANES : SIDE;
 	for (int a = 0; a < k->naxes; a++) {
 		if (in(s->over, a))
-			put(out, !loaded_by(k, a) && short_axis(k, a) ? L_PEEL : L_LOOP, a, a == side ? SIDE : 1);
+			put(out, !loaded_by(k, a) && short_axis(k, a) ? L_PEEL : L_LOOP, a, a == side ? beside : 1);
 	}
 	for (int a = 0; a < k->naxes; a++) {
 		if (in(s->away, a))
@@ -215,7 +228,7 @@ void schedule_list(const Kernel *k, const Target *t, KSchedule *out)
 	*out = (KSchedule){0};
 	INVARIANT(push || walk);
 	if (push)
-		schedule_push(k, push, out);
+		schedule_push(k, push, t, out);
 	else
 		schedule_walk(k, walk, list, t, out);
 }

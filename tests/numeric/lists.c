@@ -18,18 +18,18 @@
 
 typedef struct ListCase {
 	ModelCheck model;
-	int walks; /* list axes in the training step: two for each convolution under a pool, but for the first one */
+	int walks; /* list axes in the training step: two for each convolution under a pool, for the first one at most one */
 } ListCase;
 
 static const ListCase cases[] = {
 	{{.name = "two by two", .n = {1, 3, 8}, .threads = 2,
 	  .text = HEAD("8", "26, 30, 3") CONV("filters: 32, kernel_size: 3") POOL("pool_size: 2") CONV("filters: 48, kernel_size: 3")
 	          POOL("pool_size: 2") TAIL},
-	 2},
+	 3},
 	{{.name = "odd pictures, channels that are no vector", .n = {1, 2, 5},
 	  .text = HEAD("5", "21, 17, 1") CONV("filters: 20, kernel_size: 3") POOL("pool_size: 2") CONV("filters: 37, kernel_size: 2")
 	          POOL("pool_size: 2") TAIL},
-	 1}, /* twelve windows make lists too short for the weights */
+	 2},
 	{{.name = "same padding", .n = {1, 4}, .threads = 3,
 	  .text = HEAD("4", "20, 18, 2") CONV("filters: 16, kernel_size: 3, padding: same") POOL("pool_size: 2")
 	          CONV("filters: 32, kernel_size: 5, padding: same") POOL("pool_size: 2") TAIL},
@@ -37,7 +37,7 @@ static const ListCase cases[] = {
 	{{.name = "three by three, and a wide kernel", .n = {1, 3},
 	  .text = HEAD("3", "35, 29, 2") CONV("filters: 24, kernel_size: 3") POOL("pool_size: 3") CONV("filters: 16, kernel_size: [2, 4]")
 	          POOL("pool_size: 3") TAIL},
-	 2},
+	 3},
 	{{.name = "a tower without a pool between", .n = {1, 3}, .cpu = "x86-64-v3",
 	  .text = HEAD("3", "22, 22, 3") CONV("filters: 16, kernel_size: 3") CONV("filters: 24, kernel_size: 3") POOL("pool_size: 2")
 	          CONV("filters: 32, kernel_size: 3") POOL("pool_size: 2") TAIL},
@@ -52,11 +52,14 @@ static const ListCase cases[] = {
 	{{.name = "whole numbers", .n = {1, 2, 4}, .whole = true, .tolerance = 1e-6,
 	  .text = HEAD("4", "18, 22, 3") CONV("filters: 16, kernel_size: 3, padding: same") POOL("pool_size: 2")
 	          CONV("filters: 18, kernel_size: 3") POOL("pool_size: 2") TAIL},
-	 2},
+	 3},
+	{{.name = "rows of a few channels", .n = {1, 5}, .threads = 2,
+	  .text = HEAD("5", "35, 43, 3") CONV("filters: 20, kernel_size: [4, 5], strides: 2, padding: same") POOL("pool_size: 2") TAIL},
+	 1},
 	{{.name = "by lanes", .n = {2, 4}, .cpu = "x86-64-v2", .whole = true, .tolerance = 1e-6,
 	  .text = HEAD("4", "18, 22, 3") CONV("filters: 16, kernel_size: 3") POOL("pool_size: 2") CONV("filters: 21, kernel_size: 3")
 	          POOL("pool_size: 2") TAIL},
-	 2},
+	 3},
 };
 
 static IrModule *made(const ModelCheck *c, const char *until)
