@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "bench.h"
+#include "init_model.h"
 #include "options.h"
 #include "pipeline.h"
 #include "report.h"
@@ -43,11 +44,13 @@ static bool to_stdout(const Options *o)
 	return o->output && strcmp(o->output, "-") == 0;
 }
 
-static bool folder_exists(const char *file, Arena *a, Diag *d)
+static bool can_be_made(const char *file, Arena *a, Diag *d)
 {
 	struct stat st;
 	const char *slash = strrchr(file, '/');
 	const char *folder = slash ? arena_strndup(a, file, slash == file ? 1 : (size_t)(slash - file)) : ".";
+	if (stat(file, &st) == 0 && S_ISDIR(st.st_mode))
+		return diag_error(d, (Loc){0}, "%s is a folder; -o needs another name", file);
 	if (stat(folder, &st) != 0)
 		return diag_error(d, (Loc){0}, "the folder %s of the output does not exist", folder);
 	return S_ISDIR(st.st_mode) || diag_error(d, (Loc){0}, "%s is not a folder", folder);
@@ -210,7 +213,7 @@ static int compile(const Pipeline *p, const Options *o, double start, Diag *d)
 {
 	const char *name = o->output ? o->output : p->fe.module->name;
 	bool quiet = to_stdout(o) || o->dump || o->time_passes;
-	if (!to_stdout(o) && !folder_exists(name, p->arena, d))
+	if (!to_stdout(o) && !can_be_made(name, p->arena, d))
 		return EXIT_USAGE;
 	if (o->emit)
 		return emit(p, o, name, d);
@@ -234,7 +237,7 @@ static int tune_model(Pipeline *p, const Options *o, Diag *d)
 		return diag_error(d, (Loc){0}, "code for %s cannot be measured here", p->code.triple), EXIT_USAGE;
 	TuneOptions t = {.path = o->schedule ? o->schedule : arena_printf(p->arena, "%s.schedule", name),
 	                 .seconds = o->tune ? o->tune : p->fe.tune_seconds, .table = to_stdout(o) || o->json ? stderr : stdout};
-	return folder_exists(t.path, p->arena, d) ? tune(p, &t, d) : EXIT_USAGE;
+	return can_be_made(t.path, p->arena, d) ? tune(p, &t, d) : EXIT_USAGE;
 }
 
 /* Lines of the schedule file that this compilation had no use for are no mistake, but worth a word. */
@@ -282,8 +285,8 @@ static int run(const Options *o)
 {
 	double start = now_ms();
 	Diag *d = diag_new();
-	if (o->op) {
-		int code = finish(d, bench_op(o, d));
+	if (o->op || o->command == CMD_INIT) {
+		int code = finish(d, o->op ? bench_op(o, d) : init_command(o->model, o->output, d));
 		diag_free(d);
 		return code;
 	}

@@ -46,7 +46,7 @@ static const Option options[] = {
 };
 
 static const struct { const char *name; Command command; } commands[] = {
-	{"compile", CMD_COMPILE}, {"check", CMD_CHECK}, {"bench", CMD_BENCH}, {"help", CMD_HELP}, {"schema", CMD_SCHEMA},
+	{"compile", CMD_COMPILE}, {"check", CMD_CHECK}, {"bench", CMD_BENCH}, {"init", CMD_INIT}, {"help", CMD_HELP}, {"schema", CMD_SCHEMA},
 };
 
 static const char *shown_before(const Option *o)
@@ -56,7 +56,8 @@ static const char *shown_before(const Option *o)
 
 void options_usage(FILE *f)
 {
-	fputs("usage: cnnc [compile] MODEL.yaml -o NAME [OPTION…]   write the predictor NAME and the trainer NAME-train\n"
+	fputs("usage: cnnc init DIR [-o MODEL.yaml]                 look at a folder of data, write a first model file for it\n"
+	      "       cnnc [compile] MODEL.yaml -o NAME [OPTION…]   write the predictor NAME and the trainer NAME-train\n"
 	      "       cnnc check MODEL.yaml [--json]               check it; print layers and memory\n"
 	      "       cnnc bench MODEL.yaml [--threads N] [--json] time the generated code\n"
 	      "       cnnc bench --op OP WORD…|--shape LIST [--emit=KIND…] [-o NAME]   time or write out one operation\n"
@@ -255,7 +256,7 @@ static bool positional(Options *o, const char *word, FILE *err)
 		o->word[o->nwords++] = word;
 		return true;
 	}
-	if (!o->model && o->command <= CMD_BENCH) {
+	if (!o->model && o->command <= CMD_INIT) {
 		o->model = word;
 		return true;
 	}
@@ -301,6 +302,8 @@ bool options_parse(Options *o, int argc, char **argv, FILE *err)
 		return refuse(err, "--math is for --op; of a model: -D build.math=fast");
 	if (o->emit & EMIT_HEADER && !o->op)
 		return refuse(err, "--emit=header is for `cnnc bench --op` only");
+	if (o->command == CMD_INIT && !o->model)
+		return refuse(err, "init needs a folder of data");
 	if (o->command <= CMD_BENCH && !o->model && !o->op)
 		return refuse(err, "a model file is needed");
 	return true;

@@ -5,13 +5,13 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-typedef enum Command { CMD_COMPILE, CMD_CHECK, CMD_BENCH, CMD_HELP, CMD_SCHEMA, CMD_VERSION, CMD_USAGE, CMD_LIST_PASSES } Command;
+typedef enum Command { CMD_COMPILE, CMD_CHECK, CMD_BENCH, CMD_INIT, CMD_HELP, CMD_SCHEMA, CMD_VERSION, CMD_USAGE, CMD_LIST_PASSES } Command;
 
 typedef enum EmitKind { EMIT_GRAPH = 1, EMIT_KERNELS = 2, EMIT_LLVM = 4, EMIT_ASM = 8, EMIT_OBJ = 16, EMIT_HEADER = 32 } EmitKind;
 
 typedef struct Options {
 	Command command;
-	const char *model, *output, *topic;
+	const char *model, *output, *topic; /* model: the folder, of init */
 	const char **define;
 	int ndefines;
 	unsigned emit;          /* EmitKind bits; 0: programs */
