@@ -407,13 +407,19 @@ static LLVMValueRef layers(LlvmBuild *b, const CgOptions *o)
 	return array(b, "layer", v, (size_t)o->nlayers);
 }
 
-static LLVMValueRef powers(LlvmBuild *b, const KProgram *p)
+static LLVMValueRef counted(LlvmBuild *b, const KProgram *p)
 {
-	LLVMValueRef *v = NEWN(b->arena, LLVMValueRef, p->npowers + 1);
-	INVARIANT(p->npowers <= RT_POWERS);
-	for (int i = 0; i < p->npowers; i++)
-		v[i] = LLVMConstReal(b->elem[DT_F64], p->power[i]);
-	return array(b, "power", v, (size_t)p->npowers);
+	LLVMValueRef *v = NEWN(b->arena, LLVMValueRef, p->ncounted + 1);
+	INVARIANT(p->ncounted <= RT_COUNTED);
+	for (int i = 0; i < p->ncounted; i++) {
+		const KCounted *c = &p->counted[i];
+		Record *r = RECORD(b);
+		put(r, offsetof(RtCounted, base), sizeof c->base, LLVMConstReal(b->elem[DT_F64], c->base));
+		PUT_INT(r, RtCounted, kind, (int)c->which - SC_POWER);
+		PUT_INT(r, RtCounted, every, c->every);
+		v[i] = finish(r, sizeof(RtCounted));
+	}
+	return array(b, "counted", v, (size_t)p->ncounted);
 }
 
 /* ---- the model ---- */
@@ -473,7 +479,7 @@ void llvm_table(CgModule *c, const IrModule *m, const CgEntry *entry_code, const
 	PUT_INT(r, RtModel, nfields, m->nfield);
 	PUT_INT(r, RtModel, nlabels, m->nlabels);
 	PUT_INT(r, RtModel, nlayers, o->nlayers);
-	PUT_INT(r, RtModel, npowers, p->npowers);
+	PUT_INT(r, RtModel, ncounted, p->ncounted);
 	PUT_INT(r, RtModel, metric_doubles, p->metric_doubles);
 	PUT_INT(r, RtModel, params_bytes, p->param_bytes);
 	PUT_INT(r, RtModel, max_n, m->max_n);
@@ -483,7 +489,7 @@ void llvm_table(CgModule *c, const IrModule *m, const CgEntry *entry_code, const
 	PUT_PTR(r, RtModel, field, fields(b, m));
 	PUT_PTR(r, RtModel, labels, labels(b, m));
 	PUT_PTR(r, RtModel, layer, layers(b, o));
-	PUT_PTR(r, RtModel, power, powers(b, p));
+	PUT_PTR(r, RtModel, counted, counted(b, p));
 	LLVMValueRef model = constant_global(b, table_name(b->arena, o->target->name), finish(r, sizeof(RtModel)), 16);
 	LLVMSetLinkage(model, LLVMExternalLinkage);
 	LLVMSetUnnamedAddress(model, LLVMNoUnnamedAddr);

@@ -503,10 +503,10 @@ static EVal emit_scalar(Walk *w, const KExpr *x)
 		return scalar_field(w, DT_U32, offsetof(RtScalars, step));
 	case SC_PASS:
 		return scalar_field(w, DT_U32, offsetof(RtScalars, pass));
-	case SC_POWER:
-		for (int i = 0; i < w->p->npowers; i++) {
-			if (w->p->power[i] == x->imm)
-				return scalar_field(w, DT_F32, offsetof(RtScalars, power) + sizeof(float) * (size_t)i);
+	default:
+		for (int i = 0; i < w->p->ncounted; i++) {
+			if (k_counted_eq(&w->p->counted[i], &(KCounted){ x->scalar, x->imm, x->every }))
+				return scalar_field(w, DT_F32, offsetof(RtScalars, counted) + sizeof(float) * (size_t)i);
 		}
 	}
 	ICE("kernel %s: unknown per-step number", w->k->name);

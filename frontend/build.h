@@ -148,6 +148,10 @@ IrNode *loss_penalty(Build *b);                        /* f32[], NULL where noth
 bool metric_check(Model *m);
 void metric_emit(Build *b);
 
+/* ---- training.c ---- */
+bool optimizer_check(Diag *d, const Val *optimizer);
+IrOptimizer optimizer_read(const Val *optimizer);
+
 /* ---- entries.c ---- */
 void entries_emit(Model *m);
 

@@ -39,24 +39,6 @@ static bool check_file(Scope *s, const YNode *root, Val *top)
 	return ok;
 }
 
-static void set_optimizer(Model *m)
-{
-	IrOptimizer *o = &m->module->optimizer;
-	const Val *v = val(m->train, "optimizer"), *decay = val(v, "weight_decay");
-	o->weight_decay = decay->kind == VAL_NUMBER ? decay->x : 0;
-	if (strcmp(v->section->name, "sgd") == 0) {
-		o->kind = OPTIM_SGD;
-		o->momentum = val_number(v, "momentum");
-		o->nesterov = val_bool(v, "nesterov");
-		return;
-	}
-	o->kind = o->weight_decay > 0 ? OPTIM_ADAMW : OPTIM_ADAM;
-	o->beta_1 = val_number(v, "beta_1");
-	o->beta_2 = val_number(v, "beta_2");
-	o->epsilon = val_number(v, "epsilon");
-	o->amsgrad = val_bool(v, "amsgrad");
-}
-
 /* ---- the module ---- */
 
 static void describe(const Model *m, FeModel *out)
@@ -91,13 +73,14 @@ static bool build_model(Model *m, Scope *s, const char *file)
 	if (m->train && m->data) {
 		ok = loss_check(m) && ok;
 		ok = metric_check(m) && ok;
+		ok = optimizer_check(m->diag, val(m->train, "optimizer")) && ok;
 	}
 	if (!ok)
 		return false;
 	model_states(m);
 	entries_emit(m);
 	if (m->train)
-		set_optimizer(m);
+		m->module->optimizer = optimizer_read(val(m->train, "optimizer"));
 	if (strcmp(val_string(val(m->top, "build"), "precision"), "mixed_bfloat16") == 0)
 		m->module->precision = PRECISION_MIXED_BF16;
 	m->module->fast_math = strcmp(val_string(val(m->top, "build"), "math"), "fast") == 0;

@@ -62,25 +62,39 @@ IrMembers ir_optimizer_members(void)
 		MEMBER(IrOptimizer, "momentum", F64, momentum, 1, 0),
 		MEMBER(IrOptimizer, "beta_1", F64, beta_1, 1, 0),
 		MEMBER(IrOptimizer, "beta_2", F64, beta_2, 1, 0),
+		MEMBER(IrOptimizer, "rho", F64, rho, 1, 0),
 		MEMBER(IrOptimizer, "epsilon", F64, epsilon, 1, 0),
 		MEMBER(IrOptimizer, "weight_decay", F64, weight_decay, 1, 0),
+		MEMBER(IrOptimizer, "accumulator", F64, accumulator, 1, 0),
+		MEMBER(IrOptimizer, "clipnorm", F64, clipnorm, 1, 0),
+		MEMBER(IrOptimizer, "clipvalue", F64, clipvalue, 1, 0),
+		MEMBER(IrOptimizer, "global_clipnorm", F64, global_clipnorm, 1, 0),
+		MEMBER(IrOptimizer, "ema_momentum", F64, ema_momentum, 1, 0),
 		MEMBER(IrOptimizer, "nesterov", FLAG, nesterov, 1, 0),
 		MEMBER(IrOptimizer, "amsgrad", FLAG, amsgrad, 1, 0),
+		MEMBER(IrOptimizer, "centered", FLAG, centered, 1, 0),
+		MEMBER(IrOptimizer, "ema", FLAG, ema, 1, 0),
+		MEMBER(IrOptimizer, "accumulate", I32, accumulate, 1, 0),
+		MEMBER(IrOptimizer, "ema_overwrite", I32, ema_overwrite, 1, 0),
 	};
 	return (IrMembers){ member, COUNT(member) };
 }
 
+const char *const ir_optimizer_words[OPTIM_COUNT] = {
+	"none", "sgd", "adam", "adamw", "rmsprop", "adagrad", "adadelta", "adamax", "nadam", "lion", "lamb",
+};
+
 const char *const *ir_member_words(IrMemberKind kind, int *out_n)
 {
 	static const char *const dtypes[] = { "f32", "f64", "i32", "u32", "u8", "bool", "bf16" };
-	static const char *const scalars[] = { "lr", "inv_n", "step", "pass", "power" };
+	static const char *const scalars[] = { "lr", "inv_n", "step", "pass", "power", "update", "due" };
 	static const char *const fills[] = { "nearest", "constant", "reflect", "wrap" };
 	static const char *const inits[] = {
 		"zeros",          "ones",          "constant",   "uniform",   "normal",        "truncated_normal",
 		"glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal",
 	};
 	_Static_assert(COUNT(dtypes) == DT_COUNT && COUNT(inits) == INIT_COUNT, "a word for every value");
-	_Static_assert(COUNT(scalars) == SC_POWER + 1 && COUNT(fills) == FILL_WRAP + 1, "a word for every value");
+	_Static_assert(COUNT(scalars) == SC_DUE + 1 && COUNT(fills) == FILL_WRAP + 1, "a word for every value");
 	switch (kind) {
 	case MEMBER_DTYPE:
 		*out_n = COUNT(dtypes);

@@ -26,6 +26,7 @@ typedef struct IrMembers { const IrMember *member; int n; } IrMembers;
 IrMembers ir_attr_members(OpCode op);
 IrMembers ir_state_members(void);
 IrMembers ir_optimizer_members(void);
+extern const char *const ir_optimizer_words[OPTIM_COUNT]; /* by kind: as Keras and the schema spell them */
 
 /* Words of an enum kind (DTYPE, SCALAR, FILL, INIT) by value; *out_n is how many, 0 for other kinds. */
 const char *const *ir_member_words(IrMemberKind kind, int *out_n);

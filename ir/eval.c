@@ -63,6 +63,17 @@ void eval_konst(const Eval *x)
 		x->out[i] = x->node->attr.konst.value;
 }
 
+double ir_counted(IrScalar which, double base, int32_t every, uint32_t step)
+{
+	const uint32_t t = every > 1 && step ? (step - 1) / (uint32_t)every + 1 : step;
+	switch (which) {
+	case SC_POWER:  return pow(base, t);
+	case SC_UPDATE: return t;
+	case SC_DUE:    return t % (uint32_t)(base < 1 ? 1 : base) == 0;
+	default:        ICE("scalar %d", (int)which);
+	}
+}
+
 void eval_scalar(const Eval *x)
 {
 	INVARIANT(x->s);
@@ -71,7 +82,8 @@ void eval_scalar(const Eval *x)
 	case SC_INV_N: x->out[0] = 1.0 / (double)x->n; break;
 	case SC_STEP:  x->out[0] = x->s->step; break;
 	case SC_PASS:  x->out[0] = x->s->pass; break;
-	case SC_POWER: x->out[0] = pow(x->node->attr.scalar.base, x->s->step); break;
+	default:
+		x->out[0] = ir_counted(x->node->attr.scalar.which, x->node->attr.scalar.base, x->node->attr.scalar.every, x->s->step);
 	}
 }
 

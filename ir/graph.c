@@ -158,7 +158,12 @@ IrNode *ir_konst(IrEntry *e, Loc loc, DType dtype, double value)
 
 IrNode *ir_scalar(IrEntry *e, Loc loc, IrScalar which, double base)
 {
-	IrAttr attr = { .scalar = { which, base } };
+	return ir_counted_scalar(e, loc, which, base, 0);
+}
+
+IrNode *ir_counted_scalar(IrEntry *e, Loc loc, IrScalar which, double base, int32_t every)
+{
+	IrAttr attr = { .scalar = { which, base, every > 1 ? every : 0 } };
 	return ir_node(e, NULL, OP_scalar, loc, 0, NULL, &attr, NULL);
 }
 

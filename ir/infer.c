@@ -91,8 +91,10 @@ bool infer_state(const Infer *cx, IrNode *n)
 bool infer_scalar(const Infer *cx, IrNode *n)
 {
 	IrScalar which = n->attr.scalar.which;
-	if ((unsigned)which > SC_POWER)
+	if ((unsigned)which > SC_DUE)
 		return infer_misfit(cx, n, "no such scalar: %d", (int)which);
+	if (n->attr.scalar.every < 0 || !(n->attr.scalar.base >= 0 && n->attr.scalar.base <= INT32_MAX))
+		return infer_misfit(cx, n, "scalar: base or every out of range");
 	return infer_set(cx, n, which == SC_STEP || which == SC_PASS ? DT_U32 : DT_F32, 0, NULL);
 }
 

@@ -65,7 +65,10 @@ typedef enum IrScalar {
 	SC_INV_N,   /* 1 / samples of this call */
 	SC_STEP,    /* u32 in kernels: step number, counting from 1 */
 	SC_PASS,    /* u32 in kernels: pass over the data */
-	SC_POWER    /* base^step, step counting from 1 (bias corrections); `base` in the attribute */
+	/* of t, the number of the update that this step belongs to, from 1: ceil(step / every); see ir_counted */
+	SC_POWER,   /* base^t (bias corrections) */
+	SC_UPDATE,  /* t */
+	SC_DUE      /* 1 where base divides t, else 0 */
 } IrScalar;
 
 typedef struct IrState IrState;
@@ -80,7 +83,7 @@ typedef union IrAttr {
 	struct { int32_t port; } input;             /* index into entry->port */
 	struct { IrState *of; } state;
 	struct { double value; } konst;
-	struct { IrScalar which; double base; } scalar;
+	struct { IrScalar which; double base; int32_t every; } scalar; /* every 0: as 1 */
 	struct { int32_t axis; } axis;              /* iota, concat */
 	struct { uint32_t stream; bool by_id; } random; /* by_id: keyed by operand 0 (sample ids) and the pass; else by row and step */
 	struct { DType to; } cast;
@@ -171,11 +174,21 @@ typedef struct IrEntry {
 	struct IrEntry *next;
 } IrEntry;
 
+typedef enum IrOptimizerKind {
+	OPTIM_NONE, OPTIM_SGD, OPTIM_ADAM, OPTIM_ADAMW, OPTIM_RMSPROP, OPTIM_ADAGRAD, OPTIM_ADADELTA, OPTIM_ADAMAX, OPTIM_NADAM,
+	OPTIM_LION, OPTIM_LAMB, OPTIM_COUNT
+} IrOptimizerKind;
+
 /* How autodiff's update half is built; set by the frontend. Formulas: Keras 3. */
 typedef struct IrOptimizer {
-	enum { OPTIM_NONE, OPTIM_SGD, OPTIM_ADAM, OPTIM_ADAMW } kind;
-	double momentum, beta_1, beta_2, epsilon, weight_decay;
-	bool nesterov, amsgrad;
+	IrOptimizerKind kind;
+	double momentum, beta_1, beta_2, rho, epsilon, weight_decay;
+	double accumulator;                          /* Adagrad: start of the sums */
+	double clipnorm, clipvalue, global_clipnorm; /* 0: none; at most one is set */
+	double ema_momentum;
+	bool nesterov, amsgrad, centered, ema;
+	int32_t accumulate;                          /* steps whose gradients make one update; 0: as 1 */
+	int32_t ema_overwrite;                       /* updates between overwriting weights by their averages; 0: never */
 } IrOptimizer;
 
 /* One field of the resolved model file, flattened: what the produced programs know of it. */
@@ -251,6 +264,7 @@ IrNode *ir_binary(IrEntry *e, OpCode op, IrNode *a, IrNode *b);
 IrNode *ir_select(IrEntry *e, IrNode *c, IrNode *a, IrNode *b);
 IrNode *ir_konst(IrEntry *e, Loc loc, DType dtype, double value);          /* rank 0 */
 IrNode *ir_scalar(IrEntry *e, Loc loc, IrScalar which, double base);       /* f32[] */
+IrNode *ir_counted_scalar(IrEntry *e, Loc loc, IrScalar which, double base, int32_t every); /* f32[]; SC_POWER and on */
 IrNode *ir_state_read(IrEntry *e, Loc loc, IrState *s);
 IrNode *ir_input(IrEntry *e, Loc loc, int port);
 IrNode *ir_cast(IrEntry *e, IrNode *a, DType to);
@@ -296,6 +310,8 @@ void ir_eval(const IrEntry *e, int64_t n, const IrScalars *s, double *const *sta
              double *const *out);
 /* One node on given operands: what folding and the op tests use. n: value of IR_N. */
 void ir_eval_node(const IrNode *node, int64_t n, const IrScalars *s, const double *const *in, double *out);
+/* SC_POWER, SC_UPDATE, SC_DUE at a step, counting from 1. */
+double ir_counted(IrScalar which, double base, int32_t every, uint32_t step);
 /* Row of ewise.def on doubles; `to` is the result dtype (rounding to float is not applied, integers wrap). */
 double ir_ewise(const char *name, double a, double b, double c, DType to);
 /* Word `word` (0-3) of Philox4x32-10 with counter (c0 c1 c2 c3), key = seed. Salmon et al., SC'11. */

@@ -169,6 +169,11 @@ KIndex k_index_plus(KIndex a, KIndex b)
 	return a;
 }
 
+bool k_counted_eq(const KCounted *a, const KCounted *b)
+{
+	return a->which == b->which && a->base == b->base && a->every == b->every;
+}
+
 bool k_index_eq(const KIndex *a, const KIndex *b)
 {
 	return a->c0 == b->c0 && a->expr == b->expr && memcmp(a->coef, b->coef, sizeof a->coef) == 0;
@@ -209,7 +214,7 @@ static int index_count(const Kernel *k, const KExpr *e)
 static bool expr_eq(const Kernel *k, const KExpr *a, const KExpr *b)
 {
 	if (a->op != b->op || a->type != b->type || a->row != b->row || memcmp(a->arg, b->arg, sizeof a->arg) != 0 ||
-	    a->operand != b->operand || a->stage != b->stage || a->scalar != b->scalar || a->edge != b->edge ||
+	    a->operand != b->operand || a->stage != b->stage || a->scalar != b->scalar || a->every != b->every || a->edge != b->edge ||
 	    memcmp(&a->imm, &b->imm, sizeof a->imm) != 0)
 		return false;
 	for (int d = 0; d < index_count(k, a); d++) {
@@ -287,11 +292,12 @@ int k_axis_value(Arena *a, Kernel *k, KIndex at)
 	return cons(a, k, e);
 }
 
-int k_scalar(Arena *a, Kernel *k, IrScalar which, double base)
+int k_scalar(Arena *a, Kernel *k, IrScalar which, double base, int32_t every)
 {
 	KExpr e = new_expr(K_SCALAR, which == SC_STEP || which == SC_PASS ? DT_U32 : DT_F32);
 	e.scalar = which;
-	e.imm = which == SC_POWER ? base : 0;
+	e.imm = which >= SC_POWER ? base : 0;
+	e.every = which >= SC_POWER && every > 1 ? every : 0;
 	return cons(a, k, e);
 }
 

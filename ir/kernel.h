@@ -89,7 +89,7 @@ typedef enum KOp {
 	K_KONST,   /* imm, in double: whoever emits it rounds it to the dtype */
 	K_LOAD,    /* operand[at]; outside the operand's type as `edge` says. i32: 0 <= value < imm where imm > 0 (list fields) */
 	K_AXIS,    /* i32 value of the index at[0] */
-	K_SCALAR,  /* per-step number `scalar`; SC_POWER: base in imm */
+	K_SCALAR,  /* per-step number `scalar`; of SC_POWER and on: base in imm, every */
 	K_LOCAL,   /* value of the REDUCE stage `stage` */
 	K_RANDOM,  /* u32 philox(seed, arg0, arg1, arg2, stream imm), word 0 */
 	K_EWISE    /* row `row` of ewise.def on arg[] */
@@ -117,6 +117,7 @@ typedef struct KExpr {
 	int16_t arg[3];   /* expressions; -1: none */
 	int16_t operand, stage;
 	IrScalar scalar;
+	int32_t every;    /* K_SCALAR */
 	KEdge edge;       /* K_LOAD */
 	double imm;
 	KIndex *at;       /* K_LOAD: one a dimension of the operand's type; K_AXIS: one */
@@ -216,6 +217,9 @@ typedef struct KEntry {
 	int64_t scratch_bytes; /* for each worker */
 } KEntry;
 
+/* A per-step number that the runtime keeps a slot for (ir_counted). */
+typedef struct KCounted { IrScalar which; double base; int32_t every; } KCounted;
+
 typedef struct KProgram {
 	KBuffer *buffer;
 	int nbuffers;
@@ -223,8 +227,8 @@ typedef struct KProgram {
 	int nentries;
 	int64_t param_bytes;    /* the parameter slab: all B_STATE buffers */
 	int metric_doubles;
-	double *power;          /* distinct bases of SC_POWER: slot i of RtScalars.power is power[i]^step */
-	int npowers;
+	KCounted *counted;      /* distinct ones: slot i of RtScalars.counted is ir_counted of counted[i] */
+	int ncounted;
 } KProgram;
 
 /* What the machine that will run the code can do. */
@@ -250,7 +254,7 @@ int k_konst(Arena *a, Kernel *k, DType t, double v);
 int k_load(Arena *a, Kernel *k, int operand, const KIndex *at, KEdge edge);
 int k_load_below(Arena *a, Kernel *k, int operand, const KIndex *at, int32_t top); /* i32 that is known to be 0 … top-1 */
 int k_axis_value(Arena *a, Kernel *k, KIndex at);
-int k_scalar(Arena *a, Kernel *k, IrScalar which, double base);
+int k_scalar(Arena *a, Kernel *k, IrScalar which, double base, int32_t every); /* base, every: SC_POWER and on */
 int k_random(Arena *a, Kernel *k, int element, int row, int step, uint32_t stream);
 int k_ewise(Arena *a, Kernel *k, KRow row, DType t, int x, int y, int z); /* -1: no argument; folds constants */
 int k_cast(Arena *a, Kernel *k, int x, DType to);
@@ -262,6 +266,7 @@ void k_push(Arena *a, Kernel *k, int count, const KIndex *at, int when, int nfie
 int k_list_axis(Arena *a, Kernel *k, const char *name, int32_t room, int count); /* EXT_LIST */
 KSet k_index_axes(const Kernel *k, const KIndex *i);
 bool k_index_eq(const KIndex *a, const KIndex *b);
+bool k_counted_eq(const KCounted *a, const KCounted *b);
 /* Least and greatest value (N at its planned maximum); false if there is an expr besides of which no range is known. */
 bool k_index_range(const Kernel *k, const KIndex *i, int64_t *lo, int64_t *hi);
 const char *k_row_name(KRow row);

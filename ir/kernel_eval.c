@@ -119,9 +119,8 @@ static double scalar_value(const Run *r, const KExpr *e)
 	case SC_INV_N: return 1.0 / (double)r->mem->n;
 	case SC_STEP:  return s->step;
 	case SC_PASS:  return s->pass;
-	case SC_POWER: return pow(e->imm, s->step);
+	default:       return ir_counted(e->scalar, e->imm, e->every, s->step);
 	}
-	ICE("scalar %d", (int)e->scalar);
 }
 
 static double load_value(const Run *r, const KExpr *e, const Affine *at)

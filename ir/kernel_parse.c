@@ -26,7 +26,7 @@ typedef struct Parse {
 
 static const char *const classes[] = { "in", "out", "state", "slab", "partial", "scratch", "metric" };
 static const char *const modes[] = { "in", "out", "inout", "add" };
-static const char *const scalars[] = { "lr", "inv_n", "step", "pass", "power" };
+static const char *const scalars[] = { "lr", "inv_n", "step", "pass", "power", "update", "due" };
 static const char *const edges[] = { "never", "zero", "lowest", "clamp" };
 static const char *const levels[] = { "loop", "peel", "unroll", "vector", "ahead" };
 static const char *const counts[] = { "count" };
@@ -391,16 +391,25 @@ static int infix(Parse *x)
 	return 0;
 }
 
+static KCounted per_step(Parse *x)
+{
+	KCounted c = { .which = (IrScalar)one_of(x, scalars, (int)COUNT(scalars), "no such number") };
+	if (c.which < SC_POWER)
+		return c;
+	expect(x, '(');
+	c.base = number(x);
+	if (accept(x, ','))
+		c.every = (int32_t)integer(x, 2, INT32_MAX);
+	expect(x, ')');
+	if (!(c.base >= 0 && c.base <= INT32_MAX))
+		fail(x, "out of range");
+	return c;
+}
+
 static int scalar(Parse *x)
 {
-	const IrScalar which = (IrScalar)one_of(x, scalars, (int)COUNT(scalars), "no such number");
-	double base = 0;
-	if (which == SC_POWER) {
-		expect(x, '(');
-		base = number(x);
-		expect(x, ')');
-	}
-	return k_scalar(x->a, x->k, which, base);
+	const KCounted c = per_step(x);
+	return k_scalar(x->a, x->k, c.which, c.base, c.every);
 }
 
 static int konst(Parse *x)
@@ -778,9 +787,10 @@ static void parse_program(Parse *x)
 	if (!accept_word(x, "metrics"))
 		fail(x, "metrics are missing");
 	x->p->metric_doubles = (int)integer(x, 0, MAX_COUNT);
-	while (!x->failed && accept_word(x, "power")) {
-		x->p->power = room(x, x->p->power, x->p->npowers, sizeof *x->p->power);
-		x->p->power[x->p->npowers++] = number(x);
+	while (!x->failed && accept_word(x, "counted")) {
+		expect(x, '$');
+		x->p->counted = room(x, x->p->counted, x->p->ncounted, sizeof *x->p->counted);
+		x->p->counted[x->p->ncounted++] = per_step(x);
 	}
 	while (!x->failed && accept_word(x, "buffer"))
 		parse_buffer(x);

@@ -21,7 +21,7 @@ typedef struct Print {
 
 static const char *const classes[] = { "in", "out", "state", "slab", "partial", "scratch", "metric" };
 static const char *const modes[] = { "in", "out", "inout", "add" };
-static const char *const scalars[] = { "lr", "inv_n", "step", "pass", "power" };
+static const char *const scalars[] = { "lr", "inv_n", "step", "pass", "power", "update", "due" };
 static const char *const edges[] = { "", "zero", "lowest", "clamp" };
 static const char *const levels[] = { "loop", "peel", "unroll", "vector", "ahead" };
 static const char *const items[] = { "run", "part", "step" };
@@ -100,6 +100,18 @@ static void print_type(const Print *x, const IrType *t)
 static void print_expr(const Print *x, int e);
 
 /* 2ph+dy-1+(t3) */
+static void print_per_step(FILE *f, const KCounted *c)
+{
+	fprintf(f, "$%s", scalars[c->which]);
+	if (c->which < SC_POWER)
+		return;
+	fputs("(", f);
+	print_number(f, c->base);
+	if (c->every)
+		fprintf(f, ", %d", c->every);
+	fputs(")", f);
+}
+
 static void print_index(const Print *x, const KIndex *at)
 {
 	bool first = true;
@@ -183,12 +195,7 @@ static void print_body(const Print *x, const KExpr *e)
 		fputs(")", x->f);
 		break;
 	case K_SCALAR:
-		fprintf(x->f, "$%s", scalars[e->scalar]);
-		if (e->scalar == SC_POWER) {
-			fputs("(", x->f);
-			print_number(x->f, e->imm);
-			fputs(")", x->f);
-		}
+		print_per_step(x->f, &(KCounted){ e->scalar, e->imm, e->every });
 		break;
 	case K_RANDOM:
 		fputs("random", x->f);
@@ -474,9 +481,9 @@ void k_print_program(const KProgram *p, FILE *f)
 {
 	Arena *a = arena_new();
 	fprintf(f, "program params %lld metrics %d\n", (long long)p->param_bytes, p->metric_doubles);
-	for (int i = 0; i < p->npowers; i++) {
-		fputs("power ", f);
-		print_number(f, p->power[i]);
+	for (int i = 0; i < p->ncounted; i++) {
+		fputs("counted ", f);
+		print_per_step(f, &p->counted[i]);
 		fputs("\n", f);
 	}
 	for (int i = 0; i < p->nbuffers; i++)

@@ -196,7 +196,7 @@ static bool parse_member(Parse *p, const IrMember *m, void *at)
 /* `{name values, …}`, or nothing: every member that is not written has its default. */
 static bool parse_members(Parse *p, IrMembers list, void *at)
 {
-	const char *name[16];
+	const char *name[32];
 	uint32_t seen = 0;
 	INVARIANT(list.n <= (int)COUNT(name));
 	for (int i = 0; i < list.n; i++)
@@ -276,12 +276,11 @@ static bool parse_labels(Parse *p)
 
 static bool parse_optimizer(Parse *p)
 {
-	static const char *const names[] = { "none", "sgd", "adam", "adamw" };
 	IrOptimizer *o = &p->module->optimizer;
 	int32_t kind = 0;
-	if (!parse_word(p, "optimizer", names, COUNT(names), &kind) || !parse_members(p, ir_optimizer_members(), o))
+	if (!parse_word(p, "optimizer", ir_optimizer_words, OPTIM_COUNT, &kind) || !parse_members(p, ir_optimizer_members(), o))
 		return false;
-	o->kind = kind;
+	o->kind = (IrOptimizerKind)kind;
 	return lex_end_line(&p->x);
 }
 

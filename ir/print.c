@@ -170,14 +170,13 @@ static void print_labels(const Print *p, const IrModule *m)
 
 static void print_optimizer(const Print *p, const IrOptimizer *o)
 {
-	static const char *const kind[] = { "none", "sgd", "adam", "adamw" };
 	IrMembers list = ir_optimizer_members();
 	bool any = o->kind != OPTIM_NONE;
 	for (int i = 0; !any && i < list.n; i++)
 		any = !ir_member_is_preset(&list.member[i], o);
 	if (!any)
 		return;
-	fprintf(p->f, "optimizer %s", kind[o->kind]);
+	fprintf(p->f, "optimizer %s", ir_optimizer_words[o->kind]);
 	print_members(p, list, o, 0);
 	fputc('\n', p->f);
 }

@@ -57,17 +57,31 @@ static bool differentiate(const Sweep *s, PassCx *cx, IrNode *n)
 }
 
 /* One parameter may be read by several nodes: tied weights, or reads that cse has not merged yet. */
-static void update_parameter(const Sweep *s, const IrNode *last, IrState *param)
+static OptimizerTarget target_of(const Sweep *s, const IrNode *last, IrState *param)
 {
-	IrNode *value = NULL, *gradient = NULL;
+	OptimizerTarget t = { .param = param };
 	for (IrNode *n = s->e->first; n; n = n == last ? NULL : n->next) {
 		if (!is_trainable_read(n) || n->attr.state.of != param || !s->grad[n->id])
 			continue;
-		value = value ? value : n;
-		gradient = gradient ? ir_binary(s->e, OP_add, gradient, s->grad[n->id]) : s->grad[n->id];
+		t.value = t.value ? t.value : n;
+		t.gradient = t.gradient ? ir_binary(s->e, OP_add, t.gradient, s->grad[n->id]) : s->grad[n->id];
 	}
-	if (gradient)
-		optimizer_update(s->e, param, value, gradient);
+	return t;
+}
+
+static void update_parameters(const Sweep *s, const IrNode *last, PassCx *cx)
+{
+	int n = 0, room = 0;
+	IR_EACH_STATE(s->e->module, state)
+		room++;
+	OptimizerTarget *target = NEWN(cx->scratch, OptimizerTarget, room + 1);
+	IR_EACH_STATE(s->e->module, state) {
+		if (state->kind != STATE_PARAM || !state->trainable)
+			continue;
+		target[n] = target_of(s, last, state);
+		n += target[n].gradient != NULL;
+	}
+	optimizer_updates(s->e, target, n);
 }
 
 static bool autodiff_entry(IrEntry *e, PassCx *cx)
@@ -87,11 +101,7 @@ static bool autodiff_entry(IrEntry *e, PassCx *cx)
 		if (s.leads[n->id] && s.grad[n->id] && !differentiate(&s, cx, n))
 			return false;
 	}
-	/* Moments join the list behind the parameters as it is walked: they are no parameters and are passed over. */
-	IR_EACH_STATE(e->module, state) {
-		if (state->kind == STATE_PARAM && state->trainable)
-			update_parameter(&s, last, state);
-	}
+	update_parameters(&s, last, cx);
 	e->loss = NULL;
 	return true;
 }

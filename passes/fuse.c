@@ -58,7 +58,7 @@ static void source_infos(Fuse *f)
 	}
 }
 
-static void powers(Fuse *f)
+static void counted_scalars(Fuse *f)
 {
 	KProgram *p = f->program;
 	int bound = 0;
@@ -66,16 +66,17 @@ static void powers(Fuse *f)
 		IR_EACH(e, n)
 			bound += n->op == OP_scalar;
 	}
-	p->power = NEWN(f->arena, double, bound + 1);
+	p->counted = NEWN(f->arena, KCounted, bound + 1);
 	IR_EACH_ENTRY(f->module, e) {
 		IR_EACH(e, n) {
 			int i = 0;
-			if (n->op != OP_scalar || n->attr.scalar.which != SC_POWER)
+			if (n->op != OP_scalar || n->attr.scalar.which < SC_POWER)
 				continue;
-			while (i < p->npowers && p->power[i] != n->attr.scalar.base)
+			const KCounted c = { n->attr.scalar.which, n->attr.scalar.base, n->attr.scalar.every };
+			while (i < p->ncounted && !k_counted_eq(&p->counted[i], &c))
 				i++;
-			p->power[i] = n->attr.scalar.base;
-			p->npowers += i == p->npowers;
+			p->counted[i] = c;
+			p->ncounted += i == p->ncounted;
 		}
 	}
 }
@@ -103,7 +104,7 @@ bool pass_fuse(IrModule *m, PassCx *cx)
 		p->nentries++;
 	p->entry = NEWN(m->arena, KEntry, p->nentries + 1);
 	state_buffers(&f);
-	powers(&f);
+	counted_scalars(&f);
 	int i = 0;
 	IR_EACH_ENTRY(m, e)
 		fuse_entry(&f, e, &p->entry[i++]);

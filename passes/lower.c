@@ -198,7 +198,7 @@ int lower_konst(LowerCx *cx, const IrNode *n, const KIndex *idx)
 int lower_scalar(LowerCx *cx, const IrNode *n, const KIndex *idx)
 {
 	(void)idx;
-	const int x = k_scalar(cx->arena, cx->k, n->attr.scalar.which, n->attr.scalar.base);
+	const int x = k_scalar(cx->arena, cx->k, n->attr.scalar.which, n->attr.scalar.base, n->attr.scalar.every);
 	return k_cast(cx->arena, cx->k, x, n->type.dtype);
 }
 
@@ -221,7 +221,7 @@ int lower_random(LowerCx *cx, const IrNode *n, const KIndex *idx)
 		row = lower_at(cx, n->in[0], (KIndex[]){ batched ? idx[0] : k_index(0) });
 	else if (batched)
 		row = k_axis_value(a, k, idx[0]);
-	const int turn = k_scalar(a, k, n->attr.random.by_id ? SC_PASS : SC_STEP, 0);
+	const int turn = k_scalar(a, k, n->attr.random.by_id ? SC_PASS : SC_STEP, 0, 0);
 	const int word = k_random(a, k, k_cast(a, k, k_axis_value(a, k, element), DT_U32), k_cast(a, k, row, DT_U32), turn,
 	                          n->attr.random.stream);
 	const int high = k_ewise(a, k, EW_shr, DT_U32, word, k_konst(a, k, DT_U32, 8), -1);

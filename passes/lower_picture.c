@@ -63,7 +63,7 @@ typedef struct Map { int yy, yx, y0, xy, xx, x0; } Map; /* expressions; xy: what
 
 static int uniform(LowerCx *cx, const IrNode *n, int id, Draw which)
 {
-	const int word = k_random(cx->arena, cx->k, konst(cx, DT_U32, which), id, k_scalar(cx->arena, cx->k, SC_PASS, 0),
+	const int word = k_random(cx->arena, cx->k, konst(cx, DT_U32, which), id, k_scalar(cx->arena, cx->k, SC_PASS, 0, 0),
 	                          n->attr.affine.stream);
 	const int high = ew2(cx, EW_shr, DT_U32, word, konst(cx, DT_U32, 8));
 	return mul(cx, k_cast(cx->arena, cx->k, high, DT_F64), num(cx, 0x1p-24));

@@ -4,8 +4,14 @@
 
 #include "ir/ir.h"
 
-/* Adds the nodes that step `param` along its gradient, its moments as new states, and their update roots.
- * value: a node that reads param. */
-void optimizer_update(IrEntry *e, IrState *param, IrNode *value, IrNode *gradient);
+typedef struct OptimizerTarget {
+	IrState *param;
+	IrNode *value;    /* a node that reads param */
+	IrNode *gradient; /* of the loss */
+} OptimizerTarget;
+
+/* Adds the nodes that step all targets along their gradients, what the optimizer keeps as new states, and the update roots.
+ * Gradients are accumulated and clipped on the way, averages of the weights kept, as module->optimizer says. */
+void optimizer_updates(IrEntry *e, OptimizerTarget *target, int n);
 
 #endif

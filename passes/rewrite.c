@@ -77,7 +77,7 @@ static int copy_expr(Rewrite *r, int x)
 		rewrite_index(r, e->at, 1, &at);
 		return k_axis_value(r->a, r->to, at);
 	case K_SCALAR:
-		return k_scalar(r->a, r->to, e->scalar, e->imm);
+		return k_scalar(r->a, r->to, e->scalar, e->imm, e->every);
 	case K_LOCAL:
 		if (r->local[e->stage] < 0)
 			r->local[e->stage] = copy_reduce(r, e->stage);

@@ -79,13 +79,27 @@ bool rt_call(RtPool *pool, const RtEntry *entry, const RtCall *call, const atomi
 	return true;
 }
 
+static double counted(const RtCounted *c, uint32_t step)
+{
+	uint32_t t = c->every > 1 && step ? (step - 1) / (uint32_t)c->every + 1 : step;
+	switch ((RtCountedKind)c->kind) {
+	case RT_POWER:
+		return pow(c->base, t);
+	case RT_UPDATE:
+		return t;
+	case RT_DUE:
+		return t % (uint32_t)(c->base < 1 ? 1 : c->base) == 0;
+	}
+	return 0;
+}
+
 void rt_scalars_set(RtScalars *s, const RtModel *m, uint32_t n, uint32_t step)
 {
 	s->n = n;
 	s->inv_n = n ? (float)(1.0 / n) : 0.0f;
 	s->step = step;
-	for (uint32_t i = 0; i < m->npowers && i < RT_POWERS; i++)
-		s->power[i] = (float)pow(m->power[i], step);
+	for (uint32_t i = 0; i < m->ncounted && i < RT_COUNTED; i++)
+		s->counted[i] = (float)counted(&m->counted[i], step);
 }
 
 bool rt_instance_run(RtInstance *in, const RtEntry *entry, unsigned char *const *ports, const atomic_int *stop)

@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { RT_ABI = 2, RT_MAX_RANK = 6, RT_POWERS = 8, RT_ALIGN = 64 };
+enum { RT_ABI = 3, RT_MAX_RANK = 6, RT_COUNTED = 64, RT_ALIGN = 64 };
 
 typedef enum RtDType { RT_F32, RT_F64, RT_I32, RT_U32, RT_U8, RT_BOOL } RtDType;         /* order of DType */
 typedef enum RtTensorKind { RT_PARAM, RT_MOMENT, RT_STAT } RtTensorKind;                  /* order of IrStateKind */
@@ -51,8 +51,14 @@ typedef struct RtScalars {     /* read by generated code: offsets are part of th
 	uint32_t pass;
 	uint32_t n;
 	float lr, inv_n;
-	float power[RT_POWERS];    /* model->power[i] ^ step */
+	float counted[RT_COUNTED]; /* of model->counted[i] */
 } RtScalars;
+
+typedef enum RtCountedKind { RT_POWER, RT_UPDATE, RT_DUE } RtCountedKind; /* order of IrScalar from SC_POWER on */
+typedef struct RtCounted {     /* of t = ceil(step / every): base^t; t; 1 where base divides t, else 0 */
+	double base;
+	int32_t kind, every;       /* every 0: as 1 */
+} RtCounted;
 
 typedef struct RtMetric {
 	const char *name;          /* "loss" comes first where there is one */
@@ -131,7 +137,7 @@ typedef struct RtModel {
 	const char *cpu_needs;     /* "avx512f avx512bw …": checked with CPUID at start */
 	const char *levels;        /* targets that the program carries, best first: "x86-64-v4 x86-64-v3"; NULL: this one */
 	unsigned char model_hash[32], schedule_key[32];
-	uint32_t ntensors, nentries, nmetrics, nfields, nlabels, nlayers, npowers, metric_doubles;
+	uint32_t ntensors, nentries, nmetrics, nfields, nlabels, nlayers, ncounted, metric_doubles;
 	uint64_t params_bytes, max_n;
 	const RtTensor *tensor;
 	const RtEntry *entry;
@@ -139,7 +145,7 @@ typedef struct RtModel {
 	const RtField *field;
 	const char *const *labels;
 	const RtLayer *layer;
-	const double *power;
+	const RtCounted *counted;
 } RtModel;
 
 extern const RtModel *const cnnc_models[]; /* best level first, NULL at the end */

@@ -3,6 +3,7 @@
  * train_main.c    main            train_run.c    opens all, runs, closes     train_args.c   the command line
  * train_loop.c    epochs, steps   train_state.c  checkpoint and resume       train_output.c results.csv, weights,
  * bundle train_blame.c   names the first non-finite tensor                          train_signal.c SIGINT and SIGTERM
+ * train_average.c moving averages of the weights
  */
 #ifndef CNNC_RUNTIME_TRAIN_H
 #define CNNC_RUNTIME_TRAIN_H
@@ -111,6 +112,9 @@ void rt_train_meta(const RtTrainer *t, RtTrainMeta *out);
 /* The loss of the call just made on `ports` is not finite: runs it again phase by phase and names the first bad tensor.
  */
 RtStatus rt_train_blame(RtTrainer *t, unsigned char *const *ports, uint32_t n);
+
+/* ---- train_average.c ---- */
+void rt_train_swap_averages(RtTrainer *t); /* weights and their averages change places; twice is nothing */
 
 /* ---- train_signal.c ---- */
 void rt_stop_on_signals(void);

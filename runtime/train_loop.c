@@ -159,7 +159,17 @@ static RtStatus end_epoch(RtTrainer *t)
 	t->epoch++;
 	t->step_in_epoch = 0;
 	t->epoch_trained = false;
-	return rt_train_save(t);
+	return RT_OK;
+}
+
+static RtStatus judge_epoch(RtTrainer *t)
+{
+	rt_train_swap_averages(t);
+	RtStatus s = validate(t);
+	if (s == RT_OK)
+		s = end_epoch(t);
+	rt_train_swap_averages(t);
+	return s == RT_OK ? rt_train_save(t) : s;
 }
 
 static RtStatus interrupted(RtTrainer *t)
@@ -184,9 +194,7 @@ RtStatus rt_train_loop(RtTrainer *t)
 		rt_progress_epoch(&t->progress, t->epoch + 1, t->epochs, rt_train_steps_expected(t), t->step_in_epoch);
 		s = train_steps(t);
 		if (s == RT_OK)
-			s = validate(t);
-		if (s == RT_OK)
-			s = end_epoch(t);
+			s = judge_epoch(t);
 	}
 	rt_progress_break(&t->progress);
 	return s == RT_INTERRUPTED ? interrupted(t) : s;

@@ -248,7 +248,7 @@ static void list_files(const RtTrainer *t)
 	fputs("\n", t->out);
 }
 
-RtStatus rt_train_finish(RtTrainer *t)
+static RtStatus finish(RtTrainer *t)
 {
 	char path[RT_PATH_MAX], said[100];
 	struct stat st;
@@ -267,4 +267,12 @@ RtStatus rt_train_finish(RtTrainer *t)
 	if (best || (weights_path(t, "last", path) == RT_OK && rt_sys.stat(path, &st) == 0))
 		rt_train_bundle(t, path, said);
 	return RT_OK;
+}
+
+RtStatus rt_train_finish(RtTrainer *t)
+{
+	rt_train_swap_averages(t);
+	RtStatus s = finish(t);
+	rt_train_swap_averages(t);
+	return s;
 }

@@ -59,7 +59,7 @@ START_TEST(equal_expressions_are_one)
 	bench_start(&t);
 	Kernel *k = t.k;
 	const int half = k_konst(t.a, k, DT_F32, 0.5), two = k_konst(t.a, k, DT_F32, 2);
-	const int s = k_scalar(t.a, k, SC_LR, 0);
+	const int s = k_scalar(t.a, k, SC_LR, 0, 0);
 	ck_assert_int_eq(half, k_konst(t.a, k, DT_F32, 0.5));
 	ck_assert_int_ne(half, k_konst(t.a, k, DT_F64, 0.5));
 	ck_assert_int_ne(k_konst(t.a, k, DT_F32, 0.0), k_konst(t.a, k, DT_F32, -0.0));

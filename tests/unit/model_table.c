@@ -58,8 +58,8 @@ START_TEST(head)
 	ck_assert_int_eq(m.rt->metric_doubles, m.p.fe.module->program->metric_doubles);
 	ck_assert_uint_eq(m.rt->nlabels, 3);
 	ck_assert_str_eq(m.rt->labels[2], "owl");
-	ck_assert_uint_eq(m.rt->npowers, 2);
-	ck_assert(m.rt->power[0] + m.rt->power[1] == 0.9 + 0.999);
+	ck_assert_uint_eq(m.rt->ncounted, 2);
+	ck_assert(m.rt->counted[0].base + m.rt->counted[1].base == 0.9 + 0.999);
 	cg_identity(m.p.fe.module, &m.p.target, hash, key);
 	ck_assert_mem_eq(m.rt->model_hash, hash, 32);
 	ck_assert_mem_eq(m.rt->schedule_key, key, 32);
