@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "bench.h"
+#include "doctor.h"
 #include "init_model.h"
 #include "options.h"
 #include "pipeline.h"
@@ -333,6 +334,9 @@ int main(int argc, char **argv)
 		break;
 	case CMD_LIST_PASSES:
 		passes_list(stdout);
+		break;
+	case CMD_DOCTOR:
+		code = doctor();
 		break;
 	case CMD_SCHEMA:
 		fe_schema_json(stdout);

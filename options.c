@@ -46,7 +46,7 @@ static const Option options[] = {
 };
 
 static const struct { const char *name; Command command; } commands[] = {
-	{"compile", CMD_COMPILE}, {"check", CMD_CHECK}, {"bench", CMD_BENCH}, {"init", CMD_INIT}, {"help", CMD_HELP}, {"schema", CMD_SCHEMA},
+	{"compile", CMD_COMPILE}, {"check", CMD_CHECK}, {"bench", CMD_BENCH}, {"init", CMD_INIT}, {"doctor", CMD_DOCTOR}, {"help", CMD_HELP}, {"schema", CMD_SCHEMA},
 };
 
 static const char *shown_before(const Option *o)
@@ -61,6 +61,7 @@ void options_usage(FILE *f)
 	      "       cnnc check MODEL.yaml [--json]               check it; print layers and memory\n"
 	      "       cnnc bench MODEL.yaml [--threads N] [--json] time the generated code\n"
 	      "       cnnc bench --op OP WORD…|--shape LIST [--emit=KIND…] [-o NAME]   time or write out one operation\n"
+	      "       cnnc doctor                                  what this machine has, and what is missing\n"
 	      "       cnnc help [LAYER|FIELD]                      what can stand in a model file\n"
 	      "       cnnc schema                                  JSON Schema of model files\n\n"
 	      "options:\n", f);

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-typedef enum Command { CMD_COMPILE, CMD_CHECK, CMD_BENCH, CMD_INIT, CMD_HELP, CMD_SCHEMA, CMD_VERSION, CMD_USAGE, CMD_LIST_PASSES } Command;
+typedef enum Command { CMD_COMPILE, CMD_CHECK, CMD_BENCH, CMD_INIT, CMD_DOCTOR, CMD_HELP, CMD_SCHEMA, CMD_VERSION, CMD_USAGE, CMD_LIST_PASSES } Command;
 
 typedef enum EmitKind { EMIT_GRAPH = 1, EMIT_KERNELS = 2, EMIT_LLVM = 4, EMIT_ASM = 8, EMIT_OBJ = 16, EMIT_HEADER = 32 } EmitKind;
 

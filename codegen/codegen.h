@@ -15,6 +15,8 @@ typedef struct CgJit CgJit;
 /* cpu: "native", "x86-64-v2|v3|v4", an LLVM cpu name, each with "+bf16" behind it if those instructions may be used; triple: NULL or "" is the host. Fills what the passes need to know. */
 bool cg_target(const char *cpu, const char *triple, Diag *d, Arena *a, Target *out);
 
+const char *cg_llvm_version(Arena *a); /* of the library that is linked in */
+
 /* The same cpu, asked to use its bf16 instructions if it has any. */
 const char *cg_cpu_bf16(const char *cpu, const char *triple, Arena *a);
 

@@ -269,3 +269,10 @@ bool llvm_compresses(LLVMTargetMachineRef machine)
 	LLVMDisposeMessage(cpu);
 	return v4;
 }
+
+const char *cg_llvm_version(Arena *a)
+{
+	unsigned major, minor, patch;
+	LLVMGetVersion(&major, &minor, &patch);
+	return arena_printf(a, "%u.%u.%u", major, minor, patch);
+}

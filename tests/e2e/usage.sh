@@ -57,4 +57,11 @@ says '-D'
 exits 2 ./small --no-such-option
 exits 2 ./small
 exits 0 ./small --help
+# doctor: each thing that is needed, tried
+exits 0 "$cnnc" doctor
+says '^ok +linker'
+says '^ok +speed, measured +[0-9]+ GFLOP/s on one core'
+exits 2 env PATH=/nonexistent "$cnnc" doctor
+says '^MISSING +linker'
+says '-> apt install gcc'
 exit $failed
