@@ -128,8 +128,6 @@ static int64_t file_size(const char *path)
 	return stat(path, &st) == 0 ? st.st_size : 0;
 }
 
-typedef struct Objects { const char *path[CG_MAX_LEVELS]; int n; } Objects; /* temporary, one a level */
-
 /* The weights that the model file names go into both programs, as those of a training run go into the predictor. */
 static bool bundle_weights(const Pipeline *p, const char *name, const char *trainer, Diag *d)
 {
@@ -141,7 +139,7 @@ static bool bundle_weights(const Pipeline *p, const char *name, const char *trai
 	return true;
 }
 
-static int link_programs(const Pipeline *p, const Options *o, const Objects *objects, const char *name, double start,
+static int link_programs(const Pipeline *p, const Options *o, const CgObjects *objects, const char *name, double start,
                          Diag *d)
 {
 	Arena *a = p->arena;
@@ -161,49 +159,48 @@ static int link_programs(const Pipeline *p, const Options *o, const Objects *obj
 	return EXIT_OK;
 }
 
-static int make_object(const Pipeline *p, Objects *out, Diag *d)
+static int make_object(const Pipeline *p, const char *folder, CgObjects *out, Diag *d)
 {
-	const char *tmp = getenv("TMPDIR");
-	char *object = arena_printf(p->arena, "%s/cnnc-XXXXXX.o", tmp && *tmp ? tmp : "/tmp");
 	CgModule *c = pipeline_code(p, d);
 	if (!c)
 		return EXIT_USAGE;
-	int fd = mkstemps(object, 2), code = EXIT_IO;
-	if (fd < 0) {
-		diag_error(d, (Loc){0}, "cannot make a temporary file %s: %s", object, strerror(errno));
-	} else {
-		close(fd);
-		out->path[out->n++] = object;
-		code = cg_emit(c, CG_OBJ, object, d) ? EXIT_OK : EXIT_IO;
-	}
+	bool ok = cg_objects(c, folder, p->arena, out, d);
 	cg_free(c);
-	return code;
+	return ok ? EXIT_OK : EXIT_IO;
 }
 
-/* One object a level, in turn; says how long each took where there are several. */
-static int make_objects(const Pipeline *p, Pipeline *further, Objects *out, double start, Diag *d)
+/* Those of one level after the other; says how long each took where there are several. */
+static int make_objects(const Pipeline *p, Pipeline *further, const char *folder, CgObjects *out, double start, Diag *d)
 {
-	int code = make_object(p, out, d);
+	int code = make_object(p, folder, out, d);
 	for (int i = 0; code == EXIT_OK && p->nlevels; i++) {
 		printf("%s %s", p->level[i], text_time(p->arena, now_ms() - start));
 		fputs(i + 1 < p->nlevels ? ", " : "\n", stdout);
 		if (i + 1 == p->nlevels)
 			break;
 		start = now_ms();
-		code = pipeline_again(p, p->level[i + 1], p->schedules, NULL, &further[i], d) ? make_object(&further[i], out, d) : EXIT_USAGE;
+		bool ok = pipeline_again(p, p->level[i + 1], p->schedules, NULL, &further[i], d);
+		code = ok ? make_object(&further[i], folder, out, d) : EXIT_USAGE;
 	}
 	return code;
 }
 
 static int programs(const Pipeline *p, const Options *o, const char *name, double start, Diag *d)
 {
-	Objects objects = {.n = 0};
+	CgObjects objects = {.n = 0};
 	Pipeline further[CG_MAX_LEVELS] = {{.arena = NULL}};
-	int code = make_objects(p, further, &objects, start, d);
+	const char *tmp = getenv("TMPDIR");
+	char *folder = arena_printf(p->arena, "%s/cnnc-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+	if (!mkdtemp(folder)) {
+		diag_error(d, (Loc){0}, "cannot make a temporary folder %s: %s", folder, strerror(errno));
+		return EXIT_IO;
+	}
+	int code = make_objects(p, further, folder, &objects, start, d);
 	if (code == EXIT_OK)
 		code = link_programs(p, o, &objects, name, start, d);
 	for (int i = 0; i < objects.n; i++)
 		unlink(objects.path[i]);
+	rmdir(folder);
 	for (int i = 0; i < CG_MAX_LEVELS; i++)
 		pipeline_close(&further[i]);
 	return code;
@@ -294,7 +291,7 @@ static int run(const Options *o)
 	Pipeline p;
 	PipelineIn in = {.path = o->model, .define = o->define, .ndefines = o->ndefines, .cpu = o->cpu, .triple = o->triple,
 	                 .dump = o->dump ? o->dump : o->stop_after, .stop_after = o->stop_after,
-	                 .time_passes = o->time_passes, .out = stdout, .here = o->command == CMD_BENCH,
+	                 .time_passes = o->time_passes, .out = stdout, .here = o->command == CMD_BENCH, .threads = o->threads,
 	                 .schedule = o->schedule, .tunes = o->tune > 0};
 	int code = EXIT_USAGE;
 	if (pipeline_open(&p, &in, d))

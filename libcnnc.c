@@ -99,6 +99,7 @@ static CnncModel *load(const PipelineIn *base, const CnncOptions *o)
 	in.here = true;
 	if (o) {
 		in.cpu = o->cpu;
+		in.threads = o->threads;
 		in.define = o->define;
 		in.ndefines = o->ndefines;
 	}

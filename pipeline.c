@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 #include "pipeline.h"
+#include "runtime/pool.h"
 
 static bool ends_with(const char *s, const char *end)
 {
@@ -122,7 +123,7 @@ static bool passes(Pipeline *p, PassCx *cx, Diag *d)
 
 bool pipeline_open(Pipeline *p, const PipelineIn *in, Diag *d)
 {
-	*p = (Pipeline){.arena = arena_new()};
+	*p = (Pipeline){.arena = arena_new(), .code.threads = in->threads ? in->threads : rt_cpu_count()};
 	if (!load(p, in, d) || !choose_cpu(p, in, d))
 		return false;
 	describe_layers(p);

@@ -19,6 +19,7 @@ typedef struct PipelineIn {
 	bool tunes;                /* even if the model file does not ask for it */
 	const char *dump, *stop_after;
 	bool time_passes;
+	int threads;               /* that work on it at most, 0: one for each CPU; changes nothing in the code */
 	FILE *out;                 /* where dumps and times go */
 } PipelineIn;
 

@@ -32,12 +32,14 @@ typedef struct CgOptions {
 	int nlayers;
 	const char *const *level; /* of a program of several objects: all their targets, best first. The best one's object */
 	int nlevels;              /* lists the tables; 0: an object that is alone */
+	int threads;              /* work on it at most, 0: one; changes nothing in the code */
 } CgOptions;
 
 /* SHA-256 of the graph, and of kernels, schedules and trees for the target; after the last pass. */
 void cg_identity(const IrModule *m, const Target *t, unsigned char model[32], unsigned char schedule[32]);
 
-CgModule *cg_build(const IrModule *m, const CgOptions *o, Diag *d); /* after the last pass; NULL: reported */
+/* After the last pass; NULL: reported. Code is made when it is asked for; m and what o points to must live until then. */
+CgModule *cg_build(const IrModule *m, const CgOptions *o, Diag *d);
 void cg_free(CgModule *c);
 
 /* The same in parts, for tests and measurements: an empty module, the table that writes into it (emit.h), and where the
@@ -52,7 +54,12 @@ CgModule *cg_build_plain(const IrModule *m, const char *name, const CgOptions *o
 int64_t cg_plain_slab(const IrModule *m);
 
 typedef enum CgKind { CG_LLVM, CG_ASM, CG_OBJ } CgKind;
-bool cg_emit(CgModule *c, CgKind kind, const char *path, Diag *d);  /* path "-": stdout */
+bool cg_emit(CgModule *c, CgKind kind, const char *path, Diag *d);  /* one file of all; path "-": stdout */
+
+typedef struct CgObjects { const char **path; int n, room; } CgObjects;
+/* The module as several objects that are linked together, made in parallel: appends the files that it writes into the
+ * folder to `out`, those of a failure too. Paths are in arena a. */
+bool cg_objects(CgModule *c, const char *folder, Arena *a, CgObjects *out, Diag *d);
 
 CgJit *cg_jit(CgModule *c, Diag *d); /* takes c over */
 const RtModel *cg_jit_model(const CgJit *j); /* NULL for a module of cg_new */
@@ -62,7 +69,7 @@ void cg_jit_free(CgJit *j);
 typedef struct CgLink {
 	const char *linker;   /* "cc" */
 	const char *libdir;   /* folder of the runtime archives */
-	const char *const *object; /* one a level */
+	const char *const *object; /* of all levels */
 	int nobjects;
 	const char *output;
 	bool trainer;         /* else predictor */

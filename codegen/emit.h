@@ -129,7 +129,20 @@ typedef struct CgEntry {
 	CgPhase *phase;
 	int nphases;
 } CgEntry;
-/* Emits code through e; returns one CgEntry per program entry, in arena a. */
-CgEntry *cg_program(KEmit *e, const IrModule *m, const Target *t, Arena *a);
+
+/* What the code of a program is made of, listed before any of it is written. The list and the estimates depend on the
+ * program alone. Functions call each other by name; several threads may write some, each through a table of its own. */
+typedef struct CgFunction CgFunction;
+typedef struct CgProgram {
+	const IrModule *m;
+	const Target *target;
+	CgEntry *entry;       /* one a program entry */
+	CgFunction *function;
+	int nfunctions;
+	const char ***callee; /* by entry and kernel: the function that runs it */
+} CgProgram;
+const CgProgram *cg_program(const IrModule *m, const Target *t, Arena *a); /* all of it in arena a */
+int64_t cg_function_cost(const CgProgram *p, int function);                /* about so many instructions */
+void cg_function(const CgProgram *p, int function, KEmit *e, Arena *a);    /* writes it; a: for what it takes to do so */
 
 #endif

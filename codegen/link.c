@@ -13,17 +13,17 @@
 
 extern char **environ;
 
-enum { MAX_ARGS = 48, MAX_PATH = 4096 };
+enum { MAX_FLAGS = 48, MAX_PATH = 4096 };
 
 typedef struct Command {
 	Arena *arena;
-	const char *arg[MAX_ARGS + 1];
-	int n;
+	const char **arg;
+	int n, room;
 } Command;
 
 static void say(Command *c, const char *arg)
 {
-	INVARIANT(c->n < MAX_ARGS);
+	INVARIANT(c->n < c->room);
 	c->arg[c->n++] = arg;
 }
 
@@ -41,7 +41,7 @@ static void say_flags_of_file(Command *c, const char *path)
 		return;
 	if (fgets(line, sizeof(line), f)) {
 		char *rest = NULL, *copy = arena_strdup(c->arena, line);
-		for (char *w = strtok_r(copy, " \t\n", &rest); w && c->n < MAX_ARGS - 16; w = strtok_r(NULL, " \t\n", &rest))
+		for (char *w = strtok_r(copy, " \t\n", &rest); w && c->n < c->room - 16; w = strtok_r(NULL, " \t\n", &rest))
 			say(c, w);
 	}
 	fclose(f);
@@ -87,6 +87,8 @@ static bool command(Command *c, const CgLink *l, Diag *d)
 	const char *runtime = arena_printf(c->arena, "%s/libcnnc_%s.a", l->libdir, l->trainer ? "train" : "predict");
 	if (!exists(runtime))
 		return diag_error(d, (Loc){0}, "cannot read the runtime archive %s: %s", runtime, strerror(errno));
+	c->room = l->nobjects + MAX_FLAGS;
+	c->arg = (const char **)arena_alloc(c->arena, (size_t)c->room + 1, sizeof(*c->arg));
 	say(c, l->linker && *l->linker ? l->linker : "cc");
 	say(c, "-o");
 	say(c, l->output);

@@ -49,10 +49,26 @@ static void string_attribute(LlvmBuild *b, LLVMValueRef fn, const char *key, con
 	LLVMAddAttributeAtIndex(fn, LLVMAttributeFunctionIndex, a);
 }
 
-/* A function may be called before it is written; then its declaration becomes the definition. */
+/* A function may be called before it is written, here or in another unit; its declaration becomes the definition. */
+static LLVMValueRef find_function(LlvmBuild *b, const char **name)
+{
+	if (b->shared)
+		*name = arena_printf(b->arena, "%s.%s", *name, b->shared);
+	return LLVMGetNamedFunction(b->module, *name);
+}
+
+/* Functions of a model are seen by its units only. */
+static LLVMValueRef add_function(LlvmBuild *b, const char *name, LLVMTypeRef type)
+{
+	LLVMValueRef fn = LLVMAddFunction(b->module, name, type);
+	if (b->shared)
+		LLVMSetVisibility(fn, LLVMHiddenVisibility);
+	return fn;
+}
+
 static LLVMValueRef declare(LlvmBuild *b, const char *name, int nptr, int nint)
 {
-	LLVMValueRef fn = LLVMGetNamedFunction(b->module, name);
+	LLVMValueRef fn = find_function(b, &name);
 	if (fn) {
 		INVARIANT(LLVMCountParams(fn) == (unsigned)(nptr + nint));
 		return fn;
@@ -60,7 +76,7 @@ static LLVMValueRef declare(LlvmBuild *b, const char *name, int nptr, int nint)
 	LLVMTypeRef *param = NEWN(b->arena, LLVMTypeRef, nptr + nint + 1);
 	for (int i = 0; i < nptr + nint; i++)
 		param[i] = i < nptr ? b->ptr : b->i64;
-	return LLVMAddFunction(b->module, name, LLVMFunctionType(b->nothing, param, (unsigned)(nptr + nint), 0));
+	return add_function(b, name, LLVMFunctionType(b->nothing, param, (unsigned)(nptr + nint), 0));
 }
 
 static void start_function(LlvmBuild *b, LLVMValueRef fn)
@@ -91,19 +107,25 @@ static void begin(KEmit *e, const char *name, int nptr, int nint, bool internal)
 		LLVMAddAttributeAtIndex(fn, (LLVMAttributeIndex)(i + 1), attribute(b, "noalias"));
 		LLVMAddAttributeAtIndex(fn, (LLVMAttributeIndex)(i + 1), attribute(b, "nonnull"));
 	}
-	if (internal)
+	if (internal && !b->shared)
 		LLVMSetLinkage(fn, LLVMInternalLinkage);
 	b->phase = false;
 	start_function(b, fn);
 }
 
+LLVMValueRef llvm_phase(LlvmBuild *b, const char *name)
+{
+	LLVMTypeRef param[] = {b->ptr, b->i32, b->ptr};
+	LLVMValueRef fn = find_function(b, &name);
+	return fn ? fn : add_function(b, name, LLVMFunctionType(b->nothing, param, 3, 0));
+}
+
 static void begin_phase(KEmit *e, const char *name)
 {
 	LlvmBuild *b = lb(e);
-	LLVMTypeRef param[] = {b->ptr, b->i32, b->ptr};
-	INVARIANT(!LLVMGetNamedFunction(b->module, name));
-	LLVMValueRef fn = LLVMAddFunction(b->module, name, LLVMFunctionType(b->nothing, param, 3, 0));
-	LLVMSetLinkage(fn, LLVMInternalLinkage);
+	LLVMValueRef fn = llvm_phase(b, name);
+	if (!b->shared)
+		LLVMSetLinkage(fn, LLVMInternalLinkage);
 	LLVMAddAttributeAtIndex(fn, 1, attribute(b, "nonnull"));
 	start_function(b, fn);
 	b->phase = true;
@@ -415,9 +437,12 @@ static void make_types(LlvmBuild *b)
 	b->unroll_disable = LLVMMDNodeInContext2(b->ctx, &text, 1);
 }
 
-void llvm_build_init(KEmit *e, LlvmBuild *b, Arena *a, LLVMModuleRef module, const char *tune)
+void llvm_build_init(LlvmUnit *u, const LlvmTarget *t, const char *shared)
 {
-	*b = (LlvmBuild){.arena = a, .ctx = LLVMGetModuleContext(module), .module = module, .tune = tune};
+	KEmit *e = &u->emit;
+	LlvmBuild *b = &u->build;
+	*b = (LlvmBuild){.arena = u->arena, .ctx = u->ctx, .module = u->module, .compresses = t->compresses, .bf16 = t->bf16,
+	                 .tune = t->tune, .shared = shared};
 	b->b = LLVMCreateBuilderInContext(b->ctx);
 	make_types(b);
 	*e = (KEmit){

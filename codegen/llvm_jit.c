@@ -1,6 +1,6 @@
 /* llvm_jit.c -- a module as code in this process, through ORC LLJIT
  *
- * Takes a module over, compiles all of it at once and gives addresses. Symbols that LLVM itself calls (floorf, memset on old
+ * Takes a module over, links its objects here and gives addresses. Symbols that LLVM itself calls (floorf, memset on old
  * targets) are found in this process.
  */
 #include "codegen/llvm_build.h"
@@ -22,36 +22,36 @@ static bool failed(LLVMErrorRef error, const char *what, Diag *d)
 	return true;
 }
 
-static LLVMOrcLLJITRef make_jit(CgModule *c, Diag *d)
+static LLVMOrcLLJITRef make_jit(const LlvmTarget *t, Diag *d)
 {
 	LLVMOrcLLJITRef jit;
 	LLVMOrcLLJITBuilderRef builder = LLVMOrcCreateLLJITBuilder();
 	LLVMOrcLLJITBuilderSetJITTargetMachineBuilder(
-		builder, LLVMOrcJITTargetMachineBuilderCreateFromTargetMachine(c->machine));
-	c->machine = NULL; /* it went into the builder */
+		builder, LLVMOrcJITTargetMachineBuilderCreateFromTargetMachine(llvm_machine(t)));
 	return failed(LLVMOrcCreateLLJIT(&jit, builder), "LLJIT", d) ? NULL : jit;
 }
 
-static bool add_module(CgModule *c, LLVMOrcLLJITRef jit, Diag *d)
+static bool add_objects(CgModule *c, LLVMOrcLLJITRef jit, Diag *d)
 {
+	int n;
+	bool ok = true;
 	LLVMOrcDefinitionGeneratorRef process;
 	LLVMOrcJITDylibRef lib = LLVMOrcLLJITGetMainJITDylib(jit);
 	char prefix = LLVMOrcLLJITGetGlobalPrefix(jit);
 	if (failed(LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(&process, prefix, NULL, NULL), "symbols", d))
 		return false;
 	LLVMOrcJITDylibAddGenerator(lib, process);
-	LLVMOrcThreadSafeModuleRef module = LLVMOrcCreateNewThreadSafeModule(c->module, c->ts);
-	c->module = NULL;
-	return !failed(LLVMOrcLLJITAddLLVMIRModule(jit, lib, module), "module", d);
+	LLVMMemoryBufferRef *object = llvm_objects(c, c->arena, &n);
+	for (int i = 0; i < n; i++)
+		ok = !failed(LLVMOrcLLJITAddObjectFile(jit, lib, object[i]), "object", d) && ok;
+	return ok;
 }
 
 CgJit *cg_jit(CgModule *c, Diag *d)
 {
-	bool has_model = c->has_model;
-	llvm_verify(c);
-	llvm_build_free(&c->build);
-	LLVMOrcLLJITRef jit = make_jit(c, d);
-	bool ok = jit && add_module(c, jit, d);
+	bool has_model = c->program != NULL;
+	LLVMOrcLLJITRef jit = make_jit(&c->target, d);
+	bool ok = jit && add_objects(c, jit, d);
 	cg_free(c);
 	if (!ok) {
 		if (jit)

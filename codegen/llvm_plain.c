@@ -53,7 +53,7 @@ static void run_phase(const Plain *p, const CgPhase *phase, int32_t max_n)
 	LLVMBuilderRef b = p->b->b;
 	LLVMTypeRef type[] = {p->b->ptr, p->b->i32, p->b->ptr};
 	uint32_t parts = phase->rows ? ((uint32_t)max_n + phase->rows - 1) / phase->rows : phase->parts;
-	LLVMValueRef run = LLVMGetNamedFunction(p->b->module, phase->symbol);
+	LLVMValueRef run = llvm_phase(p->b, phase->symbol);
 	LLVMBasicBlockRef from = LLVMGetInsertBlock(b), loop = LLVMAppendBasicBlockInContext(p->b->ctx, p->fn, "parts");
 	LLVMBasicBlockRef done = LLVMAppendBasicBlockInContext(p->b->ctx, p->fn, "done");
 	LLVMBuildBr(b, loop);
@@ -106,8 +106,9 @@ CgModule *cg_build_plain(const IrModule *m, const char *name, const CgOptions *o
 	CgModule *c = cg_new(name, o, d);
 	if (!c)
 		return NULL;
-	plain_function(&c->build, name, m, cg_program(&c->emit, m, o->target, c->arena));
-	llvm_verify(c);
-	llvm_tidy(c);
+	const CgProgram *p = cg_program(m, o->target, c->arena);
+	for (int i = 0; i < p->nfunctions; i++)
+		cg_function(p, i, &c->whole->emit, c->arena);
+	plain_function(&c->whole->build, name, m, p->entry);
 	return c;
 }

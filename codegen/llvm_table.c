@@ -1,8 +1,8 @@
 /* llvm_table.c -- the constant tables of a model: what runtime/model.h declares, as data with relocations
  *
  * Every struct is written member by member at the offset that the C compiler gives it here; targets are 64-bit and
- * little-endian like all hosts, so the layout is the same there. Takes the finished module and the phases that program.c
- * emitted; gives a read-only table and nothing that runs.
+ * little-endian like all hosts, so the layout is the same there. Takes the module and the phases that program.c lists; gives
+ * a read-only table and nothing that runs.
  */
 #include <string.h>
 #include "codegen/llvm_build.h"
@@ -167,8 +167,7 @@ static LLVMValueRef phases(LlvmBuild *b, const CgEntry *e)
 	LLVMValueRef *v = NEWN(b->arena, LLVMValueRef, e->nphases + 1);
 	for (int i = 0; i < e->nphases; i++) {
 		const CgPhase *p = &e->phase[i];
-		LLVMValueRef run = LLVMGetNamedFunction(b->module, p->symbol);
-		INVARIANT(run);
+		LLVMValueRef run = llvm_phase(b, p->symbol);
 		Record *r = RECORD(b);
 		PUT_TEXT(r, RtPhase, name, p->name);
 		PUT_PTR(r, RtPhase, run, run);
@@ -455,21 +454,23 @@ static void list_tables(LlvmBuild *b, const CgOptions *o, LLVMValueRef model)
 	LLVMSetUnnamedAddress(list, LLVMNoUnnamedAddr);
 }
 
-void llvm_table(CgModule *c, const IrModule *m, const CgEntry *entry_code, const CgOptions *o)
+void llvm_table(LlvmUnit *u, const CgModule *c)
 {
-	LlvmBuild *b = &c->build;
+	LlvmBuild *b = &u->build;
+	const IrModule *m = c->m;
+	const CgOptions *o = &c->options;
 	const KProgram *p = m->program;
 	uint32_t ntensors, nmetrics, nentries;
 	unsigned char hash[32], key[32];
 	LLVMValueRef all_tensors = tensors(b, m, &ntensors), all_metrics = metrics(b, m, &nmetrics);
-	LLVMValueRef all_entries = entries(b, p, entry_code, &nentries);
+	LLVMValueRef all_entries = entries(b, p, c->program->entry, &nentries);
 	cg_identity(m, o->target, hash, key);
 	Record *r = RECORD(b);
 	PUT_INT(r, RtModel, abi, RT_ABI);
 	PUT_INT(r, RtModel, size, sizeof(RtModel));
 	PUT_TEXT(r, RtModel, name, m->name);
 	PUT_TEXT(r, RtModel, target, o->target->name);
-	PUT_TEXT(r, RtModel, cpu_needs, c->needs);
+	PUT_TEXT(r, RtModel, cpu_needs, c->target.needs);
 	PUT_TEXT(r, RtModel, levels, level_names(b->arena, o));
 	PUT_BYTES(r, RtModel, model_hash, hash);
 	PUT_BYTES(r, RtModel, schedule_key, key);
@@ -495,16 +496,4 @@ void llvm_table(CgModule *c, const IrModule *m, const CgEntry *entry_code, const
 	LLVMSetUnnamedAddress(model, LLVMNoUnnamedAddr);
 	if (o->nlevels == 0 || strcmp(o->level[0], o->target->name) == 0)
 		list_tables(b, o, model);
-	c->has_model = true;
-}
-
-CgModule *cg_build(const IrModule *m, const CgOptions *o, Diag *d)
-{
-	CgModule *c = cg_new(m->name, o, d);
-	if (!c)
-		return NULL;
-	llvm_table(c, m, cg_program(&c->emit, m, o->target, c->arena), o);
-	llvm_verify(c);
-	llvm_tidy(c);
-	return c;
 }

@@ -232,42 +232,38 @@ static const char *tuning(const CgOptions *o, Arena *a)
 	return copy;
 }
 
-LLVMTargetMachineRef llvm_machine(const CgOptions *o, Diag *d, Arena *a, const char **tune, const char **needs, bool *bf16)
+bool llvm_target(const CgOptions *o, Diag *d, Arena *a, LlvmTarget *out)
 {
-	const char *triple = blank(o->triple) ? host_triple(a) : o->triple, *cpu = "generic", *features = "";
-	LLVMTargetRef target;
 	char *error = NULL;
 	start_targets(blank(o->triple));
-	*tune = NULL;
-	*needs = "";
-	*bf16 = false;
-	if (is_x86(triple)) {
+	*out = (LlvmTarget){.cpu = "generic", .features = "", .needs = ""};
+	out->triple = blank(o->triple) ? host_triple(a) : arena_strdup(a, o->triple);
+	if (is_x86(out->triple)) {
 		int level = find_level(o->cpu, d, a);
 		if (!level)
-			return NULL;
-		cpu = levels[level == LEVEL_BF16 ? LEVEL_V4 - 1 : level - 1].name;
-		features = levels[level - 1].features;
-		*bf16 = level == LEVEL_BF16;
-		*needs = levels[level - 1].needs;
-		*tune = tuning(o, a);
+			return false;
+		out->cpu = levels[level == LEVEL_BF16 ? LEVEL_V4 - 1 : level - 1].name;
+		out->features = levels[level - 1].features;
+		out->bf16 = level == LEVEL_BF16;
+		out->compresses = level >= LEVEL_V4;
+		out->needs = levels[level - 1].needs;
+		out->tune = tuning(o, a);
 	} else if (plain_name(o->cpu, a)) {
-		cpu = plain_name(o->cpu, a);
+		out->cpu = plain_name(o->cpu, a);
 	}
-	if (LLVMGetTargetFromTriple(triple, &target, &error)) {
-		diag_error(d, (Loc){0}, "unknown triple '%s'", triple);
+	if (LLVMGetTargetFromTriple(out->triple, &out->target, &error)) {
+		diag_error(d, (Loc){0}, "unknown triple '%s'", out->triple);
 		LLVMDisposeMessage(error);
-		return NULL;
+		return false;
 	}
-	/* What level Less lacks is a second scheduling of instructions, which made no kernel faster. */
-	return LLVMCreateTargetMachine(target, triple, cpu, features, LLVMCodeGenLevelLess, LLVMRelocPIC, LLVMCodeModelDefault);
+	return true;
 }
 
-bool llvm_compresses(LLVMTargetMachineRef machine)
+/* What level Less lacks is a second scheduling of instructions, which made no kernel faster. */
+LLVMTargetMachineRef llvm_machine(const LlvmTarget *t)
 {
-	char *cpu = LLVMGetTargetMachineCPU(machine);
-	bool v4 = strcmp(cpu, "x86-64-v4") == 0;
-	LLVMDisposeMessage(cpu);
-	return v4;
+	return LLVMCreateTargetMachine(t->target, t->triple, t->cpu, t->features, LLVMCodeGenLevelLess, LLVMRelocPIC,
+	                               LLVMCodeModelDefault);
 }
 
 const char *cg_llvm_version(Arena *a)

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "ir/size.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -34,10 +35,12 @@ struct Arena {
 	size_t next_size;
 };
 
+/* Other threads may be at work: handlers of exit() would take from them what they use. */
 static _Noreturn void out_of_memory(void)
 {
 	fputs("cnnc: error: out of memory\n", stderr);
-	exit(3);
+	fflush(stdout);
+	_exit(3);
 }
 
 static Block *block_new(size_t size)

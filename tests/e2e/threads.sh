@@ -1,9 +1,15 @@
 #!/bin/sh
-# threads.sh -- the number of threads changes no bit of what is trained
+# threads.sh -- the number of threads changes no bit of what is compiled and trained
 . tests/e2e/setup
 pictures across down
 small_model >small.yaml
 exits 0 "$cnnc" small.yaml -o small
+mkdir again
+for threads in 1 2 3; do
+	exits 0 "$cnnc" small.yaml --threads $threads -o again/small
+	same small again/small
+	same small-train again/small-train
+done
 run=0
 for threads in 1 2 3 8; do
 	run=$((run + 1))
