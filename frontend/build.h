@@ -149,7 +149,7 @@ bool metric_check(Model *m);
 void metric_emit(Build *b);
 
 /* ---- training.c ---- */
-bool optimizer_check(Diag *d, const Val *optimizer);
+bool optimizer_check(const Model *m, const Val *optimizer);
 IrOptimizer optimizer_read(const Val *optimizer);
 
 /* ---- entries.c ---- */

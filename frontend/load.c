@@ -73,7 +73,7 @@ static bool build_model(Model *m, Scope *s, const char *file)
 	if (m->train && m->data) {
 		ok = loss_check(m) && ok;
 		ok = metric_check(m) && ok;
-		ok = optimizer_check(m->diag, val(m->train, "optimizer")) && ok;
+		ok = optimizer_check(m, val(m->train, "optimizer")) && ok;
 	}
 	if (!ok)
 		return false;

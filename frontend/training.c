@@ -11,6 +11,8 @@
 #include <string.h>
 #include "ir/attr.h"
 
+enum { MOST_PIECES = 64 }; /* RT_RATE_PIECES */
+
 static const struct { const char *field; size_t at; } numbers[] = {
 	{"momentum", offsetof(IrOptimizer, momentum)},
 	{"beta_1", offsetof(IrOptimizer, beta_1)},
@@ -64,10 +66,44 @@ static bool check_averages(Diag *d, const Val *v)
 	return true;
 }
 
-bool optimizer_check(Diag *d, const Val *v)
+static bool check_pieces(Diag *d, const Val *schedule)
 {
-	bool ok = check_clipping(d, v);
-	return check_averages(d, v) && ok;
+	const Val *b = val(schedule, "boundaries"), *v = val(schedule, "values");
+	if (b->n > MOST_PIECES)
+		return diag_error(d, b->loc, "%d boundaries; at most %d are possible", b->n, MOST_PIECES);
+	if (v->n != b->n + 1)
+		return diag_error(d, v->loc, "%d values for %d boundaries; one more than boundaries is needed", v->n, b->n);
+	for (int i = 1; i < b->n; i++) {
+		if (b->item[i].i < b->item[i - 1].i)
+			return diag_error(d, b->item[i].loc, "boundaries ascend: %lld follows %lld", (long long)b->item[i].i,
+			                  (long long)b->item[i - 1].i);
+	}
+	return true;
+}
+
+static bool check_rate(const Model *m, const Val *rate)
+{
+	const Val *callbacks = val(m->train, "callbacks");
+	if (rate->kind != VAL_OBJECT)
+		return true;
+	for (int i = 0; callbacks->kind == VAL_LIST && i < callbacks->n; i++) {
+		if (strcmp(callbacks->item[i].section->name, "ReduceLROnPlateau") == 0)
+			return diag_error(m->diag, callbacks->item[i].loc, "ReduceLROnPlateau can't change the rate of a schedule (line %d)",
+			                  rate->loc.line);
+	}
+	if (schema_field_index(rate->section, "boundaries") >= 0)
+		return check_pieces(m->diag, rate);
+	if (schema_field_index(rate->section, "warmup_steps") >= 0 && val_int(rate, "warmup_steps") > 0 &&
+	    !val_is_set(rate, "warmup_target"))
+		return diag_error(m->diag, val(rate, "warmup_steps")->key, "warmup_steps needs warmup_target, the rate to rise to");
+	return true;
+}
+
+bool optimizer_check(const Model *m, const Val *v)
+{
+	bool ok = check_clipping(m->diag, v);
+	ok = check_averages(m->diag, v) && ok;
+	return check_rate(m, val(v, "learning_rate")) && ok;
 }
 
 IrOptimizer optimizer_read(const Val *v)

@@ -265,13 +265,15 @@ static bool is_whole_name(const YNode *n)
 
 static const YNode *fact(Scope *s, Loc at, const char *name)
 {
-	static const char *const later[] = {"vocab_size", "steps_per_epoch", "total_steps"};
+	static const char *const later[] = {"vocab_size", "steps_per_epoch"};
 	for (size_t i = 0; i < COUNT(later); i++) {
 		if (strcmp(name, later[i]) == 0) {
 			diag_error(s->diag, at, "$%s is not supported yet", name);
 			return NULL;
 		}
 	}
+	if (strcmp(name, "total_steps") == 0) /* known when the trainer starts */
+		return yaml_scalar(s->arena, at, "auto");
 	if (strcmp(name, "num_classes") != 0)
 		return NULL;
 	resolve_classes(s, s->data);

@@ -15,6 +15,7 @@
 #include "runtime/checkpoint.h"
 #include "runtime/config.h"
 #include "runtime/data.h"
+#include "runtime/learning_rate.h"
 #include "runtime/metrics.h"
 #include "runtime/profile.h"
 #include "runtime/progress.h"
@@ -54,13 +55,14 @@ typedef struct RtTrainer {
 	int batch;
 	uint64_t seed;
 	int64_t checkpoint_ns;
+	RtRate rate;
 
 	/* ---- state that a checkpoint holds ---- */
 	uint32_t step; /* steps done, in all epochs */
 	int64_t epoch; /* epochs done */
 	int64_t step_in_epoch;
 	bool epoch_trained; /* all steps of this epoch are done, its validation is not */
-	float lr;
+	float lr; /* where no schedule gives it */
 	double best, seconds;   /* seconds: of training, before this start */
 	bool has_best, stopped; /* stopped: by a callback */
 	int64_t best_epoch;

@@ -27,7 +27,7 @@ static int collect(const RtTrainer *t, bool all, RtShown *out)
 	for (int i = 0; i < nm && all && t->val_stream; i++, n++)
 		out[n] = (RtShown){t->shown_name[nm + i], rt_metrics_value(&t->val, (uint32_t)i)};
 	if (all)
-		out[n++] = (RtShown){"learning_rate", (double)t->lr};
+		out[n++] = (RtShown){"learning_rate", (double)rt_rate_at(&t->rate, t->lr, t->step)};
 	return n;
 }
 
@@ -47,7 +47,7 @@ static RtStatus one_step(RtTrainer *t, const RtBatch *b)
 	uint32_t n = (uint32_t)b->n;
 	bind_ports(t->step_entry, b, ports);
 	rt_scalars_set(&t->in.scalars, t->model, n, t->step + 1);
-	t->in.scalars.lr = t->lr;
+	t->in.scalars.lr = rt_rate_at(&t->rate, t->lr, t->step);
 	t->in.scalars.pass = b->pass;
 	rt_profile_begin(t->profile, &t->in);
 	rt_instance_run(&t->in, t->step_entry, ports, NULL);

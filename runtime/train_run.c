@@ -36,8 +36,6 @@ static RtStatus read_settings(RtTrainer *t)
 {
 	const RtConfig *c = &t->config;
 	int64_t seed, none;
-	double lr;
-	const char *rate = rt_config_match(c, "train.optimizer", ".learning_rate");
 	RtStatus s = rt_config_int_in(c, "train.epochs", 1, 0, MAX_COUNT, &t->epochs);
 	if (s == RT_OK)
 		s = rt_config_int_in(c, "train.steps_per_epoch", 0, 0, MAX_COUNT, &t->steps_per_epoch);
@@ -50,13 +48,10 @@ static RtStatus read_settings(RtTrainer *t)
 	if (s == RT_OK)
 		s = rt_config_int_in(c, "data.seed", 0, 0, INT64_MAX, &none);
 	if (s == RT_OK)
-		s = rt_config_float_in(c, rate ? rate : "train.optimizer.learning_rate", 0.001, 0, 3e38, &lr);
-	if (s == RT_OK)
 		s = read_batch(t);
 	if (s != RT_OK)
 		return s;
 	t->seed = (uint64_t)seed;
-	t->lr = (float)lr;
 	t->checkpoint_ns = INT64_C(1000000000) * CHECKPOINT_SECONDS;
 	return RT_OK;
 }
@@ -193,6 +188,18 @@ static RtStatus open_memory(RtTrainer *t)
 
 /* ---- start ---- */
 
+static RtStatus read_rate(RtTrainer *t)
+{
+	int64_t warmup, steps = rt_train_steps_expected(t), total;
+	RtStatus s = rt_config_int_in(&t->config, "train.warmup_steps", 0, 0, MAX_COUNT, &warmup);
+	if (__builtin_mul_overflow(t->epochs, steps, &total))
+		total = INT64_MAX;
+	if (s == RT_OK)
+		s = rt_rate_read(&t->config, "train.optimizer", warmup, total, &t->rate);
+	t->lr = (float)t->rate.initial;
+	return s;
+}
+
 /* Those that the program was compiled with (model.weights), if any. */
 static RtStatus own_weights(RtTrainer *t)
 {
@@ -288,6 +295,8 @@ static RtStatus train(RtTrainer *t)
 		s = open_datasets(t);
 	if (s == RT_OK)
 		s = make_labels_json(t);
+	if (s == RT_OK)
+		s = read_rate(t);
 	if (s == RT_OK)
 		s = open_memory(t);
 	if (s == RT_OK)

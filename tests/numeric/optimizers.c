@@ -11,6 +11,7 @@
 #include "runtime/init.h"
 #include "tests/numeric/one_op.h"
 #include "tests/support/jit_check.h"
+#include "tests/support/suite.h"
 
 enum { STEPS = 7, MIDDLE = 4, WEIGHTS = 5, MAX_STATES = 16 };
 
@@ -190,9 +191,5 @@ int main(void)
 	tcase_add_loop_test(t, interpreted, 0, (int)COUNT(cases));
 	tcase_add_loop_test(t, compiled, 0, (int)COUNT(cases));
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }
