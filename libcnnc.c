@@ -10,6 +10,7 @@
 #include "cnnc.h"
 #include "pipeline.h"
 #include "runtime/call.h"
+#include "runtime/class_weight.h"
 #include "runtime/init.h"
 #include "runtime/weights.h"
 
@@ -147,6 +148,11 @@ void cnnc_init_weights(CnncModel *m, uint64_t seed)
 	m->step = 0;
 	m->samples = 0;
 	rt_init_tensors(&m->in, seed);
+	RtConfig c;
+	if (rt_config_new(&c, m->rt) == RT_OK) {
+		rt_class_weight_fill(&c, NULL, &m->in);
+		rt_config_free(&c);
+	}
 }
 
 bool cnnc_load_weights(CnncModel *m, const char *path)

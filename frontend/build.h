@@ -64,6 +64,8 @@ struct Model {
 	LossKind loss;
 	bool from_logits;
 	double label_smoothing;
+	IrState *class_weight; /* f32[C], filled by the runtime; NULL: none */
+	int32_t weighted_classes;
 	char reason[256];     /* why a shape rule said no */
 	int64_t least[2];     /* height and width that a window rule needs; 0: not about that */
 };
@@ -142,6 +144,7 @@ IrType loss_label_type(const Model *m);                /* of port y */
 bool loss_one_hot(const Model *m);                     /* targets are [N, C] made of class indices */
 IrNode *loss_target(Build *b);                         /* float targets of the outputs' shape */
 IrNode *loss_rows(Build *b, LossKind kind, bool from_logits, double smoothing); /* [N] */
+IrNode *loss_class_weight(Build *b);                   /* f32[N], NULL without class_weight */
 IrNode *loss_penalty(Build *b);                        /* f32[], NULL where nothing is regularized */
 
 /* ---- metric.c ---- */

@@ -268,6 +268,28 @@ static bool check_list(Scope *s, const SchemaRow *section, const SchemaRow *f, c
 	return true;
 }
 
+/* ---- {key: number}, or [number]: keys 0, 1 … ---- */
+
+static bool check_numbers(Scope *s, const SchemaRow *section, const SchemaRow *f, const YNode *node, Val *out)
+{
+	SchemaRow element = *f;
+	bool ok = true;
+	element.type = NUMBER;
+	element.of = "";
+	out->kind = VAL_LIST;
+	out->n = node->n;
+	out->item = NEWN(s->arena, Val, node->n);
+	for (int i = 0; i < node->n; i++) {
+		const bool map = node->kind == Y_MAP;
+		const YNode *value = map ? node->pair[i].value : node->item[i];
+		Val *v = &out->item[i];
+		ok = check_field(s, section, &element, value, map ? node->pair[i].loc : value->loc, v) && ok;
+		v->field = f;
+		v->s = map ? node->pair[i].key : arena_printf(s->arena, "%d", i);
+	}
+	return ok;
+}
+
 /* ---- any node ---- */
 
 static const YNode *replace_names(Scope *s, const YNode *node)
@@ -309,8 +331,10 @@ static bool check_node(Scope *s, const SchemaRow *section, const SchemaRow *f, c
 	else if (f->type == MAP_OR_LIST || (f->type == MAP_OR_ENUM && node->kind != Y_SCALAR))
 		ok = check_section(s, schema_map(arena_strndup(s->arena, f->of, strcspn(f->of, ":"))), is_null(node) ? NULL : node,
 		                   node->loc, out);
-	else if (f->type == MAP_OR_ENUM)
-		ok = check_choice(s, section, f, strchr(f->of, ':') + 1, node, out);
+	else if (f->type == NUMBERS && node->kind != Y_SCALAR)
+		ok = check_numbers(s, section, f, node, out);
+	else if (f->type == MAP_OR_ENUM || f->type == NUMBERS)
+		ok = check_choice(s, section, f, f->type == NUMBERS ? f->of : strchr(f->of, ':') + 1, node, out);
 	else if (f->type == ONE || (f->type == NUMBER && *f->of && node->kind == Y_MAP))
 		ok = check_one(s, schema_kind(f->of, strlen(f->of)), node, out);
 	else if (f->type == ANY)

@@ -89,6 +89,9 @@ static void emit_loss(Build *b)
 	const Val *loss = val(b->m->train, "loss");
 	b->loc = loss->loc;
 	IrNode *rows = loss_rows(b, b->m->loss, b->m->from_logits, b->m->label_smoothing), *penalty = loss_penalty(b);
+	IrNode *weight = b->training ? loss_class_weight(b) : NULL;
+	if (weight)
+		rows = node2(b, OP_mul, rows, weight);
 	IrNode *shown = penalty ? node2(b, OP_add, rows, penalty) : rows;
 	ir_root_new(b->e, (IrRoot){.kind = ROOT_METRIC, .name = "loss", .value = shown, .metric = METRIC_MEAN});
 	if (!b->training)

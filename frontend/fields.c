@@ -17,9 +17,9 @@ static void flatten(List *l, const char *path, const Val *v, unsigned flags);
 
 static const char *open_choices(Arena *a, const SchemaRow *f)
 {
-	if (f->type != ENUM && f->type != MAP_OR_ENUM)
+	if (f->type != ENUM && f->type != MAP_OR_ENUM && f->type != NUMBERS)
 		return *f->of && f->type == INT && strncmp(f->of, "auto", 5) == 0 ? "auto" : NULL;
-	const char *text = "", *name, *of = f->type == ENUM ? f->of : strchr(f->of, ':') + 1;
+	const char *text = "", *name, *of = f->type != MAP_OR_ENUM ? f->of : strchr(f->of, ':') + 1;
 	bool later;
 	for (int i = 0; schema_choice(a, of, i, &name, &later); i++) {
 		if (!later)
@@ -38,7 +38,8 @@ static IrFieldType field_type(const SchemaRow *f)
 	case DURATION: return FIELD_DURATION;
 	case SIZE: return FIELD_SIZE;
 	case ENUM:
-	case MAP_OR_ENUM: return FIELD_ENUM;
+	case MAP_OR_ENUM:
+	case NUMBERS: return FIELD_ENUM;
 	default: return FIELD_STRING;
 	}
 }
@@ -56,6 +57,14 @@ static void append(List *l, const char *path, const Val *v, const char *value, u
 		.path = path, .value = value, .type = one ? FIELD_STRING : field_type(f), .runtime = (flags & RUN) != 0,
 		.choices = one ? NULL : open_choices(l->arena, f), .doc = f->doc,
 	};
+}
+
+static void append_number(List *l, const char *path, const Val *v, unsigned flags)
+{
+	append(l, path, v, val_text(l->arena, v), flags);
+	IrField *f = &l->field[l->n - 1];
+	f->type = FIELD_FLOAT;
+	f->choices = NULL;
 }
 
 static bool is_bare(const Val *object)
@@ -105,7 +114,10 @@ static void flatten_unset(List *l, const char *path, const SchemaRow *section)
 static void flatten(List *l, const char *path, const Val *v, unsigned flags)
 {
 	const SchemaRow *f = v->field;
-	if (v->kind == VAL_OBJECT) {
+	if (v->kind == VAL_LIST && f && f->type == NUMBERS) {
+		for (int i = 0; i < v->n; i++)
+			append_number(l, arena_printf(l->arena, "%s.%s", path, v->item[i].s), &v->item[i], RUN);
+	} else if (v->kind == VAL_OBJECT) {
 		flatten_object(l, path, v);
 	} else if (v->kind == VAL_LIST) {
 		for (int i = 0; i < v->n; i++)

@@ -5,6 +5,7 @@
  */
 #include "frontend/build.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static const double tiny = 1e-7; /* keras.config.epsilon() */
@@ -120,6 +121,33 @@ IrNode *loss_rows(Build *b, LossKind kind, bool from_logits, double smoothing)
 	case LOSS_SQUARED: return squared(b);
 	}
 	ICE("loss kind %d", (int)kind);
+}
+
+/* Index of the class that each sample belongs to, as Keras' data adapters see it. */
+static IrNode *class_of(Build *b) /* i32[N] */
+{
+	IrNode *y = b->y;
+	if (y->type.dtype == DT_I32)
+		return y;
+	if (output_classes(b->m) > 1)
+		return node_reduce(b, OP_argmax, y, 1u << 1, false);
+	IrNode *near = node1(b, OP_floor, node2(b, OP_add, y, node_k(b, 0.5)));
+	return node_reshape(b, node_cast(b, near, DT_I32), 1, (int32_t[]){IR_N});
+}
+
+IrNode *loss_class_weight(Build *b)
+{
+	Model *m = b->m;
+	if (!m->weighted_classes)
+		return NULL;
+	IrType type = ir_type(DT_F32, 1, &m->weighted_classes);
+	if (!m->class_weight) {
+		m->class_weight = ir_state_new(m->module, "loss/class_weight", type, STATE_MOMENT, b->loc);
+		m->class_weight->init = INIT_ONES;
+	}
+	IrNode *own = node2(b, OP_eq, node_reshape(b, class_of(b), 2, (int32_t[]){IR_N, 1}), node_iota(b, m->weighted_classes));
+	IrNode *weight = node_select(b, own, node_state(b, m->class_weight), node_k(b, 0));
+	return node_reduce(b, OP_sum, weight, 2, false);
 }
 
 static IrNode *add_penalty(Build *b, IrNode *sum, IrNode *each, const IrState *s, double factor)
@@ -239,6 +267,55 @@ static bool read_smoothing(Model *m, const Val *loss)
 	return true;
 }
 
+/* Index of the class that key `v->s` names: -1 is reported. */
+static int class_index(const Model *m, const Val *v, int32_t classes)
+{
+	size_t digits = strspn(v->s, "0123456789");
+	long index = digits > 0 && digits < 10 && !v->s[digits] ? strtol(v->s, NULL, 10) : -1;
+	for (int i = 0; i < m->module->nlabels; i++) {
+		if (strcmp(m->module->labels[i], v->s) == 0)
+			return i;
+	}
+	if (index >= 0 && index < classes)
+		return (int)index;
+	diag_error(m->diag, v->key, "class_weight: there is no class '%.60s'", v->s);
+	if (m->module->nlabels)
+		diag_note(m->diag, "help", "classes are those of data.class_names");
+	else
+		diag_note(m->diag, "help", "0 to %d, or names if data.class_names is given", classes - 1);
+	return -1;
+}
+
+/* Rewrites the field as one weight for each class. */
+static bool read_class_weight(Model *m)
+{
+	Val *given = (Val *)val(m->train, "class_weight");
+	if (given->kind == VAL_UNSET)
+		return true;
+	int32_t classes = output_classes(m) > 1 ? output_classes(m) : 2;
+	if (output_type(m)->rank != 2)
+		return diag_error(m->diag, given->key, "class_weight needs one class a sample; the output is %s",
+		                  ir_shape_text(m->arena, output_type(m)));
+	m->weighted_classes = classes;
+	if (given->kind != VAL_LIST)
+		return true;
+	Val *all = NEWN(m->arena, Val, classes);
+	for (int32_t i = 0; i < classes; i++)
+		all[i] = (Val){.kind = VAL_NUMBER, .x = 1, .s = arena_printf(m->arena, "%d", i), .field = given->field, .loc = given->loc};
+	for (int i = 0; i < given->n; i++) {
+		int index = class_index(m, &given->item[i], classes);
+		if (index < 0)
+			return false;
+		if (all[index].given)
+			return diag_error(m->diag, given->item[i].key, "class_weight: class %d is given twice", index);
+		all[index].given = true;
+		all[index].x = given->item[i].x;
+	}
+	given->item = all;
+	given->n = classes;
+	return true;
+}
+
 bool loss_check(Model *m)
 {
 	static const char *const names[] = {
@@ -255,7 +332,7 @@ bool loss_check(Model *m)
 			return diag_error(m->diag, axis->loc, "another axis than the last is not supported yet");
 		m->from_logits = val_bool(loss, "from_logits");
 	}
-	if (!read_smoothing(m, loss))
+	if (!read_smoothing(m, loss) || !read_class_weight(m))
 		return false;
 	bool ok = m->class_labels ? check_class_labels(m, loss->section->name) : check_array_labels(m, loss->section->name);
 	if (ok)

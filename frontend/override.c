@@ -173,7 +173,7 @@ static YNode *set_below(const Override *o, const SchemaRow *f, const YNode *node
 		return set(o, schema_map(arena_strndup(o->arena, f->of, strcspn(f->of, ":"))), node, path);
 	if (one_of(f))
 		return set_one(o, f, node, path);
-	if (f->type == ANY) {
+	if (f->type == ANY || f->type == NUMBERS) {
 		YNode *map = node && node->kind == Y_MAP ? yaml_copy(o->arena, node) : new_map(o);
 		if (!last_part(path))
 			return no_such(o, f->name, next_part(path));

@@ -26,6 +26,7 @@
 #define TYPE_ONE ONE
 #define TYPE_MAP_OR_LIST MAP_OR_LIST
 #define TYPE_MAP_OR_ENUM MAP_OR_ENUM
+#define TYPE_NUMBERS NUMBERS
 #define TYPE_ANY ANY
 const SchemaRow schema_rows[] = {
 #include "frontend/schema.def"
@@ -251,6 +252,7 @@ static const char *describe_type(Arena *a, const SchemaRow *f)
 	case ONE: return arena_printf(a, "%s", f->of);
 	case MAP_OR_LIST: return "mapping, or list of Keras layers";
 	case MAP_OR_ENUM: return arena_printf(a, "mapping, or one of %s", describe_choices(a, strchr(f->of, ':') + 1));
+	case NUMBERS: return arena_printf(a, "one of %s, or a mapping to numbers%s", describe_choices(a, f->of), describe_range(a, f));
 	case ANY: return "any value";
 	}
 	return "";
@@ -261,7 +263,7 @@ const char *schema_describe(Arena *a, const SchemaRow *f)
 	const char *many = f->flags & LIST ? "list of " : "";
 	const char *pair = f->flags & PAIR ? ", or a list of two" : f->flags & SOME ? ", or a list" : "";
 	const char *state = f->flags & LATER ? " (not supported yet)" : f->flags & REQUIRED ? " (required)" : "";
-	bool listed = f->type == ENUM || f->type == MAP_OR_ENUM;
+	bool listed = f->type == ENUM || f->type == NUMBERS || f->type == MAP_OR_ENUM;
 	bool shown = f->deflt && !(f->flags & REQUIRED) && strcmp(f->deflt, "{}") != 0;
 	const char *deflt = shown ? arena_printf(a, " (default %s)", f->deflt) : "";
 	return arena_printf(a, "%s%s%s%s %s%s%s", many, describe_type(a, f), pair, listed ? ";" : ",", f->doc, state, deflt);

@@ -12,7 +12,7 @@ typedef enum SchemaKind {
 } SchemaKind;
 
 typedef enum SchemaType {
-	BOOL, INT, NUMBER, STRING, PATH, ENUM, DURATION, SIZE, MAP_FIELD, ONE, MAP_OR_LIST, MAP_OR_ENUM, ANY
+	BOOL, INT, NUMBER, STRING, PATH, ENUM, DURATION, SIZE, MAP_FIELD, ONE, MAP_OR_LIST, MAP_OR_ENUM, NUMBERS, ANY
 } SchemaType;
 
 enum SchemaFlag {

@@ -225,6 +225,10 @@ static void json_alternatives(FILE *f, Arena *a, const SchemaRow *field)
 		json_kind_ref(f, colon + 1);
 		fputs("}", f);
 		break;
+	case NUMBERS:
+		json_choices(f, a, field->of);
+		fputs(", {\"type\": \"object\", \"additionalProperties\": {\"type\": [\"number\", \"string\"]}}", f);
+		break;
 	case ANY: fputs("{}", f); break;
 	}
 }

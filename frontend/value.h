@@ -22,7 +22,7 @@ struct Val {
 	bool flag;
 	int64_t i;                /* INT; SIZE in bytes */
 	double x;                 /* NUMBER; DURATION in seconds; INT too */
-	const char *s;
+	const char *s;            /* STRING; the key of an element of NUMBERS */
 	int n;                    /* elements of a list, fields of an object */
 	Val *item;
 	const SchemaRow *section; /* of an object */

@@ -44,6 +44,8 @@ int rt_dataset_classes(const RtDataset *d);                   /* 0: labels are n
 const char *rt_dataset_class(const RtDataset *d, int i);
 const char *rt_dataset_path(const RtDataset *d, int64_t i);   /* picture file, or NULL */
 int32_t rt_dataset_label(const RtDataset *d, int64_t i);      /* class index, -1 if none */
+/* The class that sample i belongs to: its index, the largest of a one-hot row, or a single number rounded; -1: none. */
+int32_t rt_dataset_true_class(const RtDataset *d, int64_t i);
 /* validation_split as Keras' image_dataset_from_directory does it: samples shuffled by (seed), the last fraction is
  * validation. Both share the storage of d (and its cache), which must outlive them. */
 RtStatus rt_dataset_split(RtDataset *d, double fraction, uint64_t seed, RtDataset **out_train, RtDataset **out_validation);

@@ -196,6 +196,30 @@ void rt_store_y(const RtStore *s, uint32_t i, unsigned char *row)
 	}
 }
 
+int32_t rt_dataset_true_class(const RtDataset *d, int64_t i)
+{
+	const RtStore *s = d->store;
+	const RtPort number = {.dtype = RT_F64, .row_bytes = y_elems(s) * sizeof(double)};
+	double best = 0;
+	int32_t class = -1;
+	if (s->label || !s->y.base)
+		return rt_dataset_label(d, i);
+	double *row = rt_sys.alloc(number.row_bytes);
+	if (!row)
+		return -1;
+	rt_npy_row(&s->y, rt_dataset_at(d, i), &number, (unsigned char *)row);
+	for (size_t k = 0; k < y_elems(s); k++) {
+		if (class < 0 || row[k] > best) {
+			best = row[k];
+			class = (int32_t)k;
+		}
+	}
+	if (y_elems(s) == 1)
+		class = best >= -0.5 && best < INT32_MAX - 1 ? (int32_t)(best + 0.5) : -1;
+	rt_sys.release(row);
+	return class;
+}
+
 /* ---- views ---- */
 
 static RtStatus view_new(const RtDataset *d, const uint32_t *order, int64_t n, RtDataset **out)

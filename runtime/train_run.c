@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "runtime/bundle.h"
+#include "runtime/class_weight.h"
 #include "runtime/cpu.h"
 #include "runtime/data_spec.h"
 #include "runtime/init.h"
@@ -224,7 +225,9 @@ static RtStatus start_weights(RtTrainer *t)
 	bool skip = rt_config_bool(&t->config, "train.skip_mismatch", false);
 	int loaded = 0;
 	rt_init_tensors(&t->in, t->seed);
-	RtStatus s = path ? rt_weights_load_file(&t->in, path, skip, &loaded) : own_weights(t);
+	RtStatus s = rt_class_weight_fill(&t->config, t->train_data, &t->in);
+	if (s == RT_OK)
+		s = path ? rt_weights_load_file(&t->in, path, skip, &loaded) : own_weights(t);
 	if (s == RT_OK && path && t->progress.mode)
 		fprintf(t->err, "Starting from %d tensors of %s.\n", loaded, path);
 	return s;

@@ -371,6 +371,14 @@ static const char *const optimizers[] = {
 	"{adam: {weight_decay: 0.01}}",
 	"adamw",
 	"{adamw: {amsgrad: true, weight_decay: 0.1}}",
+	"{rmsprop: {momentum: 0.5, centered: true, epsilon: 0.1}}",
+	"{adagrad: {epsilon: 0.01}}",
+	"{adadelta: {epsilon: 0.01}}",
+	"{adamax: {epsilon: 0.01}}",
+	"{nadam: {epsilon: 0.01, gradient_accumulation_steps: 3}}",
+	"{lamb: {epsilon: 0.01, weight_decay: 0.01}}",
+	"{sgd: {global_clipnorm: 0.5, gradient_accumulation_steps: 2}}",
+	"{adam: {epsilon: 0.01, clipnorm: 0.25, use_ema: true, ema_overwrite_frequency: 3}}",
 };
 /* Last layer, loss, metrics. */
 static const char *const losses[][3] = {

@@ -72,7 +72,7 @@ def vectors():
 BATCH, STEPS = 32, 20
 YAML = '''cnnc: 1
 name: {stem}
-data: {{type: npy, train: {{x: x.npy, y: y.npy}}, label_mode: int, batch_size: 32, shuffle: false}}
+data: {{type: npy, train: {{x: x.npy, y: y.npy}}, label_mode: {mode}, batch_size: 32, shuffle: false}}
 model:
   input_shape: [16, 16, 3]
   layers:
@@ -83,7 +83,7 @@ model:
     - Dense: {{units: 4, activation: softmax}}
 train:
   optimizer: {optimizer}
-  loss: sparse_categorical_crossentropy
+  loss: {loss}
   epochs: 1
   steps_per_epoch: {steps}
   initial_weights: start.safetensors
@@ -107,17 +107,26 @@ def weights_of(model):
     return {'.'.join(v.path.split('/')[-2:]): v.numpy().astype('f8') for v in model.variables}
 
 
-def keras_steps(dtype, start, name, args, rate, x, y):
+def keras_steps(dtype, start, name, args, rate, x, y, loss='sparse_categorical_crossentropy', **fit):
     model = model_of(dtype, start)
-    model.compile(make(name, args, rate), 'sparse_categorical_crossentropy')
-    model.fit(x.astype(dtype), y, batch_size=BATCH, epochs=1, shuffle=False, verbose=0)
+    model.compile(make(name, args, rate), loss)
+    model.fit(x.astype(dtype), y, batch_size=BATCH, epochs=1, shuffle=False, verbose=0, **fit)
     return weights_of(model)
 
 
-def cnnc_steps(a, stem, text):
+# Fields of train, what Keras is told instead
+LOSSES = [
+    ('sparse_categorical_crossentropy', 'class_weight: {0: 2.0, 3: 0.5}', dict(class_weight={0: 2.0, 1: 1.0, 2: 1.0, 3: 0.5})),
+    ('sparse_categorical_crossentropy', 'class_weight: balanced', None),
+    ('categorical_crossentropy', 'label_smoothing: 0.1', {}),
+    ('categorical_crossentropy', 'class_weight: [1, 2, 3, 4]', dict(class_weight={0: 1.0, 1: 2.0, 2: 3.0, 3: 4.0})),
+]
+
+
+def cnnc_steps(a, stem, text, loss='sparse_categorical_crossentropy', fields='', y='y.npy'):
     from safetensors.numpy import load_file
     with open(stem + '.yaml', 'w') as f:
-        f.write(YAML.format(stem=stem, optimizer=text, steps=STEPS))
+        f.write(YAML.format(stem=stem, optimizer=text, steps=STEPS, loss=loss, mode='categorical' if 'one_hot' in y else 'int').replace('y.npy', y) + '  ' + fields + '\n')
     subprocess.run([a.cnnc, stem + '.yaml', '-o', stem], check=True, capture_output=True)
     subprocess.run(['./' + stem + '-train', f'threads={a.threads}'], check=True, capture_output=True)
     run = max(os.listdir('runs/' + stem), key=int)
@@ -157,6 +166,18 @@ def main():
         ok = ours <= max(1e-4, 2 * own)
         failed += not ok
         print(f'| {yaml_of(name, args, rate)} | {ours:.2e} | {own:.2e} | {"ok" if ok else "**FAILED**"} |', flush=True)
+    one_hot = np.eye(4, dtype='f4')[y]
+    np.save('one_hot.npy', one_hot)
+    counts = np.bincount(y, minlength=4)
+    for i, (loss, fields, fit) in enumerate(LOSSES):
+        hot = loss == 'categorical_crossentropy'
+        if fit is None:
+            fit = dict(class_weight={c: len(y) / (4 * counts[c]) for c in range(4)})
+        how = keras.losses.CategoricalCrossentropy(label_smoothing=0.1) if 'smoothing' in fields else loss
+        k32 = keras_steps('float32', start, 'sgd', {}, 0.01, x, one_hot if hot else y, how, **fit)
+        ours = distance(cnnc_steps(a, f'l{i}', 'sgd', loss, fields, 'one_hot.npy' if hot else 'y.npy'), k32)
+        failed += ours > 1e-4
+        print(f'| {loss}, {fields} | {ours:.2e} | | {"ok" if ours <= 1e-4 else "**FAILED**"} |', flush=True)
     print(f'\n{failed} of the rows above failed')
     sys.exit(failed > 0)
 
