@@ -145,7 +145,7 @@ static int link_programs(const Pipeline *p, const Options *o, const CgObjects *o
 	Arena *a = p->arena;
 	const char *trainer = arena_printf(a, "%s-train", name), *libdir = cg_libdir(a, d);
 	CgLink predict = {.linker = o->linker, .libdir = libdir, .object = objects->path, .nobjects = objects->n,
-	                  .output = name, .strip = true}, train = predict;
+	                  .output = name, .serves = p->fe.serves, .strip = true}, train = predict;
 	train.output = trainer;
 	train.trainer = true;
 	if (!libdir || !cg_link((CgLink[]){predict, train}, p->fe.trains ? 2 : 1, d))

@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")"
 . ./install-deps.sh
-install_packages universal-ctags
+install_packages universal-ctags curl
 
 failed=0
 for preset in release sanitize; do

@@ -73,6 +73,7 @@ typedef struct CgLink {
 	int nobjects;
 	const char *output;
 	bool trainer;         /* else predictor */
+	bool serves;          /* a predictor with the command `serve` */
 	bool strip;
 } CgLink;
 bool cg_link(const CgLink *l, int n, Diag *d); /* n programs, at the same time */

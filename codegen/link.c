@@ -49,7 +49,7 @@ static void say_flags_of_file(Command *c, const char *path)
 
 static void say_archives(Command *c, const char *libdir)
 {
-	static const char *const library[] = {"libjpeg.a", "libpng16.a", "libpng.a", "libjansson.a", "libz.a"};
+	static const char *const library[] = {"libjpeg.a", "libpng16.a", "libpng.a", "libjansson.a", "libz.a", "libevent.a"};
 	for (size_t i = 0; i < COUNT(library); i++) {
 		const char *path = arena_printf(c->arena, "%s/%s", libdir, library[i]);
 		if (exists(path))
@@ -84,7 +84,8 @@ static bool finish(const Command *c, pid_t child, Diag *d)
 
 static bool command(Command *c, const CgLink *l, Diag *d)
 {
-	const char *runtime = arena_printf(c->arena, "%s/libcnnc_%s.a", l->libdir, l->trainer ? "train" : "predict");
+	const char *runtime = arena_printf(c->arena, "%s/libcnnc_%s.a", l->libdir,
+	                                   l->trainer ? "train" : l->serves ? "serve" : "predict");
 	if (!exists(runtime))
 		return diag_error(d, (Loc){0}, "cannot read the runtime archive %s: %s", runtime, strerror(errno));
 	c->room = l->nobjects + MAX_FLAGS;

@@ -27,7 +27,7 @@ typedef struct FeModel {
 	int nlayers;
 	int64_t params, trainable;
 	int64_t flops;       /* forward, one sample */
-	bool trains;         /* has a train section */
+	bool trains, serves; /* has a train section; a serve section */
 	double tune_seconds; /* build.tune; 0: not */
 	const char *weights; /* safetensors file for the programs to start from, checked; NULL: none */
 } FeModel;

@@ -49,6 +49,7 @@ static void describe(const Model *m, FeModel *out)
 		.module = m->module, .target = val(build, "target")->item[0].s, .cpu = val_string(build, "cpu"),
 		.triple = triple ? triple : "", .precision = val_string(build, "precision"), .math = val_string(build, "math"),
 		.layer = NEWN(m->arena, FeLayer, m->nlayers), .nlayers = m->nlayers, .trains = m->train != NULL,
+		.serves = val_is_set(m->top, "serve"),
 		.tune_seconds = val_number(build, "tune"),
 	};
 	for (int i = 0; i < m->nlayers; i++) {

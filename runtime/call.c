@@ -164,9 +164,16 @@ RtStatus rt_instance_open(RtInstance *in, const RtModel *model, RtPool *pool, co
 	return rt_pool_reserve(pool, scratch);
 }
 
+void rt_instance_borrow(RtInstance *in, const RtInstance *owner)
+{
+	rt_sys.slab_free(in->params, in->model->params_bytes + RT_ALIGN);
+	in->params = owner->params;
+	in->borrows = true;
+}
+
 void rt_instance_close(RtInstance *in)
 {
-	if (in->params)
+	if (in->params && !in->borrows)
 		rt_sys.slab_free(in->params, in->model->params_bytes + RT_ALIGN);
 	if (in->slab)
 		rt_sys.slab_free(in->slab, in->slab_bytes);

@@ -17,6 +17,7 @@ typedef struct RtInstance {
 	RtPool *pool; /* borrowed */
 	unsigned char *params, *slab;
 	size_t slab_bytes;
+	bool borrows; /* params are another instance's */
 	double *metric; /* sums of the last call */
 	unsigned char *out[RT_MAX_PORTS];
 	size_t out_bytes[RT_MAX_PORTS]; /* outputs of the entries: as large as the largest needs */
@@ -29,6 +30,8 @@ typedef struct RtInstance {
  * zero. */
 RtStatus rt_instance_open(RtInstance *in, const RtModel *model, RtPool *pool, const char *const *entries, int n);
 void rt_instance_close(RtInstance *in);
+/* Uses the parameters of `owner`, which must outlive it; for entries that do not write them. */
+void rt_instance_borrow(RtInstance *in, const RtInstance *owner);
 
 /* n, 1/n and the powers of step; seed, pass and lr stay. */
 void rt_scalars_set(RtScalars *s, const RtModel *m, uint32_t n, uint32_t step);

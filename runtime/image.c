@@ -161,6 +161,19 @@ void rt_image_fit(const RtImage *image, const RtDataSpec *spec, unsigned char *r
 		rt_view_resize(&view, spec->interpolation, out_w, out_h, row, (size_t)out_w * (size_t)image->channels);
 }
 
+RtStatus rt_image_row(const void *bytes, size_t n, const RtDataSpec *spec, unsigned char *row)
+{
+	const int64_t *dim = spec->xport.dim; /* (N, H, W, C) */
+	RtImage image;
+	RtStatus status = rt_image_decode(bytes, n, (int)dim[3], spec->max_pixels, (int)dim[2], (int)dim[1],
+					  spec->fast_decode, &image);
+	if (status)
+		return status;
+	rt_image_fit(&image, spec, row);
+	rt_sys.release(image.pixels);
+	return RT_OK;
+}
+
 static RtStatus unreadable(void)
 {
 	char text[128];
@@ -231,21 +244,14 @@ static RtStatus read_file(const char *path, int64_t size, int64_t changed, unsig
 RtStatus rt_image_load_known(const char *path, const RtDataSpec *spec, int64_t size, int64_t changed,
 			     unsigned char *row)
 {
-	const int64_t *dim = spec->xport.dim; /* (N, H, W, C) */
 	unsigned char *bytes = NULL;
 	size_t n = 0;
-	RtImage image;
 	RtStatus status = read_file(path, size, changed, &bytes, &n);
 	if (status)
 		return status;
-	status = rt_image_decode(bytes, n, (int)dim[3], spec->max_pixels, (int)dim[2], (int)dim[1], spec->fast_decode,
-				 &image);
+	status = rt_image_row(bytes, n, spec, row);
 	rt_sys.release(bytes);
-	if (status)
-		return status;
-	rt_image_fit(&image, spec, row);
-	rt_sys.release(image.pixels);
-	return RT_OK;
+	return status;
 }
 
 RtStatus rt_image_load(const char *path, const RtDataSpec *spec, unsigned char *row)

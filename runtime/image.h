@@ -48,6 +48,9 @@ void rt_view_resize(const RtView *src, RtInterpolation how, int out_w, int out_h
 /* Crops or pads as the spec says and resizes into a row of H x W pixels with the picture's own channels. */
 void rt_image_fit(const RtImage *image, const RtDataSpec *spec, unsigned char *row);
 
+/* A picture file's bytes to a row, as rt_image_load does it. */
+RtStatus rt_image_row(const void *bytes, size_t n, const RtDataSpec *spec, unsigned char *row);
+
 /* rt_image_load of a file that must still have the size and time of change (ns) it had; size < 0: any. */
 RtStatus rt_image_load_known(const char *path, const RtDataSpec *spec, int64_t size, int64_t changed,
 			     unsigned char *row);

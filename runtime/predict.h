@@ -1,6 +1,6 @@
 /* predict.h -- the predictor's parts; rt_predict_main is the program
  *
- * predict_main.c   main               predict_command.c  the command line, weights, labels
+ * predict_main.c, serve_main.c  main               predict_command.c  the command line, weights, labels
  * predict_paths.c  files and folders  predict_evaluate.c, predict_array.c (`run`), predict_info.c  the other commands
  */
 #ifndef CNNC_RUNTIME_PREDICT_H
@@ -12,13 +12,18 @@
 #include "runtime/call.h"
 #include "runtime/config.h"
 
-typedef struct RtPredictor {
+typedef struct RtPredictor RtPredictor;
+/* A command with options of its own: argv[0] is the command. */
+typedef RtStatus RtCommandFn(RtPredictor *p, int argc, char **argv);
+
+struct RtPredictor {
 	const RtModel *model;
 	RtConfig config;
 	const char *program;
 	FILE *out, *err;
 
 	/* ---- the command line ---- */
+	RtCommandFn *serve;
 	const char *command; /* "predict" "evaluate" "run" "info" */
 	char **arg;          /* operands; owned */
 	int nargs;
@@ -33,7 +38,7 @@ typedef struct RtPredictor {
 	RtInstance in;
 	json_t *labels; /* array of strings, or NULL */
 	bool logits;    /* outputs are scores before sigmoid or softmax */
-} RtPredictor;
+};
 
 typedef struct RtAnswer { /* for one sample */
 	int best;
@@ -42,6 +47,8 @@ typedef struct RtAnswer { /* for one sample */
 } RtAnswer;
 
 int rt_predict_main(const RtModel *model, int argc, char **argv);
+/* serve: the command `serve`; NULL in programs that don't. */
+int rt_predict_main_with(const RtModel *model, RtCommandFn *serve, int argc, char **argv);
 
 /* ---- predict_command.c ---- */
 /* Pool, memory for `entries`, weights and labels. threads: 0 for all CPUs. */
@@ -51,8 +58,9 @@ void rt_predict_labels(RtPredictor *p);
 const char *rt_predict_label(const RtPredictor *p, int i, char room[24]); /* class name, or its number */
 int rt_predict_classes(const RtPredictor *p);                             /* 0: the outputs are not classes */
 json_t *rt_json_number(double v); /* null where v is not finite: JSON has no word for it */
-/* Reads output 0 of sample `row`. */
-void rt_predict_answer(const RtPredictor *p, int64_t row, RtAnswer *a);
+/* scores: output 0 of one sample. */
+void rt_predict_answer(const RtPredictor *p, const float *scores, RtAnswer *a);
+int64_t rt_predict_outputs(const RtPredictor *p); /* values of output 0 for a sample; 0: they are not scores */
 
 /* ---- one a command ---- */
 RtStatus rt_predict_paths(RtPredictor *p);

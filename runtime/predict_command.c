@@ -17,14 +17,15 @@ static void print_help(const RtPredictor *p)
 		"them\n"
 		"       %s evaluate [DIR] [KEY=VALUE …]  loss, accuracy and errors by class on CLASS/picture files\n"
 		"       %s run --input X.npy --output Y.npy   the network alone, on arrays\n"
-		"       %s info [--config]               layers, sizes, memory; the resolved model file\n\n"
+		"       %s info [--config]               layers, sizes, memory; the resolved model file\n%s\n"
 		"  --json            one object a line\n"
 		"  --top-k N         the N most likely classes\n"
 		"  --threshold X     two classes: probability above which the second one wins\n"
 		"  --weights FILE    these weights (safetensors) instead of those inside\n"
 		"  --threads N       threads\n"
 		"  --version  --help\n",
-		p->program, p->program, p->program, p->program);
+		p->program, p->program, p->program, p->program,
+		p->serve ? "       serve [--help]                   answers over HTTP\n" : "");
 }
 
 static RtStatus take_count(const char *option_name, const char *value, int64_t most, int64_t *out)
@@ -94,7 +95,6 @@ static bool is_command(const char *arg)
 
 static RtStatus parse(RtPredictor *p, int argc, char **argv)
 {
-	p->program = argc > 0 ? argv[0] : p->model->name;
 	p->arg = rt_sys.alloc(((size_t)argc + 1) * sizeof *p->arg);
 	if (!p->arg)
 		return rt_fail(RT_NOMEM, "out of memory for %d arguments", argc);
@@ -278,11 +278,15 @@ static void softmax(double *v, int n)
 		v[i] /= sum;
 }
 
-void rt_predict_answer(const RtPredictor *p, int64_t row, RtAnswer *a)
+int64_t rt_predict_outputs(const RtPredictor *p)
+{
+	return outputs_of(p->model);
+}
+
+void rt_predict_answer(const RtPredictor *p, const float *out, RtAnswer *a)
 {
 	int classes = rt_predict_classes(p);
 	int64_t outputs = outputs_of(p->model);
-	const float *out = (const float *)(const void *)p->in.out[0] + row * outputs;
 	if (outputs == 1) {
 		double second = p->logits ? sigmoid((double)out[0]) : (double)out[0];
 		a->probabilities[0] = 1 - second;
@@ -305,12 +309,16 @@ void rt_predict_answer(const RtPredictor *p, int64_t row, RtAnswer *a)
 static RtStatus dispatch(RtPredictor *p, int argc, char **argv)
 {
 	RtStatus s = rt_config_new(&p->config, p->model);
-	if (s == RT_OK) {
-		p->top_k = rt_config_int(&p->config, "predict.top_k", 1);
-		p->threshold = rt_config_float(&p->config, "predict.threshold", 0.5);
-		p->json = strcmp(rt_config_text(&p->config, "predict.output", "text"), "json") == 0;
-		s = parse(p, argc, argv);
-	}
+	if (s != RT_OK)
+		return s;
+	p->top_k = rt_config_int(&p->config, "predict.top_k", 1);
+	p->threshold = rt_config_float(&p->config, "predict.threshold", 0.5);
+	p->json = strcmp(rt_config_text(&p->config, "predict.output", "text"), "json") == 0;
+	if (argc > 1 && strcmp(argv[1], "serve") == 0)
+		return p->serve ? p->serve(p, argc - 1, argv + 1)
+				: rt_fail(RT_USAGE, "this predictor was made without a server: give the model file a "
+						    "section `serve: {}`");
+	s = parse(p, argc, argv);
 	if (s != RT_OK)
 		return s;
 	if (p->help) {
@@ -335,7 +343,13 @@ static RtStatus dispatch(RtPredictor *p, int argc, char **argv)
 
 int rt_predict_main(const RtModel *model, int argc, char **argv)
 {
-	RtPredictor p = {.model = model, .out = stdout, .err = stderr, .program = model->name};
+	return rt_predict_main_with(model, NULL, argc, argv);
+}
+
+int rt_predict_main_with(const RtModel *model, RtCommandFn *serve, int argc, char **argv)
+{
+	RtPredictor p = {.model = model, .out = stdout, .err = stderr, .serve = serve};
+	p.program = argc > 0 ? argv[0] : model->name;
 	RtStatus s = dispatch(&p, argc, argv);
 	if (s != RT_OK)
 		fprintf(stderr, "error: %s\n", rt_message());

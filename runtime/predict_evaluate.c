@@ -67,7 +67,7 @@ static RtStatus count(RtPredictor *p, Evaluation *v, const RtEntry *e)
 		for (int32_t row = 0; row < b.n && v->classes && ypos >= 0; row++) {
 			RtAnswer a = {.probabilities = v->room};
 			int truth = class_of(&e->in[ypos], b.y + (size_t)row * e->in[ypos].row_bytes, v->classes);
-			rt_predict_answer(p, row, &a);
+			rt_predict_answer(p, (const float *)(const void *)p->in.out[0] + row * rt_predict_outputs(p), &a);
 			if (truth >= 0)
 				v->confusion[truth * v->classes + a.best]++;
 		}

@@ -243,13 +243,14 @@ static void predict_batch(RtPredictor *p, const RtEntry *e, Batch *b, uint32_t n
 		return;
 	rt_scalars_set(&p->in.scalars, p->model, kept, 0);
 	rt_instance_run(&p->in, e, ports, NULL);
+	const float *scores = (const float *)(const void *)p->in.out[0];
 	for (uint32_t k = 0; k < kept; k++) {
 		RtAnswer a = {.probabilities = room};
 		if (classes == 0) {
 			print_values(p, b->path[order[k]], e, k);
 			continue;
 		}
-		rt_predict_answer(p, k, &a);
+		rt_predict_answer(p, scores + k * rt_predict_outputs(p), &a);
 		print_class(p, b->path[order[k]], &a, classes);
 	}
 }
