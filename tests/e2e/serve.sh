@@ -13,11 +13,12 @@ exits 0 ./small-train epochs=1
 server=
 # Starts the server and waits until it listens; its output goes to log and err.serve.
 start() { # OPTION…
+	rm -f err.serve # the last server's address is in it
 	./small serve "$@" >log 2>err.serve &
 	server=$!
 	url=
 	for _ in $(seq 100); do
-		url=$(sed -n 's/.* serves at \(http:[^ ]*\) .*/\1/p' err.serve)
+		url=$(sed -n 's/.* serves at \(http:[^ ]*\) .*/\1/p' err.serve 2>/dev/null)
 		[ -n "$url" ] && return
 		sleep 0.1
 	done
