@@ -22,7 +22,8 @@ typedef struct ModelInput { const char *name; IrType type; Loc loc; } ModelInput
 
 typedef struct LayerKind {
 	const char *name;
-	int min_in, max_in;                                            /* max_in 0: any number */
+	int min_in, max_in;
+	int space;                                                     /* its input is (N, space axes, channels); 0: any */
 	bool (*shape)(Model *m, Layer *l, const IrType *in);           /* sets l->out; false: why in m->reason */
 	void (*states)(Model *m, Layer *l, const IrType *in);          /* NULL: none */
 	IrNode *(*emit)(Build *b, const Layer *l, IrNode *const *in);
@@ -97,18 +98,29 @@ const IrType *model_value_type(const Model *m, int in); /* of what stands in Lay
 /* ---- pretrained.c ---- */
 const char *weights_check(const Model *m, const char *file); /* path of model.weights, NULL: none; misfits are reported */
 
-/* ---- layer_*.c ---- */
+/* ---- layer.c, layer_*.c ---- */
 const LayerKind *layer_kind(const char *name);
-extern const LayerKind layer_window_kinds[], layer_dense_kinds[], layer_merge_kinds[], layer_pointwise_kinds[];
-extern const LayerKind layer_op_kinds[];
-extern const int layer_nwindow, layer_ndense, layer_nmerge, layer_npointwise, layer_nop;
+extern const LayerKind layer_conv_kinds[], layer_window_kinds[], layer_dense_kinds[], layer_norm_kinds[], layer_shape_kinds[],
+	layer_merge_kinds[], layer_random_kinds[], layer_pointwise_kinds[], layer_op_kinds[];
+extern const int layer_nconv, layer_nwindow, layer_ndense, layer_nnorm, layer_nshape, layer_nmerge, layer_nrandom,
+	layer_npointwise, layer_nop;
 bool layer_takes_any(const LayerKind *kind);            /* inputs of any type, without N too; else they are f32[N, …] */
 bool layer_number(const Layer *l, const char *text, double *out); /* an entry of `inputs:` that is a number */
 bool layer_op_writable(OpCode op);                     /* can stand in a model file as Op */
 IrState *layer_state(Model *m, Layer *l, const char *name, IrType type, const Val *init, const Val *regularizer, bool stat);
 bool shape_is(Model *m, const Layer *l, const IrType *in, int rank, const char *what); /* else m->reason */
+bool shape_same(Model *m, Layer *l, const IrType *in);                                  /* the output is like the input */
 bool shape_set(Model *m, Layer *l, int rank, const int64_t *dim);                       /* dim without N; checks the size */
 IrNode *layer_activation(Build *b, const Layer *l, IrNode *x);                          /* its `activation:` */
+
+/* ---- layer_window.c: windows of layers with kind->space ---- */
+int window_axes(const Layer *l);
+void window_field(const Layer *l, const char *field, int32_t *out);
+void window_extents(const Layer *l, const IrType *in, int64_t *out);
+bool window_count(Model *m, Layer *l, const IrType *in, int64_t *out);
+bool window_out(Model *m, Layer *l, const int64_t *extent, int64_t channels);
+IrNode *window_picture(Build *b, const Layer *l, IrNode *x);
+IrNode *window_back(Build *b, const Layer *l, IrNode *y);
 
 /* ---- nodes at b->loc ---- */
 IrNode *node1(Build *b, OpCode op, IrNode *a);
@@ -124,6 +136,10 @@ IrNode *node_iota(Build *b, int32_t extent);                                    
 IrNode *node_random(Build *b, IrNode *id, uint32_t stream, int rank, const int32_t *dim);
 IrNode *node_state(Build *b, IrState *s);
 IrNode *node_concat(Build *b, IrNode *const *in, int n, int axis);
+IrNode *node_transpose(Build *b, IrNode *a, const int32_t *perm);
+IrNode *node_broadcast(Build *b, IrNode *a, int rank, const int32_t *dim);
+IrNode *node_cut(Build *b, OpCode op, IrNode *a, int axis, int32_t start, int32_t extent); /* OP_slice, OP_pad */
+IrNode *node_unit(Build *b, IrNode *a, uint32_t axes, double least); /* a / max(length along the axes, least) */
 IrNode *node_named(IrNode *n, const char *name);
 IrNode *node_clip(Build *b, IrNode *a, double lo, double hi);
 IrNode *node_row_mean(Build *b, IrNode *a);                                             /* [N, …] to [N] */
@@ -133,6 +149,7 @@ IrNode *activation_emit(Build *b, const Val *activation, IrNode *x);
 IrNode *activation_relu(Build *b, IrNode *x, double slope, const Val *max_value, double threshold);
 IrNode *activation_elu(Build *b, IrNode *x, double alpha);
 IrNode *activation_softplus(Build *b, IrNode *x);
+bool activation_halves(const Val *activation);         /* the last axis becomes half as long */
 
 /* ---- pictures.c ---- */
 IrNode *pictures_emit(Build *b);                       /* b->x as the model's input */

@@ -227,7 +227,8 @@ static bool check_one(Scope *s, SchemaKind kind, const YNode *node, Val *out)
 static bool check_items(Scope *s, const SchemaRow *section, const SchemaRow *f, const YNode *node, Val *out)
 {
 	SchemaRow element = *f;
-	element.flags &= ~(unsigned)(LIST | SOME | PAIR | NULLABLE);
+	element.flags &= ~(unsigned)(LIST | SOME | SINGLE | PAIR | TRIPLE | ENDS | NULLABLE);
+	element.flags |= f->flags & ENDS ? PAIR : 0;
 	if (element.type == MAP_OR_LIST)
 		element.type = ONE, element.of = strchr(f->of, ':') + 1;
 	out->kind = VAL_LIST;
@@ -243,8 +244,10 @@ static bool check_items(Scope *s, const SchemaRow *section, const SchemaRow *f, 
 
 static bool check_list(Scope *s, const SchemaRow *section, const SchemaRow *f, const YNode *node, Val *out)
 {
-	if (node->kind == Y_SEQ && (f->flags & PAIR) && node->n != 2)
-		return misfit(s, section, f, node, "one value or a list of two");
+	static const char *const wanted[] = { "", "one value", "one value or a list of two", "one value or a list of three" };
+	const int many = schema_many(f), n = many ? many : 1;
+	if (node->kind == Y_SEQ && many && node->n != many)
+		return misfit(s, section, f, node, wanted[many]);
 	if (node->kind == Y_SEQ && (f->flags & (SOME | REQUIRED)) && node->n == 0) {
 		diag_error(s->diag, node->loc, "%s is empty", field_path(s, section, f));
 		return describe(s, section, f);
@@ -253,18 +256,14 @@ static bool check_list(Scope *s, const SchemaRow *section, const SchemaRow *f, c
 		return check_items(s, section, f, node, out);
 	if (f->flags & LIST)
 		return misfit(s, section, f, node, "a list");
-	int n = f->flags & PAIR ? 2 : 1;
-	YNode *item[2] = {yaml_copy(s->arena, node), NULL};
-	item[1] = item[0];
-	YNode list = {.kind = Y_SEQ, .loc = node->loc, .n = 1, .item = item};
+	YNode *item = yaml_copy(s->arena, node), list = {.kind = Y_SEQ, .loc = node->loc, .n = 1, .item = &item};
 	if (!check_items(s, section, f, &list, out))
 		return false;
-	if (n == 2) {
-		Val *both = NEWN(s->arena, Val, 2);
-		both[0] = both[1] = out->item[0];
-		out->item = both;
-		out->n = 2;
-	}
+	Val *all = NEWN(s->arena, Val, n);
+	for (int i = 0; i < n; i++)
+		all[i] = out->item[0];
+	out->item = all;
+	out->n = n;
 	return true;
 }
 
@@ -324,7 +323,7 @@ static bool check_node(Scope *s, const SchemaRow *section, const SchemaRow *f, c
 	}
 	bool ok;
 	s->depth++;
-	if (f->flags & (LIST | SOME | PAIR) || (f->type == MAP_OR_LIST && node->kind == Y_SEQ))
+	if (f->flags & (LIST | SOME) || schema_many(f) || (f->type == MAP_OR_LIST && node->kind == Y_SEQ))
 		ok = check_list(s, section, f, node, out);
 	else if (f->type == MAP_FIELD)
 		ok = check_section(s, schema_map(f->of), is_null(node) ? NULL : node, node->loc, out);

@@ -294,7 +294,7 @@ static IrNode *weight_emit(Build *b, const Layer *l, IrNode *const *in)
 }
 
 const LayerKind layer_op_kinds[] = {
-	{ "Weight", 0, 0, weight_shape, weight_states, weight_emit },
-	{ "Op", 0, 64, op_shape, NULL, op_emit },
+	{ "Weight", 0, 0, 0, weight_shape, weight_states, weight_emit },
+	{ "Op", 0, 64, 0, op_shape, NULL, op_emit },
 };
 const int layer_nop = COUNT(layer_op_kinds);

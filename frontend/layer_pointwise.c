@@ -1,96 +1,9 @@
-/* layer_pointwise.c -- layers that keep the shape and have no weights; and what all layers share */
+/* layer_pointwise.c -- layers that keep the shape: activations and what is like them */
 #include "frontend/build.h"
 
 #include <string.h>
 
-/* ---- shared by all layers ---- */
-
-const LayerKind *layer_kind(const char *name)
-{
-	const struct { const LayerKind *row; int n; } tables[] = {
-		{layer_window_kinds, layer_nwindow}, {layer_dense_kinds, layer_ndense},
-		{layer_merge_kinds, layer_nmerge}, {layer_pointwise_kinds, layer_npointwise}, {layer_op_kinds, layer_nop},
-	};
-	for (size_t t = 0; t < COUNT(tables); t++) {
-		for (int i = 0; i < tables[t].n; i++) {
-			if (strcmp(tables[t].row[i].name, name) == 0)
-				return &tables[t].row[i];
-		}
-	}
-	return NULL;
-}
-
-bool shape_is(Model *m, const Layer *l, const IrType *in, int rank, const char *what)
-{
-	if (in->rank == rank)
-		return true;
-	snprintf(m->reason, sizeof m->reason, "input %s has %d dimensions, %s needs %d: %s", ir_shape_text(m->arena, in),
-	         in->rank, l->kind->name, rank, what);
-	return false;
-}
-
-bool shape_set(Model *m, Layer *l, int rank, const int64_t *dim)
-{
-	int64_t all = 1;
-	l->out = (IrType){.dtype = DT_F32, .rank = rank + 1, .dim = {IR_N}};
-	for (int i = 0; i < rank; i++) {
-		if (dim[i] < 1 || dim[i] > INT32_MAX || __builtin_mul_overflow(all, dim[i], &all) || all > INT32_MAX) {
-			snprintf(m->reason, sizeof m->reason, "its output would have more than %d elements a sample", INT32_MAX);
-			return false;
-		}
-		l->out.dim[1 + i] = (int32_t)dim[i];
-	}
-	return true;
-}
-
-static void set_initializer(IrState *s, const Val *init)
-{
-	static const struct { const char *name; IrInit init; const char *arg[2]; } table[] = {
-		{"zeros", INIT_ZEROS, {0}}, {"ones", INIT_ONES, {0}}, {"constant", INIT_CONSTANT, {"value", NULL}},
-		{"random_uniform", INIT_UNIFORM, {"minval", "maxval"}}, {"random_normal", INIT_NORMAL, {"mean", "stddev"}},
-		{"truncated_normal", INIT_TRUNCATED_NORMAL, {"mean", "stddev"}}, {"glorot_uniform", INIT_GLOROT_UNIFORM, {0}},
-		{"glorot_normal", INIT_GLOROT_NORMAL, {0}}, {"he_uniform", INIT_HE_UNIFORM, {0}},
-		{"he_normal", INIT_HE_NORMAL, {0}}, {"lecun_uniform", INIT_LECUN_UNIFORM, {0}},
-		{"lecun_normal", INIT_LECUN_NORMAL, {0}},
-	};
-	for (size_t i = 0; i < COUNT(table); i++) {
-		if (strcmp(table[i].name, init->section->name) != 0)
-			continue;
-		s->init = table[i].init;
-		for (int k = 0; k < 2 && table[i].arg[k]; k++)
-			s->init_arg[k] = val_number(init, table[i].arg[k]);
-		return;
-	}
-	ICE("initializer %s is in the schema but not built", init->section->name);
-}
-
-IrState *layer_state(Model *m, Layer *l, const char *name, IrType type, const Val *init, const Val *regularizer,
-                     bool stat)
-{
-	IrState *s = ir_state_new(m->module, arena_printf(m->arena, "%s.%s", l->name, name), type,
-	                          stat ? STATE_STAT : STATE_PARAM, l->loc);
-	set_initializer(s, init);
-	s->init_stream = m->module->next_stream++;
-	s->trainable = l->trainable && !stat;
-	s->decay = s->trainable;
-	if (regularizer->kind == VAL_OBJECT) {
-		const Val *r = regularizer;
-		s->l1 = schema_field_index(r->section, "l1") >= 0 ? val_number(r, "l1") : 0;
-		s->l2 = schema_field_index(r->section, "l2") >= 0 ? val_number(r, "l2") : 0;
-	}
-	l->params += ir_elems(&type, 1);
-	return s;
-}
-
-IrNode *layer_activation(Build *b, const Layer *l, IrNode *x)
-{
-	IrNode *y = activation_emit(b, val(l->arg, "activation"), x);
-	return y == x || y->name ? y : node_named(y, arena_printf(b->m->arena, "%s.act", l->name));
-}
-
-/* ---- kinds ---- */
-
-static bool same_shape(Model *m, Layer *l, const IrType *in)
+bool shape_same(Model *m, Layer *l, const IrType *in)
 {
 	(void)m;
 	l->out = *in;
@@ -99,28 +12,13 @@ static bool same_shape(Model *m, Layer *l, const IrType *in)
 
 static bool softmax_shape(Model *m, Layer *l, const IrType *in)
 {
-	int64_t axis = val_int(l->arg, "axis");
+	const int64_t given = val_int(l->arg, "axis"), axis = given < 0 ? given + in->rank : given;
 	l->out = *in;
-	if (axis == -1 || axis == in->rank - 1)
+	if (axis >= 1 && axis < in->rank)
 		return true;
-	snprintf(m->reason, sizeof m->reason, "softmax over another axis than the last is not supported yet");
+	snprintf(m->reason, sizeof m->reason, "input %s has no axis %lld for a softmax", ir_shape_text(m->arena, in),
+	         (long long)given);
 	return false;
-}
-
-static void dropout_states(Model *m, Layer *l, const IrType *in)
-{
-	(void)in;
-	l->stream = m->module->next_stream++;
-}
-
-static IrNode *dropout_emit(Build *b, const Layer *l, IrNode *const *in)
-{
-	double rate = val_number(l->arg, "rate");
-	if (!b->training || rate == 0.0)
-		return in[0];
-	IrNode *draw = node_random(b, NULL, l->stream, in[0]->type.rank, in[0]->type.dim);
-	IrNode *kept = node2(b, OP_lt, draw, node_k(b, 1 - rate));
-	return node_select(b, kept, node_scaled(b, in[0], 1 / (1 - rate)), node_k(b, 0));
 }
 
 static IrNode *rescaling_emit(Build *b, const Layer *l, IrNode *const *in)
@@ -151,20 +49,70 @@ static IrNode *elu_emit(Build *b, const Layer *l, IrNode *const *in)
 	return activation_elu(b, in[0], val_number(l->arg, "alpha"));
 }
 
+/* The op works on the last axis: another one changes places with it before and after. */
 static IrNode *softmax_emit(Build *b, const Layer *l, IrNode *const *in)
 {
-	(void)l;
-	b->logits = in[0];
-	return b->logits_of = node1(b, OP_softmax, in[0]);
+	const int64_t given = val_int(l->arg, "axis");
+	const int last = in[0]->type.rank - 1, axis = (int)(given < 0 ? given + last + 1 : given);
+	int32_t perm[IR_MAX_RANK] = {0, 1, 2, 3, 4, 5};
+	if (axis == last) {
+		b->logits = in[0];
+		return b->logits_of = node1(b, OP_softmax, in[0]);
+	}
+	perm[axis] = last;
+	perm[last] = axis;
+	return node_transpose(b, node1(b, OP_softmax, node_transpose(b, in[0], perm)), perm);
+}
+
+static IrNode *identity_emit(Build *b, const Layer *l, IrNode *const *in)
+{
+	(void)b, (void)l;
+	return in[0];
+}
+
+/* ---- PReLU: alpha has the shape of a sample, 1 along shared axes ---- */
+
+static bool prelu_shape(Model *m, Layer *l, const IrType *in)
+{
+	const Val *shared = val(l->arg, "shared_axes");
+	l->out = *in;
+	for (int i = 0; shared->kind == VAL_LIST && i < shared->n; i++) {
+		if (shared->item[i].i >= in->rank) {
+			snprintf(m->reason, sizeof m->reason, "input %s has no axis %lld to share alpha along",
+			         ir_shape_text(m->arena, in), (long long)shared->item[i].i);
+			return false;
+		}
+	}
+	return true;
+}
+
+static void prelu_states(Model *m, Layer *l, const IrType *in)
+{
+	const Val *shared = val(l->arg, "shared_axes");
+	int32_t dim[IR_MAX_RANK];
+	for (int i = 1; i < in->rank; i++)
+		dim[i - 1] = in->dim[i];
+	for (int i = 0; shared->kind == VAL_LIST && i < shared->n; i++)
+		dim[shared->item[i].i - 1] = 1;
+	l->state[0] = layer_state(m, l, "alpha", ir_type(DT_F32, in->rank - 1, dim), val(l->arg, "alpha_initializer"),
+	                          val(l->arg, "alpha_regularizer"), false);
+}
+
+/* relu(x) - alpha * relu(-x), as keras/src/layers/activations/prelu.py */
+static IrNode *prelu_emit(Build *b, const Layer *l, IrNode *const *in)
+{
+	IrNode *below = node2(b, OP_mul, node_state(b, l->state[0]), node1(b, OP_relu, node1(b, OP_neg, in[0])));
+	return node2(b, OP_sub, node1(b, OP_relu, in[0]), below);
 }
 
 const LayerKind layer_pointwise_kinds[] = {
-	{"Dropout", 1, 1, same_shape, dropout_states, dropout_emit},
-	{"Rescaling", 1, 1, same_shape, NULL, rescaling_emit},
-	{"Activation", 1, 1, same_shape, NULL, activation_layer_emit},
-	{"ReLU", 1, 1, same_shape, NULL, relu_emit},
-	{"LeakyReLU", 1, 1, same_shape, NULL, leaky_emit},
-	{"ELU", 1, 1, same_shape, NULL, elu_emit},
-	{"Softmax", 1, 1, softmax_shape, NULL, softmax_emit},
+	{"Rescaling", 1, 1, 0, shape_same, NULL, rescaling_emit},
+	{"Identity", 1, 1, 0, shape_same, NULL, identity_emit},
+	{"Activation", 1, 1, 0, shape_same, NULL, activation_layer_emit},
+	{"ReLU", 1, 1, 0, shape_same, NULL, relu_emit},
+	{"LeakyReLU", 1, 1, 0, shape_same, NULL, leaky_emit},
+	{"PReLU", 1, 1, 0, prelu_shape, prelu_states, prelu_emit},
+	{"ELU", 1, 1, 0, shape_same, NULL, elu_emit},
+	{"Softmax", 1, 1, 0, softmax_shape, NULL, softmax_emit},
 };
 const int layer_npointwise = COUNT(layer_pointwise_kinds);

@@ -1,167 +1,208 @@
-/* layer_window.c -- convolution and pooling layers
+/* layer_window.c -- windows of convolutions and pooling; the pooling layers
  *
- * Shapes are (N, height, width, channels), kernels (height, width, channels / groups, filters), as Keras channels_last.
- * Padding `same` is TensorFlow's: ceil(size / stride) windows, the odd cell of padding goes below and to the right.
+ * Shapes are (N, …, channels) with one to three axes of space, as Keras channels_last. A window has the same axes, but two for
+ * one axis of space: a sequence is a picture of height 1. Padding `same` is TensorFlow's: ceil(size / stride) windows, the
+ * odd cell of padding goes to the end.
  */
 #include "frontend/build.h"
 
 #include <string.h>
 
-static void read_pair(const Val *v, int32_t out[2])
+int window_axes(const Layer *l)
 {
-	for (int i = 0; i < 2; i++)
-		out[i] = (int32_t)v->item[i].i;
+	return l->kind->space < 2 ? 2 : l->kind->space;
 }
 
-static bool too_small(Model *m, const Layer *l, const IrType *in, const int64_t span[2])
+/* Fills the entries of a window from a field with one value an axis of space; 1 where there is no such field. */
+void window_field(const Layer *l, const char *field, int32_t *out)
+{
+	const int axes = window_axes(l), first = axes - l->kind->space;
+	const Val *v = field ? val(l->arg, field) : NULL;
+	for (int i = 0; i < axes; i++)
+		out[i] = v && i >= first ? (int32_t)v->item[i - first].i : 1;
+}
+
+/* Extents of the picture in axes of the window. */
+void window_extents(const Layer *l, const IrType *in, int64_t *out)
+{
+	const int axes = window_axes(l), first = axes - l->kind->space;
+	for (int i = 0; i < axes; i++)
+		out[i] = i < first ? 1 : in->dim[1 + i - first];
+}
+
+static const char *extents_text(Arena *a, const int64_t *x, int n)
+{
+	bool same = true;
+	const char *text = "";
+	for (int i = 0; i < n; i++) {
+		same = same && x[i] == x[0];
+		text = arena_printf(a, "%s%s%lld", text, i ? "x" : "", (long long)x[i]);
+	}
+	return same ? arena_printf(a, "%lld", (long long)x[0]) : text;
+}
+
+static bool too_small(Model *m, const Layer *l, const IrType *in, const int64_t *span)
 {
 	const IrWindow *w = &l->window;
-	const char *what = strcmp(l->kind->name, "Conv2D") == 0 ? "kernel_size" : "pool_size", *dilation = "";
-	const char *size = arena_printf(m->arena, w->size[0] == w->size[1] ? "%d" : "%dx%d", w->size[0], w->size[1]);
-	if (w->dilation[0] > 1 || w->dilation[1] > 1)
-		dilation = arena_printf(m->arena, ", dilation_rate %dx%d", w->dilation[0], w->dilation[1]);
-	snprintf(m->reason, sizeof m->reason, "input %s, %s %s%s, padding valid -> needs at least %lldx%lld",
-	         ir_shape_text(m->arena, in), what, size, dilation, (long long)span[0], (long long)span[1]);
-	m->least[0] = span[0];
-	m->least[1] = span[1];
+	const int axes = window_axes(l), space = l->kind->space, first = axes - space;
+	int64_t size[IR_SPACE], apart[IR_SPACE];
+	const char *what = schema_field_index(l->arg->section, "kernel_size") >= 0 ? "kernel_size" : "pool_size", *dilation = "";
+	for (int i = first; i < axes; i++) {
+		size[i - first] = w->size[i];
+		apart[i - first] = w->dilation[i];
+		if (w->dilation[i] > 1)
+			dilation = ", dilation_rate ";
+	}
+	if (*dilation)
+		dilation = arena_printf(m->arena, "%s%s", dilation, extents_text(m->arena, apart, space));
+	const char *least = extents_text(m->arena, span + first, space);
+	snprintf(m->reason, sizeof m->reason, "input %s, %s %s%s, padding valid -> needs at least %s%s%s",
+	         ir_shape_text(m->arena, in), what, extents_text(m->arena, size, space), dilation, least,
+	         space == 2 && !strchr(least, 'x') ? "x" : "", space == 2 && !strchr(least, 'x') ? least : "");
+	for (int i = 0; space == 2 && i < 2; i++)
+		m->least[i] = span[i];
 	return false;
 }
 
-/* Windows of l->window over `in`: fills the padding, gives the number of windows. */
-static bool count_windows(Model *m, Layer *l, const IrType *in, bool same, int64_t out[2])
+/* Windows of l->window over `in`: fills the padding, gives the number of windows along each axis of the window. */
+bool window_count(Model *m, Layer *l, const IrType *in, int64_t *out)
 {
 	IrWindow *w = &l->window;
-	int64_t span[2], extent[2] = {in->dim[1], in->dim[2]};
-	for (int i = 0; i < 2; i++)
+	const int axes = window_axes(l);
+	const char *padding = val_string(l->arg, "padding");
+	const bool same = strcmp(padding, "same") == 0, causal = strcmp(padding, "causal") == 0;
+	int64_t span[IR_SPACE], extent[IR_SPACE];
+	window_extents(l, in, extent);
+	for (int i = 0; i < axes; i++)
 		span[i] = (int64_t)(w->size[i] - 1) * w->dilation[i] + 1;
-	for (int i = 0; i < 2; i++) {
-		int64_t pad = 0;
+	for (int i = 0; i < axes; i++) {
+		int64_t pad = causal ? span[i] - 1 : 0;
 		if (same) {
 			out[i] = (extent[i] + w->stride[i] - 1) / w->stride[i];
 			pad = (out[i] - 1) * w->stride[i] + span[i] - extent[i];
 			pad = pad < 0 ? 0 : pad;
-		} else if (extent[i] < span[i]) {
+		} else if (extent[i] + pad < span[i]) {
 			return too_small(m, l, in, span);
 		} else {
-			out[i] = (extent[i] - span[i]) / w->stride[i] + 1;
+			out[i] = (extent[i] + pad - span[i]) / w->stride[i] + 1;
 		}
 		if (pad > 1 << 20) {
 			snprintf(m->reason, sizeof m->reason, "its window spans %lld cells", (long long)span[i]);
 			return false;
 		}
-		w->pad[i] = (int32_t)(pad / 2);
-		w->pad[2 + i] = (int32_t)(pad - pad / 2);
+		w->pad[i] = (int32_t)(causal ? pad : pad / 2);
+		w->pad[axes + i] = (int32_t)pad - w->pad[i];
 	}
 	return true;
 }
 
-/* ---- Conv2D ---- */
-
-static bool conv_shape(Model *m, Layer *l, const IrType *in)
+/* Sets the layer's shape: extents in axes of the window, and channels. */
+bool window_out(Model *m, Layer *l, const int64_t *extent, int64_t channels)
 {
-	if (!shape_is(m, l, in, 4, "(N, height, width, channels)"))
-		return false;
-	IrWindow *w = &l->window;
-	int64_t filters = val_int(l->arg, "filters"), out[3];
-	read_pair(val(l->arg, "kernel_size"), w->size);
-	read_pair(val(l->arg, "strides"), w->stride);
-	read_pair(val(l->arg, "dilation_rate"), w->dilation);
-	w->groups = (int32_t)val_int(l->arg, "groups");
-	if (in->dim[3] % w->groups || filters % w->groups) {
-		snprintf(m->reason, sizeof m->reason, "input %s: %d channels and %lld filters do not divide into %d groups",
-		         ir_shape_text(m->arena, in), in->dim[3], (long long)filters, w->groups);
-		return false;
-	}
-	if ((w->stride[0] > 1 || w->stride[1] > 1) && (w->dilation[0] > 1 || w->dilation[1] > 1)) {
-		snprintf(m->reason, sizeof m->reason, "strides > 1 and dilation_rate > 1 exclude each other");
-		return false;
-	}
-	if (!count_windows(m, l, in, strcmp(val_string(l->arg, "padding"), "same") == 0, out))
-		return false;
-	out[2] = filters;
-	int64_t kernel = (int64_t)w->size[0] * w->size[1]; /* < 2^32 */
-	if (kernel > (1 << 20) || kernel * (in->dim[3] / w->groups) > (INT64_C(1) << 36) / filters) {
-		snprintf(m->reason, sizeof m->reason, "its kernel would be too large");
-		return false;
-	}
-	return shape_set(m, l, 3, out);
+	const int space = l->kind->space, first = window_axes(l) - space;
+	int64_t dim[IR_SPACE + 1];
+	for (int i = 0; i < space; i++)
+		dim[i] = extent[first + i];
+	dim[space] = channels;
+	return shape_set(m, l, space + 1, dim);
 }
 
-static void conv_states(Model *m, Layer *l, const IrType *in)
+/* x as the picture that the ops want, and back to the shape of the layer's output. */
+IrNode *window_picture(Build *b, const Layer *l, IrNode *x)
 {
-	const IrWindow *w = &l->window;
-	int32_t filters = l->out.dim[3], kernel[4] = {w->size[0], w->size[1], in->dim[3] / w->groups, filters};
-	l->state[0] = layer_state(m, l, "kernel", ir_type(DT_F32, 4, kernel), val(l->arg, "kernel_initializer"),
-	                          val(l->arg, "kernel_regularizer"), false);
-	if (val_bool(l->arg, "use_bias"))
-		l->state[1] = layer_state(m, l, "bias", ir_type(DT_F32, 1, &filters), val(l->arg, "bias_initializer"),
-		                          val(l->arg, "bias_regularizer"), false);
+	const IrType *t = &x->type;
+	return l->kind->space > 1 ? x : node_reshape(b, x, 4, (int32_t[]){t->dim[0], 1, t->dim[1], t->dim[2]});
 }
 
-static IrNode *conv_emit(Build *b, const Layer *l, IrNode *const *in)
+IrNode *window_back(Build *b, const Layer *l, IrNode *y)
 {
-	IrAttr attr = {.conv = l->window};
-	IrNode *operand[2] = {in[0], node_state(b, l->state[0])};
-	IrNode *y = ir_node(b->e, NULL, OP_conv2d, l->loc, 2, operand, &attr, NULL);
-	node_named(y, l->name);
-	if (l->state[1])
-		y = node_named(node2(b, OP_add, y, node_state(b, l->state[1])), arena_printf(b->m->arena, "%s.bias", l->name));
-	return layer_activation(b, l, y);
+	return l->kind->space > 1 ? y : node_reshape(b, y, 3, (int32_t[]){y->type.dim[0], y->type.dim[2], y->type.dim[3]});
 }
 
 /* ---- pooling ---- */
 
 static bool pool_shape(Model *m, Layer *l, const IrType *in)
 {
-	if (!shape_is(m, l, in, 4, "(N, height, width, channels)"))
-		return false;
 	IrWindow *w = &l->window;
-	int64_t out[3];
-	*w = (IrWindow){.dilation = {1, 1}, .groups = 1};
-	read_pair(val(l->arg, "pool_size"), w->size);
-	const Val *strides = val(l->arg, "strides");
-	read_pair(strides->kind == VAL_LIST ? strides : val(l->arg, "pool_size"), w->stride);
-	bool max = strcmp(l->kind->name, "MaxPooling2D") == 0;
-	if (max && m->train && (int64_t)w->size[0] * w->size[1] > 256) {
+	int64_t out[IR_SPACE], cells = 1;
+	*w = (IrWindow){.groups = 1};
+	window_field(l, "pool_size", w->size);
+	window_field(l, val(l->arg, "strides")->kind == VAL_LIST ? "strides" : "pool_size", w->stride);
+	window_field(l, NULL, w->dilation);
+	for (int i = 0; i < window_axes(l); i++)
+		cells = cells > INT32_MAX ? cells : cells * w->size[i];
+	if (cells > INT32_MAX) {
+		snprintf(m->reason, sizeof m->reason, "its windows would have more than %d cells", INT32_MAX);
+		return false;
+	}
+	return window_count(m, l, in, out) && window_out(m, l, out, in->dim[in->rank - 1]);
+}
+
+static bool max_pool_shape(Model *m, Layer *l, const IrType *in)
+{
+	if (!pool_shape(m, l, in))
+		return false;
+	const IrWindow *w = &l->window;
+	if (m->train && (int64_t)w->size[0] * w->size[1] > 256) {
 		snprintf(m->reason, sizeof m->reason, "windows of more than 256 cells are not supported yet in training");
 		return false;
 	}
-	if (!count_windows(m, l, in, strcmp(val_string(l->arg, "padding"), "same") == 0, out))
-		return false;
-	out[2] = in->dim[3];
-	return shape_set(m, l, 3, out);
+	return true;
 }
 
-static IrNode *pool_emit(Build *b, const Layer *l, IrNode *const *in)
+static IrNode *pooled(Build *b, const Layer *l, IrNode *x, OpCode op)
 {
 	IrAttr attr = {.pool = l->window};
-	OpCode op = strcmp(l->kind->name, "MaxPooling2D") == 0 ? OP_maxpool : OP_avgpool;
-	return ir_node(b->e, NULL, op, l->loc, 1, in, &attr, NULL);
+	x = window_picture(b, l, x);
+	return window_back(b, l, ir_node(b->e, NULL, op, l->loc, 1, &x, &attr, NULL));
+}
+
+static IrNode *max_pool_emit(Build *b, const Layer *l, IrNode *const *in)
+{
+	return pooled(b, l, in[0], OP_maxpool);
+}
+
+static IrNode *average_pool_emit(Build *b, const Layer *l, IrNode *const *in)
+{
+	return pooled(b, l, in[0], OP_avgpool);
 }
 
 static bool global_shape(Model *m, Layer *l, const IrType *in)
 {
-	if (!shape_is(m, l, in, 4, "(N, height, width, channels)"))
-		return false;
-	bool keep = val_bool(l->arg, "keepdims");
-	int64_t out[3] = {1, 1, in->dim[3]};
-	return shape_set(m, l, keep ? 3 : 1, keep ? out : out + 2);
+	const int space = l->kind->space;
+	const bool keep = val_bool(l->arg, "keepdims");
+	int64_t out[] = {1, 1, 1, in->dim[in->rank - 1]};
+	return shape_set(m, l, keep ? space + 1 : 1, out + (keep ? IR_SPACE - space : IR_SPACE));
 }
 
-static IrNode *global_emit(Build *b, const Layer *l, IrNode *const *in)
+static uint32_t space_axes(const IrNode *x)
 {
-	bool keep = val_bool(l->arg, "keepdims");
-	if (strcmp(l->kind->name, "GlobalMaxPooling2D") == 0)
-		return node_reduce(b, OP_reduce_max, in[0], 6, keep);
-	double cells = (double)in[0]->type.dim[1] * in[0]->type.dim[2];
-	return node_scaled(b, node_reduce(b, OP_sum, in[0], 6, keep), 1 / cells);
+	return (1u << (x->type.rank - 1)) - 2;
+}
+
+static IrNode *global_max_emit(Build *b, const Layer *l, IrNode *const *in)
+{
+	return node_reduce(b, OP_reduce_max, in[0], space_axes(in[0]), val_bool(l->arg, "keepdims"));
+}
+
+static IrNode *global_average_emit(Build *b, const Layer *l, IrNode *const *in)
+{
+	double cells = (double)(ir_row_elems(&in[0]->type) / in[0]->type.dim[in[0]->type.rank - 1]);
+	return node_scaled(b, node_reduce(b, OP_sum, in[0], space_axes(in[0]), val_bool(l->arg, "keepdims")), 1 / cells);
 }
 
 const LayerKind layer_window_kinds[] = {
-	{"Conv2D", 1, 1, conv_shape, conv_states, conv_emit},
-	{"MaxPooling2D", 1, 1, pool_shape, NULL, pool_emit},
-	{"AveragePooling2D", 1, 1, pool_shape, NULL, pool_emit},
-	{"GlobalAveragePooling2D", 1, 1, global_shape, NULL, global_emit},
-	{"GlobalMaxPooling2D", 1, 1, global_shape, NULL, global_emit},
+	{"MaxPooling1D", 1, 1, 1, max_pool_shape, NULL, max_pool_emit},
+	{"MaxPooling2D", 1, 1, 2, max_pool_shape, NULL, max_pool_emit},
+	{"MaxPooling3D", 1, 1, 3, max_pool_shape, NULL, max_pool_emit},
+	{"AveragePooling1D", 1, 1, 1, pool_shape, NULL, average_pool_emit},
+	{"AveragePooling2D", 1, 1, 2, pool_shape, NULL, average_pool_emit},
+	{"AveragePooling3D", 1, 1, 3, pool_shape, NULL, average_pool_emit},
+	{"GlobalAveragePooling1D", 1, 1, 1, global_shape, NULL, global_average_emit},
+	{"GlobalAveragePooling2D", 1, 1, 2, global_shape, NULL, global_average_emit},
+	{"GlobalAveragePooling3D", 1, 1, 3, global_shape, NULL, global_average_emit},
+	{"GlobalMaxPooling1D", 1, 1, 1, global_shape, NULL, global_max_emit},
+	{"GlobalMaxPooling2D", 1, 1, 2, global_shape, NULL, global_max_emit},
+	{"GlobalMaxPooling3D", 1, 1, 3, global_shape, NULL, global_max_emit},
 };
 const int layer_nwindow = COUNT(layer_window_kinds);

@@ -149,6 +149,22 @@ static bool connect_layer(Model *m, int i)
 
 /* ---- shapes ---- */
 
+/* Activations that change the shape. */
+static bool shape_activated(Model *m, Layer *l)
+{
+	const bool has = schema_field_index(l->arg->section, "activation") >= 0;
+	int32_t *last = &l->out.dim[l->out.rank - 1];
+	if (!has || !activation_halves(val(l->arg, "activation")))
+		return true;
+	if (*last % 2 == 0) {
+		*last /= 2;
+		return true;
+	}
+	snprintf(m->reason, sizeof m->reason, "%s halves the last axis, and its extent is odd: %d",
+	         val(l->arg, "activation")->section->name, *last);
+	return false;
+}
+
 static bool shape_layer(Model *m, Layer *l)
 {
 	IrType in[64];
@@ -162,7 +178,10 @@ static bool shape_layer(Model *m, Layer *l)
 			return false;
 		}
 	}
-	return l->kind->shape(m, l, in);
+	static const char *const what[] = {"", "(N, steps, channels)", "(N, height, width, channels)",
+	                                   "(N, depth, height, width, channels)"};
+	const int space = l->kind->space;
+	return (!space || shape_is(m, l, in, space + 2, what[space])) && l->kind->shape(m, l, in) && shape_activated(m, l);
 }
 
 /* "line 23 input (N, 6, 6, 3) -> line 25 conv2d (N, 4, 4, 32)": the last ones before layer i */

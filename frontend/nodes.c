@@ -82,6 +82,32 @@ IrNode *node_concat(Build *b, IrNode *const *in, int n, int axis)
 	return make(b, OP_concat, n, in, &attr, NULL);
 }
 
+IrNode *node_transpose(Build *b, IrNode *a, const int32_t *perm)
+{
+	IrAttr attr = {.perm = {{0}}};
+	for (int i = 0; i < a->type.rank; i++)
+		attr.perm.perm[i] = perm[i];
+	return make(b, OP_transpose, 1, &a, &attr, NULL);
+}
+
+IrNode *node_broadcast(Build *b, IrNode *a, int rank, const int32_t *dim)
+{
+	IrType to = ir_type(a->type.dtype, rank, dim);
+	return ir_type_eq(&a->type, &to) ? a : make(b, OP_broadcast, 1, &a, NULL, &to);
+}
+
+IrNode *node_cut(Build *b, OpCode op, IrNode *a, int axis, int32_t start, int32_t extent)
+{
+	IrAttr attr = {.slice = {.axis = axis, .start = start, .extent = extent}};
+	return start == 0 && extent == a->type.dim[axis] ? a : make(b, op, 1, &a, &attr, NULL);
+}
+
+IrNode *node_unit(Build *b, IrNode *a, uint32_t axes, double least)
+{
+	IrNode *squares = node_reduce(b, OP_sum, node2(b, OP_mul, a, a), axes, true);
+	return node2(b, OP_mul, a, node1(b, OP_rsqrt, node2(b, OP_max, squares, node_k(b, least * least))));
+}
+
 IrNode *node_named(IrNode *n, const char *name)
 {
 	n->name = name;

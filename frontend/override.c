@@ -222,7 +222,7 @@ static YNode *set(const Override *o, const SchemaRow *section, const YNode *map,
 			key = copy->pair[i].key;
 	}
 	const YNode *old = yaml_find(copy, key);
-	bool list = (f->flags & (LIST | SOME | PAIR)) || (f->type == MAP_OR_LIST && old && old->kind == Y_SEQ);
+	bool list = (f->flags & (LIST | SOME)) || schema_many(f) || (f->type == MAP_OR_LIST && old && old->kind == Y_SEQ);
 	if (path[len])
 		value = list ? set_element(o, f, old, path + len + 1) : set_below(o, f, old, path + len + 1);
 	if (!value)

@@ -258,10 +258,23 @@ static const char *describe_type(Arena *a, const SchemaRow *f)
 	return "";
 }
 
+int schema_many(const SchemaRow *f)
+{
+	return f->flags & SINGLE ? 1 : f->flags & PAIR ? 2 : f->flags & TRIPLE ? 3 : 0;
+}
+
+static const char *describe_lists(const SchemaRow *f)
+{
+	static const char *const of[] = { "", ", or a list of one", ", or a list of two", ", or a list of three" };
+	static const char *const ends[] = { "", "", ", or a list of two such or pairs", ", or a list of three such or pairs" };
+	if (f->flags & ENDS)
+		return ends[schema_many(f)];
+	return f->flags & SOME ? ", or a list" : of[schema_many(f)];
+}
+
 const char *schema_describe(Arena *a, const SchemaRow *f)
 {
-	const char *many = f->flags & LIST ? "list of " : "";
-	const char *pair = f->flags & PAIR ? ", or a list of two" : f->flags & SOME ? ", or a list" : "";
+	const char *many = f->flags & LIST ? "list of " : "", *pair = describe_lists(f);
 	const char *state = f->flags & LATER ? " (not supported yet)" : f->flags & REQUIRED ? " (required)" : "";
 	bool listed = f->type == ENUM || f->type == NUMBERS || f->type == MAP_OR_ENUM;
 	bool shown = f->deflt && !(f->flags & REQUIRED) && strcmp(f->deflt, "{}") != 0;

@@ -16,7 +16,8 @@ typedef enum SchemaType {
 } SchemaType;
 
 enum SchemaFlag {
-	LIST = 1, SOME = 2, PAIR = 4, REQUIRED = 8, NULLABLE = 16, RUN = 32, LATER = 64, BARE = 128
+	LIST = 1, SOME = 2, PAIR = 4, REQUIRED = 8, NULLABLE = 16, RUN = 32, LATER = 64, BARE = 128, SINGLE = 256, TRIPLE = 512,
+	ENDS = 1024
 };
 
 typedef struct SchemaRow {  /* a section, followed by its fields */
@@ -50,6 +51,7 @@ const char *schema_field_nearest(const SchemaRow *section, const char *name);
 bool schema_alias_is(const char *aliases, const char *name);
 
 SchemaRange schema_range(const char *text);
+int schema_many(const SchemaRow *field);                                /* values that it always has: 1, 2, 3; 0: other */
 /* "integer > 0, number of output channels (required)" */
 const char *schema_describe(Arena *a, const SchemaRow *field);
 /* Choice i of "a|b*": false beyond the last. *later: ends in '*'. */

@@ -241,11 +241,19 @@ static void json_property(FILE *f, Arena *a, const char *name, const SchemaRow *
 	fputs(", \"anyOf\": [", f);
 	if (!(field->flags & LIST))
 		json_alternatives(f, a, field);
-	if (field->flags & (LIST | SOME | PAIR)) {
+	const int many = schema_many(field);
+	if (field->flags & (LIST | SOME) || many) {
 		fprintf(f, "%s{\"type\": \"array\", \"items\": {\"anyOf\": [", field->flags & LIST ? "" : ", ");
 		json_alternatives(f, a, field);
-		fprintf(f, "]}%s}", field->flags & PAIR ? ", \"minItems\": 2, \"maxItems\": 2" : field->flags & SOME ?
-		        ", \"minItems\": 1" : "");
+		if (field->flags & ENDS) {
+			fputs(", {\"type\": \"array\", \"items\": {\"anyOf\": [", f);
+			json_alternatives(f, a, field);
+			fputs("]}, \"minItems\": 2, \"maxItems\": 2}", f);
+		}
+		fputs("]}", f);
+		if (many)
+			fprintf(f, ", \"minItems\": %d, \"maxItems\": %d", many, many);
+		fprintf(f, "%s}", field->flags & SOME ? ", \"minItems\": 1" : "");
 	}
 	fprintf(f, "%s]}", field->flags & NULLABLE ? ", {\"type\": \"null\"}" : "");
 }

@@ -5,7 +5,7 @@
  */
 #include "ir/infer.h"
 
-enum { LARGEST_WINDOW = 1 << 20, LARGEST_PICTURE = 32767 /* 16.16 fixed-point coordinates */ };
+enum { LARGEST_WINDOW = IR_MAX_PAD, LARGEST_PICTURE = 32767 /* 16.16 fixed-point coordinates */ };
 
 static bool rank_is(const Infer *cx, const IrNode *n, const IrType *t, const char *what, int rank)
 {

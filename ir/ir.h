@@ -15,7 +15,7 @@
 #include "ir/arena.h"
 #include "ir/diag.h"
 
-enum { IR_MAX_RANK = 6, IR_N = -1 };
+enum { IR_MAX_RANK = 6, IR_N = -1, IR_SPACE = 3, IR_MAX_PAD = 1 << 20 };
 
 /* DT_BF16: the upper half of an f32; kernels store it and widen what they load, graphs do without it. */
 typedef enum DType { DT_F32, DT_F64, DT_I32, DT_U32, DT_U8, DT_BOOL, DT_BF16, DT_COUNT } DType;
@@ -73,9 +73,11 @@ typedef enum IrScalar {
 
 typedef struct IrState IrState;
 
-typedef struct IrWindow { /* 2-D windows: index 0 height, 1 width; cells outside the picture are skipped (or zero: conv) */
-	int32_t size[2], stride[2], dilation[2];
-	int32_t pad[4]; /* top, left, bottom, right */
+/* Windows over height and width, or depth, height and width: axis i of the window is axis 1 + i of the picture; unused entries are 0.
+ * Cells outside the picture are skipped (or zero: conv). pad: before each axis, then after each. */
+typedef struct IrWindow {
+	int32_t size[IR_SPACE], stride[IR_SPACE], dilation[IR_SPACE];
+	int32_t pad[2 * IR_SPACE]; /* top, left, bottom, right */
 	int32_t groups;
 } IrWindow;
 

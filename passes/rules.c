@@ -121,4 +121,26 @@ static IrNode *warp_by_axis(IrEntry *e, IrNode *n)
 	return by == n->in[0] ? NULL : by;
 }
 
-Rule *const rules_canon[] = { monotone_after_pool, sum_of_unpooled, transpose_into_matmul, warp_by_axis, NULL };
+/* A convolution takes what lies outside its picture as zero: zeros put around it before need not be stored. */
+static IrNode *pad_into_conv(IrEntry *e, IrNode *n)
+{
+	const IrNode *pad = n->nin ? n->in[0] : NULL;
+	if (!ir_has(n, CONVOLVES | SLIDES) || !ir_has(pad, PADS))
+		return NULL;
+	const int d = pad->attr.slice.axis - 1, space = n->type.rank - 2;
+	IrAttr attr = n->attr;
+	if (d < 0 || d >= space)
+		return NULL;
+	const int64_t before = (int64_t)attr.conv.pad[d] + pad->attr.slice.start;
+	const int64_t all = (int64_t)pad->type.dim[1 + d] - pad->in[0]->type.dim[1 + d];
+	const int64_t after = attr.conv.pad[space + d] + all - pad->attr.slice.start;
+	if (before > IR_MAX_PAD || after > IR_MAX_PAD)
+		return NULL;
+	attr.conv.pad[d] = (int32_t)before;
+	attr.conv.pad[space + d] = (int32_t)after;
+	return ir_node(e, NULL, n->op, n->loc, 2, (IrNode *[]){ pad->in[0], n->in[1] }, &attr, NULL);
+}
+
+Rule *const rules_canon[] = {
+	monotone_after_pool, sum_of_unpooled, transpose_into_matmul, warp_by_axis, pad_into_conv, NULL
+};

@@ -12,7 +12,7 @@ typedef struct Need { int32_t dim[2]; } Need; /* rows, columns */
 typedef struct Trim {
 	IrEntry *e;
 	Need *need;  /* by node id */
-	bool *whole; /* by node id: resampled pictures, which are computed whole, and what is pointwise on them */
+	bool *whole; /* by node id: what is computed whole: resampled pictures, pictures with a weight an element, what is pointwise on them */
 } Trim;
 
 static bool is_picture(const IrType *t)
@@ -26,12 +26,18 @@ static bool trimmable(const Trim *t, const IrNode *n)
 	return is_picture(&n->type) && ((ir_has(n, EWISE) && !t->whole[n->id]) || ir_has(n, SLIDES));
 }
 
+/* Does t, of no samples, have rows or columns of its own where it meets a picture (a weight an element)? */
+static bool spans(const IrType *t)
+{
+	return !is_picture(t) && ((t->rank >= 3 && t->dim[t->rank - 3] != 1) || (t->rank >= 2 && t->dim[t->rank - 2] != 1));
+}
+
 static void find_whole(Trim *t)
 {
 	IR_EACH(t->e, n) {
 		t->whole[n->id] = ir_has(n, RESAMPLES);
 		for (int i = 0; i < n->nin && ir_has(n, EWISE); i++)
-			t->whole[n->id] |= is_picture(&n->in[i]->type) && t->whole[n->in[i]->id];
+			t->whole[n->id] |= is_picture(&n->in[i]->type) ? t->whole[n->in[i]->id] : spans(&n->in[i]->type);
 	}
 }
 

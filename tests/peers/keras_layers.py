@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Every layer, activation, loss, optimizer and metric, with its arguments, in cnnc and in Keras from one description.
 
-usage: keras_layers.py [--cnnc build/bin/cnnc] [--work FOLDER] [--only WORD]       (through tests/peers/run.sh)
+usage: keras_layers.py [--cnnc build/bin/cnnc] [--work FOLDER] [--only PATTERN]       (through tests/peers/run.sh)
 
 Each case is a list of layers as a model file has them; Keras' objects are made from the same names and arguments. Both train
 three steps from the same weights on the same arrays. Compared: weights after the steps (to Keras in float64, beside Keras'
 own float32), predictions, loss and metrics of the trained model on the data. Prints a line a case.
 """
-import argparse, json, os, subprocess, sys
+import argparse, json, os, re, subprocess, sys
 import numpy as np
 import keras
 from keras import layers as L
@@ -39,7 +39,7 @@ for kind in ('GlobalAveragePooling2D', 'GlobalMaxPooling2D'):
     regression(kind, [7, 6, 3], (C, dict(filters=6, kernel_size=2)), (kind, dict(keepdims=True)))
     case(kind + '_flat', [7, 6, 3], [(C, dict(filters=6, kernel_size=2)), (kind, {}), ('Dense', dict(units=1))])
 for name in ('relu sigmoid tanh softmax log_softmax elu selu celu gelu silu softplus softsign leaky_relu relu6 hard_sigmoid hard_silu '
-             'hard_tanh tanh_shrink log_sigmoid exponential mish').split():
+             'hard_tanh tanh_shrink log_sigmoid exponential mish soft_shrink hard_shrink sparse_plus sparse_sigmoid squareplus').split():
     case('act_' + name, [9], [('Dense', dict(units=20, activation=name)), ('Dense', dict(units=3))])
 for name, args in (('ReLU', dict(max_value=1.0, negative_slope=0.1, threshold=0.2)), ('LeakyReLU', {}), ('LeakyReLU', dict(negative_slope=0.05)),
                    ('ELU', dict(alpha=0.7)), ('Softmax', {}), ('Rescaling', dict(scale=0.5, offset=-0.1)), ('Reshape', dict(target_shape=[-1, 5]))):
@@ -53,6 +53,40 @@ for kind in ('Add', 'Subtract', 'Multiply', 'Average', 'Maximum', 'Minimum', 'Co
                (kind if kind != 'Subtract' else 'Add', dict(inputs=['c', 'a'], name='d')), (C, dict(filters=4, kernel_size=3)))
 regression('Concatenate1', [8, 6, 3], (C, dict(filters=5, kernel_size=3, name='a')), ('Rescaling', dict(scale=2.0, inputs='a', name='b')),
            ('Concatenate', dict(axis=1, inputs=['a', 'b'])))
+for i, args in enumerate([{}, dict(depth_multiplier=3, strides=2), dict(padding='same', dilation_rate=2), dict(kernel_size=[1, 4], padding='same', activation='relu6')]):
+    regression(f'depthwise{i}', [9, 8, 5], ('DepthwiseConv2D', dict(dict(kernel_size=3), **args)), (C, dict(filters=4, kernel_size=1)))
+    regression(f'separable{i}', [9, 8, 5], ('SeparableConv2D', dict(dict(filters=7, kernel_size=3), **args)), (C, dict(filters=4, kernel_size=1)))
+for i, args in enumerate([{}, dict(strides=2), dict(strides=2, padding='same'), dict(strides=3, padding='same', kernel_size=2), dict(strides=[2, 1], kernel_size=[2, 4], use_bias=False),
+                          dict(strides=2, padding='same', output_padding=0), dict(strides=2, output_padding=1), dict(strides=3, kernel_size=1)]):
+    regression(f'transposed{i}', [5, 6, 3], (C, dict(filters=4, kernel_size=2)), ('Conv2DTranspose', dict(dict(filters=6, kernel_size=3, activation='tanh'), **args)))
+for i, args in enumerate([{}, dict(strides=2), dict(padding='same', dilation_rate=2), dict(padding='causal', dilation_rate=3), dict(groups=2, padding='same')]):
+    regression(f'conv1d{i}', [17, 4], ('Conv1D', dict(dict(filters=6, kernel_size=3, activation='relu'), **args)), ('Conv1D', dict(filters=3, kernel_size=2)))
+regression('conv1d_others', [20, 4], ('DepthwiseConv1D', dict(kernel_size=3, depth_multiplier=2, padding='same')), ('SeparableConv1D', dict(filters=5, kernel_size=3, activation='tanh')),
+           ('Conv1DTranspose', dict(filters=4, kernel_size=3, strides=2)), ('MaxPooling1D', dict(pool_size=3, strides=2)), ('AveragePooling1D', dict(pool_size=2, padding='same')))
+for kind in ('GlobalAveragePooling1D', 'GlobalMaxPooling1D'):
+    case(kind, [7, 3], [('Conv1D', dict(filters=6, kernel_size=2)), (kind, {}), ('Dense', dict(units=2))])
+regression('pad_crop', [7, 6, 3], ('ZeroPadding2D', dict(padding=[[1, 2], [0, 3]])), (C, dict(filters=4, kernel_size=3, activation='tanh')),
+           ('Cropping2D', dict(cropping=[[1, 0], [2, 1]])), ('ZeroPadding2D', {}), ('MaxPooling2D', dict(pool_size=3, strides=2)))
+regression('pad_crop_1d', [9, 3], ('ZeroPadding1D', dict(padding=[2, 1])), ('Conv1D', dict(filters=4, kernel_size=3)), ('Cropping1D', {}), ('UpSampling1D', dict(size=3)), ('Conv1D', dict(filters=2, kernel_size=2)))
+regression('pad_crop_3d', [4, 5, 3, 2], ('Dense', dict(units=3, activation='tanh')), ('ZeroPadding3D', dict(padding=[[1, 0], [0, 2], [1, 1]])), ('Cropping3D', {}), ('UpSampling3D', dict(size=[2, 1, 3])))
+for i, args in enumerate([{}, dict(size=[3, 1]), dict(interpolation='bilinear'), dict(size=[3, 2], interpolation='bilinear')]):
+    regression(f'upsampling{i}', [4, 5, 3], (C, dict(filters=4, kernel_size=2, activation='tanh')), ('UpSampling2D', args), (C, dict(filters=2, kernel_size=3)))
+regression('permute', [4, 5, 3], (C, dict(filters=4, kernel_size=2)), ('Permute', dict(dims=[3, 1, 2])), (C, dict(filters=2, kernel_size=2)))
+case('repeat', [6], [('Dense', dict(units=4, activation='tanh')), ('RepeatVector', dict(n=3)), ('Conv1D', dict(filters=3, kernel_size=2)), ('Flatten', {}), ('Dense', dict(units=2))])
+for i, args in enumerate([{}, dict(axis=[1, 2], epsilon=0.1), dict(center=False, axis=[1, 3]), dict(scale=False, axis=2)]):
+    regression(f'layernorm{i}', [6, 5, 4], (C, dict(filters=7, kernel_size=2)), ('LayerNormalization', args), ('ReLU', {}))
+for i, args in enumerate([dict(groups=4), dict(groups=-1), dict(groups=1, center=False), dict(groups=2, scale=False, epsilon=0.1)]):
+    regression(f'groupnorm{i}', [6, 5, 4], (C, dict(filters=8, kernel_size=2)), ('GroupNormalization', args), ('ReLU', {}))
+case('groupnorm_dense', [9], [('Dense', dict(units=12)), ('GroupNormalization', dict(groups=3)), ('Dense', dict(units=2))])
+regression('rmsnorm', [6, 5], ('Conv1D', dict(filters=8, kernel_size=2)), ('UnitNormalization', {}), ('RMSNormalization', {}))
+regression('batchnorm_axis', [6, 5, 4], (C, dict(filters=8, kernel_size=2)), ('BatchNormalization', dict(axis=1)), ('ReLU', {}))
+for i, args in enumerate([{}, dict(shared_axes=[1, 2])]):
+    regression(f'prelu{i}', [9, 9, 3], (C, dict(filters=4, kernel_size=2)), ('PReLU', dict(args, alpha_initializer='ones')), ('MaxPooling2D', dict(pool_size=3)))
+for i, axes in enumerate([2, [1, 1], [2, 1]]):
+    case(f'dot{i}', [6, 6], [('Conv1D', dict(filters=6, kernel_size=1, name='a')), ('Conv1D', dict(filters=6, kernel_size=3, padding='same', inputs='input', name='b')),
+                             ('Dot', dict(axes=axes, normalize=i == 1, inputs=['a', 'b'])), ('Flatten', {}), ('Dense', dict(units=2))])
+case('dot_vector', [6], [('Dense', dict(units=4, name='a')), ('Dense', dict(units=4, inputs='input', name='b')), ('Dot', dict(axes=1, inputs=['a', 'b'])), ('Dense', dict(units=2))])
+case('softmax_axis', [6, 5], [('Conv1D', dict(filters=4, kernel_size=2)), ('Softmax', dict(axis=1)), ('Flatten', {}), ('Dense', dict(units=2))])
 case('dense_3d', [5, 9], [('Dense', dict(units=6, activation='tanh')), ('Flatten', {}), ('Dense', dict(units=1))])
 for reg in ({'l2': 0.1}, {'l1': 0.02}, {'l1_l2': {'l1': 0.01, 'l2': 0.05}}):
     case('reg_' + next(iter(reg)), [9], [('Dense', dict(units=12, kernel_regularizer=reg, bias_regularizer=reg, activation='relu')), ('Dense', dict(units=2))])
@@ -206,7 +240,7 @@ def main():
     os.chdir(a.work)
     rng, failed, count = np.random.default_rng(2), 0, 0
     for c in CASES:
-        if a.only in c['name']:
+        if re.search(a.only, c['name']):
             try:
                 result = run(c, cnnc, rng)
             except Exception as e:
