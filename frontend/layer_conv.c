@@ -249,10 +249,8 @@ static IrNode *transpose_emit(Build *b, const Layer *l, IrNode *const *in)
 const LayerKind layer_conv_kinds[] = {
 	{"Conv1D", 1, 1, 1, conv_shape, conv_states, conv_emit},
 	{"Conv2D", 1, 1, 2, conv_shape, conv_states, conv_emit},
-	{"Conv3D", 1, 1, 3, conv_shape, conv_states, conv_emit},
 	{"Conv1DTranspose", 1, 1, 1, transpose_shape, transpose_states, transpose_emit},
 	{"Conv2DTranspose", 1, 1, 2, transpose_shape, transpose_states, transpose_emit},
-	{"Conv3DTranspose", 1, 1, 3, transpose_shape, transpose_states, transpose_emit},
 	{"DepthwiseConv1D", 1, 1, 1, depthwise_shape, depthwise_states, depthwise_emit},
 	{"DepthwiseConv2D", 1, 1, 2, depthwise_shape, depthwise_states, depthwise_emit},
 	{"SeparableConv1D", 1, 1, 1, separable_shape, separable_states, separable_emit},

@@ -194,10 +194,8 @@ static IrNode *global_average_emit(Build *b, const Layer *l, IrNode *const *in)
 const LayerKind layer_window_kinds[] = {
 	{"MaxPooling1D", 1, 1, 1, max_pool_shape, NULL, max_pool_emit},
 	{"MaxPooling2D", 1, 1, 2, max_pool_shape, NULL, max_pool_emit},
-	{"MaxPooling3D", 1, 1, 3, max_pool_shape, NULL, max_pool_emit},
 	{"AveragePooling1D", 1, 1, 1, pool_shape, NULL, average_pool_emit},
 	{"AveragePooling2D", 1, 1, 2, pool_shape, NULL, average_pool_emit},
-	{"AveragePooling3D", 1, 1, 3, pool_shape, NULL, average_pool_emit},
 	{"GlobalAveragePooling1D", 1, 1, 1, global_shape, NULL, global_average_emit},
 	{"GlobalAveragePooling2D", 1, 1, 2, global_shape, NULL, global_average_emit},
 	{"GlobalAveragePooling3D", 1, 1, 3, global_shape, NULL, global_average_emit},
