@@ -307,9 +307,9 @@ static void nest_range(Walk *w, const Nest *n, int i, WalkCarry *c, EVal from, E
 	}
 	EVal whole = e->imul(e, e->idiv(e, e->isub(e, to, from), e->i64(e, step)), e->i64(e, step));
 	EVal middle = e->iadd(e, from, whole);
-	nest_loop(w, n, i, c, from, middle, step, true, 0, top, step);
+	nest_loop(w, n, i, c, from, middle, step, true, 0, top < step ? 0 : top - step + 1, step);
 	if (rest > 0)
-		nest_loop(w, n, i, c, middle, to, step, true, 0, top, rest);
+		nest_loop(w, n, i, c, middle, to, step, true, 0, top - rest + 1, rest);
 	else if (rest < 0)
 		nest_loop(w, n, i, c, middle, to, 1, true, 0, top, 1);
 }
@@ -368,8 +368,7 @@ static void nest_axis(Walk *w, const Nest *n, int i, WalkCarry *c)
 	} else if (wx->from) {
 		nest_range(w, n, i, c, wx->from, wx->to, true, 1, extent - 1, 0);
 	} else if (wx->slice_from) {
-		INVARIANT(step == 1);
-		nest_range(w, n, i, c, wx->slice_from, wx->slice_to, false, 1, extent - 1, 0);
+		nest_range(w, n, i, c, wx->slice_from, wx->slice_to, false, step, extent - 1, (int)(extent % step));
 	} else if (a == w->part_axis) {
 		int rest = x->ext == EXT_CONST ? (int)(extent % step) : -1;
 		INVARIANT(a != w->vector || x->ext == EXT_CONST);

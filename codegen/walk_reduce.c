@@ -429,11 +429,12 @@ static bool clippable(const Walk *w, const KIndex *at, int axis)
 
 static bool looped_by_one(const Walk *w, int axis)
 {
+	bool slice = w->axis[axis].slice_from != NULL; /* its loop stands outside the axis's own */
 	for (int i = 0; i < w->k->sched.nloops; i++) {
 		const KLoop *l = &w->k->sched.loop[i];
-		const bool slice = w->axis[axis].slice_from && l->level == L_LOOP;
 		if (l->axis == axis && l->level != L_AHEAD && !slice && (l->level != L_LOOP || l->step != 1)) /* a peeled one has its constants */
 			return false;
+		slice &= l->axis != axis;
 	}
 	return w->k->axis[axis].ext == EXT_CONST && axis != w->part_axis;
 }

@@ -346,14 +346,21 @@ static bool check_first(const Check *c)
 	return true;
 }
 
-/* A second LOOP of an axis: only around blocks of a sum that can wait, whose lanes are results. */
+/* A second LOOP of an axis: only inside blocks of a sum that can wait, whose lanes are results, or inside slices of one that is added
+ * to memory; in whole steps. */
 static bool check_blocks(const Check *c)
 {
 	const KSchedule *s = &c->k->sched;
-	int axis = k_block_axis(c->k), loops[K_MAX_AXES] = { 0 }, reduce, store;
+	int axis = k_block_axis(c->k), loops[K_MAX_AXES] = { 0 }, outer[K_MAX_AXES] = { 0 }, reduce, store;
 	for (int i = 0; i < s->nloops; i++) {
-		if (s->loop[i].level == L_LOOP && ++loops[s->loop[i].axis] > (s->loop[i].axis == axis || k_adds(c->k, s->loop[i].axis) ? 2 : 1))
+		const KLoop *l = &s->loop[i];
+		if (l->level != L_LOOP)
+			continue;
+		if (++loops[l->axis] > (l->axis == axis || k_adds(c->k, l->axis) ? 2 : 1))
 			return wrong(c, "loop %d of the schedule goes over its axis again", i);
+		if (loops[l->axis] == 2 && outer[l->axis] % l->step)
+			return wrong(c, "a block of %d does not hold whole steps of %d", outer[l->axis], l->step);
+		outer[l->axis] = l->step;
 	}
 	if (axis < 0)
 		return true;
@@ -362,8 +369,6 @@ static bool check_blocks(const Check *c)
 	for (int i = 0; i < s->nloops; i++) {
 		if (s->loop[i].level == L_VECTOR && (c->k->stage[reduce].away >> s->loop[i].axis & 1))
 			return wrong(c, "a sum over lanes cannot wait between blocks");
-		if (i > 0 && s->loop[i].axis == axis && s->loop[i].level == L_LOOP && s->loop[0].step % s->loop[i].step)
-			return wrong(c, "a block of %d does not hold whole steps of %d", s->loop[0].step, s->loop[i].step);
 	}
 	return true;
 }

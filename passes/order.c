@@ -12,7 +12,7 @@
 #include "passes/rewrite.h"
 #include <string.h>
 
-enum { LIGHT_POINTS = 32768, LIGHT_ALONE = 8192, AXIS_PARTS = 16, AXIS_GRAIN = 32, RESIDENT_BYTES = 64 << 10, REUSE = 8,
+enum { LIGHT_POINTS = 32768, LIGHT_ALONE = 8192, AXIS_PARTS = 16, AXIS_GRAIN = 32, PART_POINTS = 7, RESIDENT_BYTES = 64 << 10, REUSE = 8,
        STREAM_BYTES = 2 << 20, STEP_ROWS = 36, STEP_MOST = 4 };
 
 typedef enum Class { BY_SAMPLE, BY_AXIS, LIGHT } Class;
@@ -147,6 +147,15 @@ static int32_t even_size(int32_t extent, int32_t grain)
 	return least;
 }
 
+/* Is axis a all the pixels that a contraction has? Then a part of it should be enough for a tile. */
+static bool only_pixels(const Kernel *k, int a)
+{
+	int others = 0;
+	for (int b = 0; b < k->naxes; b++)
+		others += b != a && (k->par >> b & 1) && k->axis[b].ext == EXT_CONST && !contiguous(k, b);
+	return k->contraction && !contiguous(k, a) && others == 0;
+}
+
 /* The parallel axis that gives most parts; rows of a picture sooner than its channels. */
 static Cut cut_sample(const Kernel *k)
 {
@@ -156,7 +165,10 @@ static Cut cut_sample(const Kernel *k)
 		int32_t extent = k->axis[a].extent;
 		if (!(k->par >> a & 1) || k->axis[a].ext != EXT_CONST)
 			continue;
-		int32_t size = even_size(extent, contiguous(k, a) ? grain(k, a) : 1), parts = (extent + size - 1) / size;
+		int32_t size = even_size(extent, contiguous(k, a) ? grain(k, a) : 1);
+		if (size < PART_POINTS && only_pixels(k, a))
+			size = even_size(extent, PART_POINTS);
+		const int32_t parts = (extent + size - 1) / size;
 		if (parts > most) {
 			best = (Cut){a, size};
 			most = parts;

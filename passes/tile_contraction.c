@@ -104,7 +104,7 @@ static void with_rows(Search *s, Tile *t)
 	const Kernel *k = s->cx.k;
 	const KStage *st = &k->stage[s->cx.stage];
 	with_depth(s, t);
-	for (int a = 0; a < k->naxes; a++) {
+	for (int a = k->naxes - 1; a >= 0; a--) { /* of equals the first stays: pixels sooner than samples */
 		if (!in(st->over, a) || a == t->vector || t->copies[a] > 1)
 			continue;
 		for (int n = 2; n <= COPIES_MAX && n <= s->cx.extent[a]; n++) {

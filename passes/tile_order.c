@@ -20,7 +20,7 @@ static int sliced_axis(const Search *s, const Tile *t)
 	const Kernel *k = s->cx.k;
 	for (int a = 0; a < k->naxes; a++) {
 		if (in(k->stage[s->cx.stage].away, a))
-			return t->copies[a] == 1 && a != t->vector && k_adds(k, a) ? a : -1;
+			return a != t->vector && k_adds(k, a) ? a : -1;
 	}
 	return -1;
 }
@@ -116,15 +116,15 @@ void tile_arrange(Search *s)
 	s->cost = -1;
 	for (int i = 0; i < s->ntop; i++) {
 		Tile *t = &s->top[i];
-		int axis = sliced_axis(s, t), extent = axis < 0 ? 0 : s->cx.extent[axis];
+		int axis = sliced_axis(s, t), steps = axis < 0 ? 0 : trips(s, t, axis);
 		if (s->top_cost[i] > s->top_cost[0] * 1.25 || body_size(s, t) > body_size(s, &s->top[0]) * 1.1)
 			continue;
 		if (axis < 0)
 			memset(t->slice, 0, sizeof t->slice);
 		if (!s->sums || axis < 0 || !s->sums->slice[axis])
 			arrange(s, t, -1);
-		for (int slices = 2; axis >= 0 && slices <= extent; slices *= 2) {
-			int size = (extent + slices - 1) / slices;
+		for (int slices = 2; axis >= 0 && slices <= steps; slices *= 2) {
+			int size = (steps + slices - 1) / slices * tile_step(t, axis);
 			if (s->sums && s->sums->slice[axis] != size)
 				continue;
 			t->slice[axis] = size;
