@@ -37,7 +37,8 @@ struct Layer {
 	int nin;
 	int *in;              /* layers that feed it; -1 - i: input i of the model */
 	IrType out;           /* f32[N, …]; of kinds that take any, anything */
-	bool trainable, used;
+	bool trainable, used; /* trainable: in the phase whose entry is being made; else in any */
+	uint32_t trains;      /* bit p: in phase p */
 	IrWindow window;
 	IrState *state[LAYER_STATES];
 	uint32_t stream;      /* of its random draws */
@@ -45,6 +46,13 @@ struct Layer {
 };
 
 typedef enum LossKind { LOSS_BINARY, LOSS_CATEGORICAL, LOSS_SPARSE, LOSS_SQUARED } LossKind;
+
+enum { MODEL_MAX_PHASES = 8 };
+
+typedef struct Phase {
+	const char *entry;    /* "train_step", "train_step_2", … */
+	const Val *optimizer;
+} Phase;
 
 struct Model {
 	Arena *arena;         /* the module's */
@@ -65,6 +73,8 @@ struct Model {
 	LossKind loss;
 	bool from_logits;
 	double label_smoothing;
+	const Phase *phase;   /* of the training: one where the file has no `phases` */
+	int nphases;
 	IrState *class_weight; /* f32[C], filled by the runtime; NULL: none */
 	int32_t weighted_classes;
 	char reason[256];     /* why a shape rule said no */
@@ -169,8 +179,9 @@ bool metric_check(Model *m);
 void metric_emit(Build *b);
 
 /* ---- training.c ---- */
-bool optimizer_check(const Model *m, const Val *optimizer);
-IrOptimizer optimizer_read(const Val *optimizer);
+bool training_check(Model *m);                         /* phases, optimizers, what is trained when; after the layers have names */
+IrOptimizer training_optimizer(const Val *optimizer);
+void training_begin(Model *m, int phase);              /* layers and states are trainable as in that phase; -1: in any */
 
 /* ---- entries.c ---- */
 void entries_emit(Model *m);

@@ -112,6 +112,19 @@ static void emit_with_labels(Model *m, const char *name, bool training)
 		ir_root_new(b.e, b.update[i]);
 }
 
+static void emit_phase(Model *m, int p)
+{
+	IrOptimizer o = training_optimizer(m->phase[p].optimizer), *own = NEW(m->arena, IrOptimizer);
+	training_begin(m, p);
+	emit_with_labels(m, m->phase[p].entry, true);
+	training_begin(m, -1);
+	*own = o;
+	if (p == 0)
+		m->module->optimizer = o;
+	else
+		ir_entry_find(m->module, m->phase[p].entry)->optimizer = own;
+}
+
 void entries_emit(Model *m)
 {
 	emit_predict(m, "predict", false);
@@ -120,5 +133,6 @@ void entries_emit(Model *m)
 	if (!m->train)
 		return;
 	emit_with_labels(m, "evaluate", false);
-	emit_with_labels(m, "train_step", true);
+	for (int p = 0; p < m->nphases; p++)
+		emit_phase(m, p);
 }

@@ -74,14 +74,12 @@ static bool build_model(Model *m, Scope *s, const char *file)
 	if (m->train && m->data) {
 		ok = loss_check(m) && ok;
 		ok = metric_check(m) && ok;
-		ok = optimizer_check(m, val(m->train, "optimizer")) && ok;
+		ok = training_check(m) && ok;
 	}
 	if (!ok)
 		return false;
 	model_states(m);
 	entries_emit(m);
-	if (m->train)
-		m->module->optimizer = optimizer_read(val(m->train, "optimizer"));
 	if (strcmp(val_string(val(m->top, "build"), "precision"), "mixed_bfloat16") == 0)
 		m->module->precision = PRECISION_MIXED_BF16;
 	m->module->fast_math = strcmp(val_string(val(m->top, "build"), "math"), "fast") == 0;

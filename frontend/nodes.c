@@ -73,7 +73,8 @@ IrNode *node_random(Build *b, IrNode *id, uint32_t stream, int rank, const int32
 
 IrNode *node_state(Build *b, IrState *s)
 {
-	return ir_state_read(b->e, b->loc, s);
+	IrAttr attr = {.state = {s, b->training && b->m->nphases > 1 && s->kind == STATE_PARAM && !s->trainable}};
+	return make(b, OP_state, 0, NULL, &attr, NULL);
 }
 
 IrNode *node_concat(Build *b, IrNode *const *in, int n, int axis)

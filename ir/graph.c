@@ -399,6 +399,11 @@ static void clone_entry(Clone *cx, const IrEntry *from)
 		root.state = state_copy(cx, root.state);
 		ir_root_new(e, root);
 	}
+	if (from->optimizer) {
+		IrOptimizer *o = NEW(cx->to->arena, IrOptimizer);
+		*o = *from->optimizer;
+		e->optimizer = o;
+	}
 	e->next_id = from->next_id;
 	e->loss = from->loss ? from->loss->mark : NULL;
 	e->cursor = from->cursor ? from->cursor->mark : NULL;

@@ -83,7 +83,7 @@ typedef struct IrWindow {
 
 typedef union IrAttr {
 	struct { int32_t port; } input;             /* index into entry->port */
-	struct { IrState *of; } state;
+	struct { IrState *of; bool frozen; } state; /* frozen: no gradient is asked for here */
 	struct { double value; } konst;
 	struct { IrScalar which; double base; int32_t every; } scalar; /* every 0: as 1 */
 	struct { int32_t axis; } axis;              /* iota, concat */
@@ -173,6 +173,7 @@ typedef struct IrEntry {
 	IrRoot *root;
 	int nroot;
 	IrNode *loss;          /* train_step before autodiff: f32[], what is minimised */
+	const struct IrOptimizer *optimizer; /* that minimises it; NULL: the module's */
 	struct IrEntry *next;
 } IrEntry;
 

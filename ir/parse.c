@@ -276,8 +276,10 @@ static bool parse_labels(Parse *p)
 
 static bool parse_optimizer(Parse *p)
 {
-	IrOptimizer *o = &p->module->optimizer;
+	IrOptimizer *o = p->entry ? NEW(p->module->arena, IrOptimizer) : &p->module->optimizer;
 	int32_t kind = 0;
+	if (p->entry)
+		p->entry->optimizer = o;
 	if (!parse_word(p, "optimizer", ir_optimizer_words, OPTIM_COUNT, &kind) || !parse_members(p, ir_optimizer_members(), o))
 		return false;
 	o->kind = (IrOptimizerKind)kind;

@@ -250,6 +250,8 @@ static void print_entry(const Print *p, const IrEntry *e)
 		fprintf(p->f, "%s%s %s", i ? ", " : "", name_text(p->arena, e->port[i].name),
 		        ir_type_text(p->arena, &e->port[i].type));
 	fputs(")\n", p->f);
+	if (e->optimizer)
+		print_optimizer(p, e->optimizer);
 	IR_EACH(e, n)
 		print_node(p, n, width);
 	for (int i = 0; i < e->nroot; i++)

@@ -22,7 +22,8 @@ static bool is_float(const IrNode *n)
 
 static bool is_trainable_read(const IrNode *n)
 {
-	return n->op == OP_state && n->attr.state.of->trainable && n->attr.state.of->kind == STATE_PARAM;
+	return n->op == OP_state && !n->attr.state.frozen && n->attr.state.of->trainable &&
+	       n->attr.state.of->kind == STATE_PARAM;
 }
 
 static void mark_leading(const Sweep *s)
@@ -89,7 +90,7 @@ static bool autodiff_entry(IrEntry *e, PassCx *cx)
 	IrNode *loss = e->loss, *last = e->last;
 	if (loss->type.rank != 0 || !is_float(loss))
 		return diag_error(cx->diag, loss->loc, "the loss is not one number");
-	if (e->module->optimizer.kind == OPTIM_NONE)
+	if (!e->optimizer && e->module->optimizer.kind == OPTIM_NONE)
 		return diag_error(cx->diag, loss->loc, "%s has a loss but no optimizer", e->name);
 	Sweep s = { e, NEWN(cx->scratch, bool, e->next_id), NEWN(cx->scratch, IrNode *, e->next_id) };
 	mark_leading(&s);

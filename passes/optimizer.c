@@ -1,6 +1,6 @@
 /* optimizer.c -- one step of an optimizer for all parameters, as plain graph nodes
  *
- * in:   parameters, their values and gradients, module->optimizer     out: what is kept (states), update roots
+ * in:   parameters, their values and gradients, the optimizer of the entry     out: what is kept (states), update roots
  * not:  learning rates and schedules (SC_LR is set by the runtime)
  *
  * Formulas and their order of operations: Keras 3, keras/src/optimizers/. A rule gives the parameter's next value; what it
@@ -243,9 +243,14 @@ static IrNode *(*const rules[OPTIM_COUNT])(const Step *s) = {
 
 /* ---- around the rules ---- */
 
+static const IrOptimizer *optimizer_of(const IrEntry *e)
+{
+	return e->optimizer ? e->optimizer : &e->module->optimizer;
+}
+
 static Step step_of(IrEntry *e, const OptimizerTarget *t)
 {
-	Step s = { e, &e->module->optimizer, t->param, t->value, t->gradient, NULL, t->param->loc };
+	Step s = { e, optimizer_of(e), t->param, t->value, t->gradient, NULL, t->param->loc };
 	if (s.o->accumulate > 1)
 		s.due = ir_binary(e, OP_lt, number(&s, 0.0), ir_counted_scalar(e, s.loc, SC_DUE, s.o->accumulate, 0));
 	return s;
@@ -286,7 +291,7 @@ static void clip_together(IrEntry *e, OptimizerTarget *target, int n)
 
 static void prepare_gradients(IrEntry *e, OptimizerTarget *target, int n)
 {
-	const IrOptimizer *o = &e->module->optimizer;
+	const IrOptimizer *o = optimizer_of(e);
 	for (int i = 0; i < n; i++) {
 		Step s = step_of(e, &target[i]);
 		if (s.due)
@@ -335,7 +340,7 @@ static void update_target(IrEntry *e, const OptimizerTarget *t)
 
 void optimizer_updates(IrEntry *e, OptimizerTarget *target, int n)
 {
-	INVARIANT(e->module->optimizer.kind > OPTIM_NONE && e->module->optimizer.kind < OPTIM_COUNT);
+	INVARIANT(optimizer_of(e)->kind > OPTIM_NONE && optimizer_of(e)->kind < OPTIM_COUNT);
 	for (int i = 0; i < n; i++)
 		INVARIANT(ir_type_eq(&target[i].gradient->type, &target[i].param->type));
 	prepare_gradients(e, target, n);

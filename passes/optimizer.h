@@ -11,7 +11,7 @@ typedef struct OptimizerTarget {
 } OptimizerTarget;
 
 /* Adds the nodes that step all targets along their gradients, what the optimizer keeps as new states, and the update roots.
- * Gradients are accumulated and clipped on the way, averages of the weights kept, as module->optimizer says. */
+ * Gradients are accumulated and clipped on the way, averages of the weights kept, as the optimizer of the entry (or the module) says. */
 void optimizer_updates(IrEntry *e, OptimizerTarget *target, int n);
 
 #endif

@@ -98,6 +98,11 @@ void rt_scalars_set(RtScalars *s, const RtModel *m, uint32_t n, uint32_t step)
 	s->n = n;
 	s->inv_n = n ? (float)(1.0 / n) : 0.0f;
 	s->step = step;
+	rt_scalars_count(s, m, step);
+}
+
+void rt_scalars_count(RtScalars *s, const RtModel *m, uint32_t step)
+{
 	for (uint32_t i = 0; i < m->ncounted && i < RT_COUNTED; i++)
 		s->counted[i] = (float)counted(&m->counted[i], step);
 }

@@ -10,7 +10,7 @@
 #include "runtime/pool.h"
 #include "runtime/status.h"
 
-enum { RT_MAX_ENTRIES = 4, RT_MAX_PORTS = 16 };
+enum { RT_MAX_ENTRIES = 16, RT_MAX_PORTS = 16 };
 
 typedef struct RtInstance {
 	const RtModel *model;
@@ -33,8 +33,10 @@ void rt_instance_close(RtInstance *in);
 /* Uses the parameters of `owner`, which must outlive it; for entries that do not write them. */
 void rt_instance_borrow(RtInstance *in, const RtInstance *owner);
 
-/* n, 1/n and the powers of step; seed, pass and lr stay. */
+/* n, 1/n, step and what is counted by it; seed, pass and lr stay. */
 void rt_scalars_set(RtScalars *s, const RtModel *m, uint32_t n, uint32_t step);
+/* What is counted (bias corrections …) by another step: that of the phase. */
+void rt_scalars_count(RtScalars *s, const RtModel *m, uint32_t step);
 
 /* Runs an entry on `in` with in->scalars set before: outputs in in->out, sums in in->metric. */
 bool rt_instance_run(RtInstance *in, const RtEntry *entry, unsigned char *const *ports, const atomic_int *stop);

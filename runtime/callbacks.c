@@ -18,6 +18,7 @@ typedef struct Kind {
 
 struct Callback {
 	const Kind *kind;
+	char section[80]; /* "train.callbacks" */
 	int index;
 	const char *folder;
 	const char *monitor, *file, *separator; /* borrowed from the configuration */
@@ -176,7 +177,7 @@ RtStatus rt_format_path(char *out, size_t size, const char *pattern, int64_t epo
 
 static const char *field(const Callback *cb, const char *name, char *path, size_t size)
 {
-	snprintf(path, size, "train.callbacks.%d.%s.%s", cb->index, cb->kind->name, name);
+	snprintf(path, size, "%s.%d.%s.%s", cb->section, cb->index, cb->kind->name, name);
 	return path;
 }
 
@@ -278,7 +279,7 @@ static RtStatus save_open(Callback *cb, const RtConfig *c)
 	cb->save_best_only = bool_of(cb, c, "save_best_only", false);
 	cb->has_best = text_of(cb, c, "initial_value_threshold", NULL) != NULL;
 	if (!cb->file)
-		return rt_fail(RT_USAGE, "train.callbacks.%d.ModelCheckpoint.filepath is empty", cb->index);
+		return rt_fail(RT_USAGE, "%s.%d.ModelCheckpoint.filepath is empty", cb->section, cb->index);
 	return number_of(cb, c, "initial_value_threshold", 0, -1e300, 1e300, &cb->best);
 }
 
@@ -325,7 +326,8 @@ static RtStatus plateau_open(Callback *cb, const RtConfig *c)
 	open_monitor(cb, c);
 	RtStatus s = number_of(cb, c, "factor", 0.1, 0, 1, &cb->factor);
 	if (s == RT_OK && cb->factor >= 1)
-		s = rt_fail(RT_USAGE, "train.callbacks.%d.ReduceLROnPlateau.factor must be less than 1", cb->index);
+		s = rt_fail(RT_USAGE, "%s.%d.ReduceLROnPlateau.factor must be less than 1", cb->section,
+			    cb->index);
 	if (s == RT_OK)
 		s = number_of(cb, c, "min_delta", 1e-4, 0, 1e300, &cb->min_delta);
 	if (s == RT_OK)
@@ -373,7 +375,7 @@ static RtStatus csv_open(Callback *cb, const RtConfig *c)
 	cb->file = text_of(cb, c, "filename", NULL);
 	cb->separator = text_of(cb, c, "separator", ",");
 	cb->append = bool_of(cb, c, "append", false);
-	return cb->file ? RT_OK : rt_fail(RT_USAGE, "train.callbacks.%d.CSVLogger.filename is empty", cb->index);
+	return cb->file ? RT_OK : rt_fail(RT_USAGE, "%s.%d.CSVLogger.filename is empty", cb->section, cb->index);
 }
 
 static int shown_by_name(const void *a, const void *b)
@@ -467,15 +469,15 @@ static const Kind kinds[] = {
 
 /* ---- all of them ---- */
 
-/* Kind and index of a field "train.callbacks.INDEX.KIND.…", or of "train.callbacks.INDEX" whose value is KIND. */
-static const Kind *kind_of(const RtConfig *c, uint32_t i, int *index)
+/* Kind and index of a field "SECTION.INDEX.KIND.…", or of "SECTION.INDEX" whose value is KIND. */
+static const Kind *kind_of(const RtConfig *c, const char *section, uint32_t i, int *index)
 {
-	static const char start[] = "train.callbacks.";
 	const char *path = c->model->field[i].path;
+	size_t start = strlen(section);
 	char *end;
-	if (strncmp(path, start, sizeof start - 1) != 0)
+	if (strncmp(path, section, start) != 0 || path[start] != '.')
 		return NULL;
-	*index = (int)strtol(path + sizeof start - 1, &end, 10);
+	*index = (int)strtol(path + start + 1, &end, 10);
 	const char *name = *end == '.' ? end + 1 : rt_config_value(c, i);
 	size_t n = strcspn(name, ".");
 	for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
@@ -485,7 +487,7 @@ static const Kind *kind_of(const RtConfig *c, uint32_t i, int *index)
 	return NULL;
 }
 
-RtStatus rt_callbacks_new(const RtConfig *config, const char *folder, RtCallbacks **out)
+RtStatus rt_callbacks_new(const RtConfig *config, const char *section, const char *folder, RtCallbacks **out)
 {
 	RtStatus s = RT_OK;
 	RtCallbacks *c = rt_sys.alloc(sizeof *c);
@@ -496,10 +498,11 @@ RtStatus rt_callbacks_new(const RtConfig *config, const char *folder, RtCallback
 		s = rt_fail(RT_NOMEM, "out of memory for callbacks");
 	for (uint32_t i = 0; i < config->model->nfields && s == RT_OK; i++) {
 		int index;
-		const Kind *kind = kind_of(config, i, &index);
+		const Kind *kind = kind_of(config, section, i, &index);
 		if (!kind || (c->n && c->cb[c->n - 1].index == index))
 			continue;
 		c->cb[c->n] = (Callback){.kind = kind, .index = index, .folder = folder};
+		snprintf(c->cb[c->n].section, sizeof c->cb[c->n].section, "%s", section);
 		s = kind->open(&c->cb[c->n++], config);
 	}
 	if (s != RT_OK) {

@@ -27,8 +27,8 @@ typedef struct RtEpochEnd {
 	FILE *say;               /* messages of verbose callbacks and warnings */
 } RtEpochEnd;
 
-/* Reads train.callbacks.*; files are relative to `folder`, which must outlive it. Out of range values: RT_USAGE. */
-RtStatus rt_callbacks_new(const RtConfig *config, const char *folder, RtCallbacks **out);
+/* Reads `section`.* ("train.callbacks"); files are relative to `folder`, which must outlive it. Out of range values: RT_USAGE. */
+RtStatus rt_callbacks_new(const RtConfig *config, const char *section, const char *folder, RtCallbacks **out);
 void rt_callbacks_free(RtCallbacks *c);
 /* A file that can't be written is a warning; an unknown name in a file path is RT_USAGE. */
 RtStatus rt_callbacks_epoch_end(RtCallbacks *c, const RtEpochEnd *e);

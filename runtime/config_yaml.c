@@ -30,7 +30,7 @@ static json_t *leaf(const RtField *f, const char *value, bool absolute)
 		return rt_parse_float(value, &d) ? json_real(d) : json_string(value);
 	case RT_FIELD_PATH:
 		/* callbacks write below the run folder, wherever that is */
-		if (absolute && strncmp(f->path, "train.callbacks.", 16) != 0 && rt_path_absolute(path, value))
+		if (absolute && !strstr(f->path, ".callbacks.") && rt_path_absolute(path, value))
 			return json_string(path);
 		return json_string(value);
 	default:

@@ -114,13 +114,24 @@ static void store(unsigned char *base, int32_t dtype, uint64_t i, double v)
 	}
 }
 
+static void fill(RtInstance *in, uint64_t seed, const RtTensor *t)
+{
+	uint64_t n = (uint64_t)rt_tensor_elems(t);
+	double var = variance(t);
+	for (uint64_t i = 0; i < n; i++)
+		store(rt_tensor_data(in, t), t->dtype, i, draw(t, seed, i, var));
+}
+
 void rt_init_tensors(RtInstance *in, uint64_t seed)
 {
+	for (uint32_t k = 0; k < in->model->ntensors; k++)
+		fill(in, seed, &in->model->tensor[k]);
+}
+
+void rt_init_kind(RtInstance *in, uint64_t seed, RtTensorKind kind)
+{
 	for (uint32_t k = 0; k < in->model->ntensors; k++) {
-		const RtTensor *t = &in->model->tensor[k];
-		uint64_t n = (uint64_t)rt_tensor_elems(t);
-		double var = variance(t);
-		for (uint64_t i = 0; i < n; i++)
-			store(rt_tensor_data(in, t), t->dtype, i, draw(t, seed, i, var));
+		if (in->model->tensor[k].kind == (int32_t)kind)
+			fill(in, seed, &in->model->tensor[k]);
 	}
 }

@@ -3,7 +3,7 @@
  * train_main.c    main            train_run.c    opens all, runs, closes     train_args.c   the command line
  * train_loop.c    epochs, steps   train_state.c  checkpoint and resume       train_output.c results.csv, weights,
  * bundle train_blame.c   names the first non-finite tensor                          train_signal.c SIGINT and SIGTERM
- * train_average.c moving averages of the weights
+ * train_average.c moving averages of the weights                          train_phase.c  phases
  */
 #ifndef CNNC_RUNTIME_TRAIN_H
 #define CNNC_RUNTIME_TRAIN_H
@@ -51,11 +51,14 @@ typedef struct RtTrainer {
 	RtProfile *profile; /* --profile */
 
 	/* ---- settings ---- */
-	int64_t epochs, steps_per_epoch, validation_steps; /* 0: one pass */
+	int64_t epochs; /* at which the phase ends */
+	int64_t steps_per_epoch, validation_steps; /* 0: one pass */
 	int batch;
 	uint64_t seed;
 	int64_t checkpoint_ns;
-	RtRate rate;
+	int nphases;
+	RtRate rate;   /* of the phase, as step_entry, epochs and callbacks are */
+	bool averages; /* the phase keeps moving averages of the weights */
 
 	/* ---- state that a checkpoint holds ---- */
 	uint32_t step; /* steps done, in all epochs */
@@ -63,8 +66,11 @@ typedef struct RtTrainer {
 	int64_t step_in_epoch;
 	bool epoch_trained; /* all steps of this epoch are done, its validation is not */
 	float lr; /* where no schedule gives it */
+	int phase;
+	uint32_t phase_step; /* steps and epochs done when the phase began */
+	int64_t phase_epoch;
 	double best, seconds;   /* seconds: of training, before this start */
-	bool has_best, stopped; /* stopped: by a callback */
+	bool has_best, stopped; /* stopped: the phase, by a callback */
 	int64_t best_epoch;
 	uint64_t generation;
 
@@ -115,7 +121,16 @@ void rt_train_meta(const RtTrainer *t, RtTrainMeta *out);
  */
 RtStatus rt_train_blame(RtTrainer *t, unsigned char *const *ports, uint32_t n);
 
+/* ---- train_phase.c ---- */
+int rt_train_count_phases(const RtModel *m);
+RtStatus rt_train_set_phase(RtTrainer *t, int p); /* t->phase_epoch and the run folder are known */
+RtStatus rt_train_fresh_optimizer(RtTrainer *t);
+bool rt_train_phase_finished(const RtTrainer *t);
+RtStatus rt_train_next_phase(RtTrainer *t);
+void rt_train_say_phase(const RtTrainer *t);
+
 /* ---- train_average.c ---- */
+void rt_train_start_averages(RtTrainer *t); /* each is its weights */
 void rt_train_swap_averages(RtTrainer *t); /* weights and their averages change places; twice is nothing */
 
 /* ---- train_signal.c ---- */

@@ -32,9 +32,20 @@ static void swap(unsigned char *a, unsigned char *b, size_t n)
 void rt_train_swap_averages(RtTrainer *t)
 {
 	const RtModel *m = t->model;
-	for (uint32_t i = 0; t->step > 0 && i < m->ntensors; i++) {
+	for (uint32_t i = 0; t->averages && i < m->ntensors; i++) {
 		const RtTensor *w = m->tensor[i].kind == RT_MOMENT ? weights_of(m, &m->tensor[i]) : NULL;
 		if (w)
 			swap(rt_tensor_data(&t->in, w), rt_tensor_data(&t->in, &m->tensor[i]), w->bytes);
+	}
+}
+
+/* Of weights that a phase does not train, too. */
+void rt_train_start_averages(RtTrainer *t)
+{
+	const RtModel *m = t->model;
+	for (uint32_t i = 0; i < m->ntensors; i++) {
+		const RtTensor *w = m->tensor[i].kind == RT_MOMENT ? weights_of(m, &m->tensor[i]) : NULL;
+		if (w)
+			memcpy(rt_tensor_data(&t->in, &m->tensor[i]), rt_tensor_data(&t->in, w), w->bytes);
 	}
 }

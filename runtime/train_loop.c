@@ -27,7 +27,7 @@ static int collect(const RtTrainer *t, bool all, RtShown *out)
 	for (int i = 0; i < nm && all && t->val_stream; i++, n++)
 		out[n] = (RtShown){t->shown_name[nm + i], rt_metrics_value(&t->val, (uint32_t)i)};
 	if (all)
-		out[n++] = (RtShown){"learning_rate", (double)rt_rate_at(&t->rate, t->lr, t->step)};
+		out[n++] = (RtShown){"learning_rate", (double)rt_rate_at(&t->rate, t->lr, t->step - t->phase_step)};
 	return n;
 }
 
@@ -47,7 +47,8 @@ static RtStatus one_step(RtTrainer *t, const RtBatch *b)
 	uint32_t n = (uint32_t)b->n;
 	bind_ports(t->step_entry, b, ports);
 	rt_scalars_set(&t->in.scalars, t->model, n, t->step + 1);
-	t->in.scalars.lr = rt_rate_at(&t->rate, t->lr, t->step);
+	rt_scalars_count(&t->in.scalars, t->model, t->step + 1 - t->phase_step);
+	t->in.scalars.lr = rt_rate_at(&t->rate, t->lr, t->step - t->phase_step);
 	t->in.scalars.pass = b->pass;
 	rt_profile_begin(t->profile, &t->in);
 	rt_instance_run(&t->in, t->step_entry, ports, NULL);
@@ -191,6 +192,10 @@ RtStatus rt_train_loop(RtTrainer *t)
 {
 	RtStatus s = RT_OK;
 	while (s == RT_OK && !rt_train_finished(t)) {
+		if (rt_train_phase_finished(t)) {
+			s = rt_train_next_phase(t);
+			continue;
+		}
 		rt_progress_epoch(&t->progress, t->epoch + 1, t->epochs, rt_train_steps_expected(t), t->step_in_epoch);
 		s = train_steps(t);
 		if (s == RT_OK)

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include "runtime/bundle.h"
-#include "runtime/class_weight.h"
 #include "runtime/cpu.h"
 #include "runtime/data_spec.h"
 #include "runtime/init.h"
@@ -37,9 +36,7 @@ static RtStatus read_settings(RtTrainer *t)
 {
 	const RtConfig *c = &t->config;
 	int64_t seed, none;
-	RtStatus s = rt_config_int_in(c, "train.epochs", 1, 0, MAX_COUNT, &t->epochs);
-	if (s == RT_OK)
-		s = rt_config_int_in(c, "train.steps_per_epoch", 0, 0, MAX_COUNT, &t->steps_per_epoch);
+	RtStatus s = rt_config_int_in(c, "train.steps_per_epoch", 0, 0, MAX_COUNT, &t->steps_per_epoch);
 	if (s == RT_OK)
 		s = rt_config_int_in(c, "train.validation_steps", 0, 0, MAX_COUNT, &t->validation_steps);
 	if (s == RT_OK)
@@ -168,10 +165,15 @@ static RtStatus make_labels_json(RtTrainer *t)
 
 static RtStatus open_memory(RtTrainer *t)
 {
-	static const char *const entries[] = {"train_step", "evaluate"};
+	const char *entries[RT_MAX_ENTRIES] = {"evaluate"};
+	int nentries = 1;
+	for (uint32_t i = 0; i < t->model->nentries && nentries < RT_MAX_ENTRIES; i++) {
+		if (strncmp(t->model->entry[i].name, "train_step", sizeof "train_step" - 1) == 0)
+			entries[nentries++] = t->model->entry[i].name;
+	}
 	RtStatus s = rt_pool_new((int)rt_config_int(&t->config, "train.threads", 0), 0, &t->pool);
 	if (s == RT_OK)
-		s = rt_instance_open(&t->in, t->model, t->pool, entries, 2);
+		s = rt_instance_open(&t->in, t->model, t->pool, entries, nentries);
 	if (s == RT_OK)
 		s = rt_metrics_new(&t->train, t->model);
 	if (s == RT_OK)
@@ -189,19 +191,6 @@ static RtStatus open_memory(RtTrainer *t)
 
 /* ---- start ---- */
 
-static RtStatus read_rate(RtTrainer *t)
-{
-	int64_t warmup, steps = rt_train_steps_expected(t), total;
-	RtStatus s = rt_config_int_in(&t->config, "train.warmup_steps", 0, 0, MAX_COUNT, &warmup);
-	if (__builtin_mul_overflow(t->epochs, steps, &total))
-		total = INT64_MAX;
-	if (s == RT_OK)
-		s = rt_rate_read(&t->config, "train.optimizer", warmup, total, &t->rate);
-	t->lr = (float)t->rate.initial;
-	return s;
-}
-
-/* Those that the program was compiled with (model.weights), if any. */
 static RtStatus own_weights(RtTrainer *t)
 {
 	RtBundle bundle;
@@ -225,12 +214,10 @@ static RtStatus start_weights(RtTrainer *t)
 	bool skip = rt_config_bool(&t->config, "train.skip_mismatch", false);
 	int loaded = 0;
 	rt_init_tensors(&t->in, t->seed);
-	RtStatus s = rt_class_weight_fill(&t->config, t->train_data, &t->in);
-	if (s == RT_OK)
-		s = path ? rt_weights_load_file(&t->in, path, skip, &loaded) : own_weights(t);
+	RtStatus s = path ? rt_weights_load_file(&t->in, path, skip, &loaded) : own_weights(t);
 	if (s == RT_OK && path && t->progress.mode)
 		fprintf(t->err, "Starting from %d tensors of %s.\n", loaded, path);
-	return s;
+	return s == RT_OK ? rt_train_fresh_optimizer(t) : s;
 }
 
 static RtStatus start_new(RtTrainer *t)
@@ -239,7 +226,7 @@ static RtStatus start_new(RtTrainer *t)
 	if (s == RT_OK)
 		s = rt_run_new(&t->run, t->model->name);
 	if (s == RT_OK)
-		s = rt_callbacks_new(&t->config, t->run.path, &t->callbacks);
+		s = rt_train_set_phase(t, 0);
 	if (s == RT_OK)
 		s = rt_train_start_files(t);
 	return s == RT_OK ? rt_train_save(t) : s;
@@ -249,7 +236,7 @@ static RtStatus resume(RtTrainer *t, bool must, bool *found)
 {
 	RtStatus s = rt_run_latest(&t->run, t->model->name, found);
 	if (s == RT_OK && *found)
-		s = rt_callbacks_new(&t->config, t->run.path, &t->callbacks);
+		s = rt_train_set_phase(t, 0);
 	if (s == RT_OK && *found)
 		s = rt_train_restore(t, found);
 	if (s != RT_OK)
@@ -282,6 +269,8 @@ static RtStatus start(RtTrainer *t)
 		rt_run_close(&t->run);
 		s = start_new(t);
 	}
+	if (s == RT_OK && !rt_train_finished(t))
+		rt_train_say_phase(t);
 	if (s == RT_OK && t->progress.mode)
 		fprintf(t->err, "Seed %llu, %d threads, code for %s, writing to %s.\n", (unsigned long long)t->seed,
 			rt_pool_threads(t->pool), t->model->target, t->run.path);
@@ -298,8 +287,6 @@ static RtStatus train(RtTrainer *t)
 		s = open_datasets(t);
 	if (s == RT_OK)
 		s = make_labels_json(t);
-	if (s == RT_OK)
-		s = read_rate(t);
 	if (s == RT_OK)
 		s = open_memory(t);
 	if (s == RT_OK)
@@ -381,6 +368,7 @@ int rt_train_main(const RtModel *model, int argc, char **argv)
 	t->out = stdout;
 	t->err = stderr;
 	t->run.lock = -1;
+	t->nphases = rt_train_count_phases(model);
 	t->step_entry = rt_entry(model, "train_step");
 	t->eval_entry = rt_entry(model, "evaluate");
 	RtStatus s = dispatch(t, argc, argv);

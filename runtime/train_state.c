@@ -22,6 +22,8 @@ static bool is_free(const RtField *f)
 		if (strcmp(f->path, names[i]) == 0)
 			return true;
 	}
+	if (strncmp(f->path, "train.phases.", 13) == 0 && dot && strcmp(dot, ".epochs") == 0)
+		return true;
 	/* files are compared by the hash of their list, so that a moved folder is no difference */
 	return f->type == RT_FIELD_PATH || !f->runtime || (dot && strcmp(dot, ".verbose") == 0) ||
 	       (strncmp(f->path, "train.", 6) != 0 && strncmp(f->path, "data.", 5) != 0);
@@ -111,7 +113,9 @@ static char *state_text(const RtTrainer *t)
 				 schedule, "files", files, "arguments", t->arguments, "sums", sums_json(&t->train),
 				 "callbacks", rt_callbacks_state(t->callbacks));
 	json_t *more =
-		json_pack("{s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:o, s:o, s:b, s:I, s:b, s:f}", "step",
+		json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:o, s:o, s:b, s:I, s:b, s:f}", "phase",
+			  (json_int_t)t->phase, "phase_step", (json_int_t)t->phase_step, "phase_epoch",
+			  (json_int_t)t->phase_epoch, "step",
 			  (json_int_t)t->step, "epoch", (json_int_t)t->epoch, "step_in_epoch",
 			  (json_int_t)t->step_in_epoch, "trained", t->epoch_trained, "pass", (json_int_t)pass,
 			  "position", (json_int_t)position, "samples", (json_int_t)t->train.samples, "lr",
@@ -230,6 +234,10 @@ static void remove_temporaries(const RtTrainer *t)
 static RtStatus restore_from(RtTrainer *t, const RtCheckpoint *c)
 {
 	RtStatus s = check_identity(t, c->state);
+	t->phase_step = (uint32_t)whole(c->state, "phase_step");
+	t->phase_epoch = whole(c->state, "phase_epoch");
+	if (s == RT_OK)
+		s = rt_train_set_phase(t, (int)whole(c->state, "phase"));
 	if (s == RT_OK)
 		s = restore_tensors(t, &c->st);
 	if (s == RT_OK)
@@ -261,5 +269,5 @@ RtStatus rt_train_restore(RtTrainer *t, bool *found)
 
 bool rt_train_finished(const RtTrainer *t)
 {
-	return t->stopped || t->epoch >= t->epochs;
+	return t->phase + 1 >= t->nphases && rt_train_phase_finished(t);
 }

@@ -40,7 +40,7 @@ static void rig_open(Rig *g, const char *const *fields)
 	g->lr = 1;
 	g->stop = false;
 	g->said = fopen("said", "w");
-	ck_assert_int_eq(rt_callbacks_new(&g->config, ".", &g->callbacks), RT_OK);
+	ck_assert_int_eq(rt_callbacks_new(&g->config, "train.callbacks", ".", &g->callbacks), RT_OK);
 }
 
 static void rig_close(Rig *g)
@@ -248,7 +248,7 @@ START_TEST(bad_values_are_refused)
 		RtField field = {path, wrong[i][1], RT_FIELD_STRING, 1, NULL, ""};
 		RtModel model = {.nfields = 1, .field = &field};
 		ck_assert_int_eq(rt_config_new(&config, &model), RT_OK);
-		ck_assert_int_eq(rt_callbacks_new(&config, ".", &callbacks), RT_USAGE);
+		ck_assert_int_eq(rt_callbacks_new(&config, "train.callbacks", ".", &callbacks), RT_USAGE);
 		ck_assert_ptr_nonnull(strstr(rt_message(), "train.callbacks.0"));
 		rt_config_free(&config);
 	}
