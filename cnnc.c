@@ -79,6 +79,17 @@ static bool write_ir(const IrModule *m, bool kernels, const char *path, Diag *d)
 	return ok || diag_error(d, (Loc){0}, "cannot write %s: %s", path, strerror(errno));
 }
 
+static bool emit_cuda(const Pipeline *p, const char *path, Diag *d)
+{
+	Pipeline gpu = {.arena = NULL};
+	const bool ok = p->gpu || pipeline_gpu(p, &gpu, d);
+	CgCuda *c = ok ? pipeline_cuda(p->gpu ? p : &gpu, false, d) : NULL;
+	const bool written = c && cg_cuda_write(c, path, d);
+	cg_cuda_free(c);
+	pipeline_close(&gpu);
+	return written;
+}
+
 static int emit_level(const Pipeline *p, const Options *o, const char *name, Diag *d)
 {
 	static const struct { EmitKind kind; CgKind code; const char *suffix; } kinds[] = {
@@ -89,8 +100,12 @@ static int emit_level(const Pipeline *p, const Options *o, const char *name, Dia
 		ok = write_ir(p->fe.module, false, file_of_kind(name, ".ir", p->arena), d);
 	if (o->emit & EMIT_KERNELS)
 		ok = ok && write_ir(p->fe.module, true, file_of_kind(name, ".kernels", p->arena), d);
+	if (ok && (o->emit & EMIT_CUDA) && !emit_cuda(p, file_of_kind(name, ".cu", p->arena), d))
+		return EXIT_USAGE;
 	if (!ok || !(o->emit & (EMIT_LLVM | EMIT_ASM | EMIT_OBJ)))
 		return ok ? EXIT_OK : EXIT_IO;
+	if (p->gpu)
+		return diag_error(d, (Loc){0}, "--target=cuda alone has no llvm, asm or obj"), EXIT_USAGE;
 	CgModule *c = pipeline_code(p, d);
 	if (!c)
 		return EXIT_USAGE;
@@ -185,19 +200,35 @@ static int make_objects(const Pipeline *p, Pipeline *further, const char *folder
 	return code;
 }
 
-static int programs(const Pipeline *p, const Options *o, const char *name, double start, Diag *d)
+/* Code for GPUs, for the programs' tables. */
+static CgCuda *make_cuda(const Pipeline *p, Pipeline *gpu, Diag *d)
+{
+	const double start = now_ms();
+	CgCuda *c = pipeline_gpu(p, gpu, d) ? pipeline_cuda(gpu, true, d) : NULL;
+	for (int i = 0; c && i < c->narchs; i++)
+		printf("%s%s", i ? " " : "cuda ", cuda_arch_text(p->arena, c->arch[i]));
+	if (c)
+		printf(": %d kernels %s\n", c->nfunctions, text_time(p->arena, now_ms() - start));
+	return c;
+}
+
+static int programs(const Pipeline *cpu, const Options *o, const char *name, double start, Diag *d)
 {
 	CgObjects objects = {.n = 0};
-	Pipeline further[CG_MAX_LEVELS] = {{.arena = NULL}};
+	Pipeline further[CG_MAX_LEVELS] = {{.arena = NULL}}, gpu = {.arena = NULL}, with = *cpu, *p = &with;
 	const char *tmp = getenv("TMPDIR");
 	char *folder = arena_printf(p->arena, "%s/cnnc-XXXXXX", tmp && *tmp ? tmp : "/tmp");
 	if (!mkdtemp(folder)) {
 		diag_error(d, (Loc){0}, "cannot make a temporary folder %s: %s", folder, strerror(errno));
 		return EXIT_IO;
 	}
-	int code = make_objects(p, further, folder, &objects, start, d);
+	CgCuda *cuda = p->cuda ? make_cuda(p, &gpu, d) : NULL;
+	p->code.cuda = cuda;
+	int code = p->cuda && !cuda ? EXIT_USAGE : make_objects(p, further, folder, &objects, start, d);
 	if (code == EXIT_OK)
 		code = link_programs(p, o, &objects, name, start, d);
+	cg_cuda_free(cuda);
+	pipeline_close(&gpu);
 	for (int i = 0; i < objects.n; i++)
 		unlink(objects.path[i]);
 	rmdir(folder);
@@ -219,8 +250,8 @@ static int compile(const Pipeline *p, const Options *o, double start, Diag *d)
 		diag_error(d, (Loc){0}, "-o - needs --emit: a program is not written to stdout");
 	else if (o->triple)
 		diag_error(d, (Loc){0}, "--triple needs --emit: programs are linked for this system only");
-	else if (strstr(p->fe.target ? p->fe.target : "", "cuda"))
-		diag_error(d, (Loc){0}, "build.target: %s is not supported yet", p->fe.target);
+	else if (p->gpu)
+		diag_error(d, (Loc){0}, "programs run on the CPU where there is no GPU: --target=cpu,cuda (cuda alone needs --emit)");
 	if (diag_errors(d))
 		return EXIT_USAGE;
 	report_summary(p, o->model, quiet ? stderr : stdout);
@@ -279,6 +310,14 @@ static int command(Pipeline *p, const Options *o, double start, Diag *d)
 	return code;
 }
 
+/* --emit=cuda asks for a GPU without saying so; what is timed here runs on the CPU. */
+static const char *target_of(const Options *o)
+{
+	if (!o->target && (o->emit & EMIT_CUDA))
+		return o->emit == EMIT_CUDA ? "cuda" : "cpu,cuda";
+	return o->command == CMD_BENCH ? "cpu" : o->target;
+}
+
 static int run(const Options *o)
 {
 	double start = now_ms();
@@ -289,7 +328,8 @@ static int run(const Options *o)
 		return code;
 	}
 	Pipeline p;
-	PipelineIn in = {.path = o->model, .define = o->define, .ndefines = o->ndefines, .cpu = o->cpu, .triple = o->triple,
+	PipelineIn in = {.path = o->model, .define = o->define, .ndefines = o->ndefines, .target = target_of(o),
+	                 .cuda_arch = o->cuda_arch, .cpu = o->cpu, .triple = o->triple,
 	                 .dump = o->dump ? o->dump : o->stop_after, .stop_after = o->stop_after,
 	                 .time_passes = o->time_passes, .out = stdout, .here = o->command == CMD_BENCH, .threads = o->threads,
 	                 .schedule = o->schedule, .tunes = o->tune > 0};

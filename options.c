@@ -7,7 +7,7 @@
 #include "options.h"
 #include "passes/passes.h"
 
-typedef enum Kind { FLAG, TEXT, DEFINE, NUMBER, SECONDS, EMIT, TARGET, MATH, PASSES, ACTION, LATER } Kind;
+typedef enum Kind { FLAG, TEXT, DEFINE, NUMBER, SECONDS, EMIT, TARGET, MATH, PASSES, ACTION } Kind;
 
 typedef struct Option {
 	const char *name, *value, *doc; /* value: how it is shown; NULL: takes none */
@@ -18,11 +18,14 @@ typedef struct Option {
 static const Option options[] = {
 	{"-o", "NAME", "write NAME and NAME-train; `-` with --emit is stdout", TEXT, offsetof(Options, output)},
 	{"-D", "KEY=VALUE", "set a field of the model file, as train.epochs=5", DEFINE, 0},
-	{"--emit", "KIND[,KIND]", "write graph, kernels, llvm, asm or obj (of --op: header too), no programs", EMIT, 0},
+	{"--emit", "KIND[,KIND]", "write graph, kernels, llvm, asm, obj or cuda (of --op: header too), no programs", EMIT, 0},
 	{"--cpu", "CPU", "native (default), portable (v4, v3 and v2 in one program), x86-64-v3, or a name LLVM knows", TEXT,
 	 offsetof(Options, cpu)},
 	{"--triple", "TRIPLE", "system to compile for, with --emit; default: this one", TEXT, offsetof(Options, triple)},
-	{"--target", "TARGET", "cpu", TARGET, 0},
+	{"--target", "TARGET", "cpu, or cpu,cuda: programs that take a GPU where there is one; cuda alone with --emit", TARGET,
+	 offsetof(Options, target)},
+	{"--cuda-arch", "ARCH[,ARCH]", "GPUs to compile for, as sm_80,sm_90a; compute_80 is PTX for later ones", TEXT,
+	 offsetof(Options, cuda_arch)},
 	{"--linker", "PROGRAM", "links the programs; default cc", TEXT, offsetof(Options, linker)},
 	{"--tune", "SECONDS", "measure each kernel's schedules first, all of them or as many as this time allows", SECONDS,
 	 offsetof(Options, tune)},
@@ -43,7 +46,6 @@ static const Option options[] = {
 	{"--version", NULL, "print the version", ACTION, CMD_VERSION},
 	{"--help", NULL, "print this text", ACTION, CMD_USAGE},
 	{"-h", NULL, NULL, ACTION, CMD_USAGE},
-	{"--cuda-arch", "ARCH", NULL, LATER, 0},
 };
 
 static const struct { const char *name; Command command; } commands[] = {
@@ -99,8 +101,8 @@ static bool refuse_near(FILE *err, const char *what, const char *word, const cha
 /* ---- values ---- */
 static bool set_emit(Options *o, const char *list, FILE *err)
 {
-	static const char *const name[] = {"graph", "kernels", "llvm", "asm", "obj", "header", "lib", "cuda", "ptx", "dot"};
-	enum { BUILT = 6 };
+	static const char *const name[] = {"graph", "kernels", "llvm", "asm", "obj", "header", "cuda", "lib", "ptx", "dot"};
+	enum { BUILT = 7 };
 	while (*list) {
 		char word[32];
 		size_t n = strcspn(list, ","), i = 0;
@@ -150,12 +152,14 @@ static bool set_seconds(double *out, const char *name, const char *value, FILE *
 	return true;
 }
 
-static bool set_target(const char *value, FILE *err)
+static bool set_target(Options *o, const char *value, FILE *err)
 {
-	if (strcmp(value, "cpu") == 0)
-		return true;
-	if (strstr(value, "cuda"))
-		return refuse(err, "--target=%s is not supported yet", value);
+	static const char *const known[] = {"cpu", "cuda", "cpu,cuda", "cuda,cpu"};
+	o->target = value;
+	for (size_t i = 0; i < COUNT(known); i++) {
+		if (strcmp(value, known[i]) == 0)
+			return true;
+	}
 	return refuse(err, "unknown target '%s'", value);
 }
 
@@ -191,11 +195,9 @@ static bool set(Options *o, const Option *opt, const char *value, FILE *err)
 	case EMIT:
 		return set_emit(o, value, err);
 	case TARGET:
-		return set_target(value, err);
+		return set_target(o, value, err);
 	case MATH:
 		return set_math(o, value, err);
-	case LATER:
-		return refuse(err, "%s is not supported yet", opt->name);
 	}
 	return false;
 }
@@ -236,7 +238,7 @@ static bool option(Options *o, int argc, char **argv, int *i, FILE *err)
 		return unknown(word, err);
 	if (!opt->value && value)
 		return refuse(err, "%s takes no value", opt->name);
-	bool optional = opt->kind == LATER || opt->kind == SECONDS;
+	bool optional = opt->kind == SECONDS;
 	if (opt->value && !value && !optional) {
 		if (*i + 1 >= argc)
 			return refuse(err, "%s needs %s", opt->name, opt->value);

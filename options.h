@@ -7,7 +7,7 @@
 
 typedef enum Command { CMD_COMPILE, CMD_CHECK, CMD_BENCH, CMD_INIT, CMD_DOCTOR, CMD_HELP, CMD_SCHEMA, CMD_VERSION, CMD_USAGE, CMD_LIST_PASSES } Command;
 
-typedef enum EmitKind { EMIT_GRAPH = 1, EMIT_KERNELS = 2, EMIT_LLVM = 4, EMIT_ASM = 8, EMIT_OBJ = 16, EMIT_HEADER = 32 } EmitKind;
+typedef enum EmitKind { EMIT_GRAPH = 1, EMIT_KERNELS = 2, EMIT_LLVM = 4, EMIT_ASM = 8, EMIT_OBJ = 16, EMIT_HEADER = 32, EMIT_CUDA = 64 } EmitKind;
 
 typedef struct Options {
 	Command command;
@@ -15,6 +15,7 @@ typedef struct Options {
 	const char **define;
 	int ndefines;
 	unsigned emit;          /* EmitKind bits; 0: programs */
+	const char *target, *cuda_arch; /* NULL: as the model file says */
 	const char *cpu, *triple, *linker, *dump, *stop_after;
 	const char *schedule;   /* a schedule file */
 	double tune;            /* seconds for measuring schedules; 0: not asked for */

@@ -106,12 +106,26 @@ static bool choose_cpu(Pipeline *p, const PipelineIn *in, Diag *d)
 	return true;
 }
 
+static bool choose_target(Pipeline *p, const PipelineIn *in, Diag *d)
+{
+	const char *t = in->target ? in->target : p->fe.target ? p->fe.target : "cpu";
+	const bool cuda = strstr(t, "cuda"), cpu = strstr(t, "cpu");
+	p->gpu = cuda && !cpu;
+	p->cuda = cuda && cpu;
+	p->cuda_arch = in->cuda_arch ? in->cuda_arch : p->fe.cuda_arch;
+	if (cuda && p->fe.precision && strcmp(p->fe.precision, "mixed_bfloat16") == 0)
+		diag_warning(d, (Loc){0}, "mixed_bfloat16 is computed in float32 on GPUs for now");
+	return true;
+}
+
 static bool passes(Pipeline *p, PassCx *cx, Diag *d)
 {
 	p->code.target = &p->target;
-	if (!cg_target(p->code.cpu, p->code.triple, d, p->arena, &p->target))
+	if (p->gpu)
+		cg_cuda_target(&p->target);
+	else if (!cg_target(p->code.cpu, p->code.triple, d, p->arena, &p->target))
 		return false;
-	if (mixed(p) && !p->target.bf16 && p->nlevels == 0 && !p->quiet)
+	if (mixed(p) && !p->gpu && !p->target.bf16 && p->nlevels == 0 && !p->quiet)
 		diag_warning(d, (Loc){0}, "%s has no bf16 instructions: mixed_bfloat16 is computed in float32, with rounding", p->target.name);
 	cx->diag = d;
 	cx->scratch = arena_new();
@@ -124,7 +138,7 @@ static bool passes(Pipeline *p, PassCx *cx, Diag *d)
 bool pipeline_open(Pipeline *p, const PipelineIn *in, Diag *d)
 {
 	*p = (Pipeline){.arena = arena_new(), .code.threads = in->threads ? in->threads : rt_cpu_count()};
-	if (!load(p, in, d) || !choose_cpu(p, in, d))
+	if (!load(p, in, d) || !choose_target(p, in, d) || !choose_cpu(p, in, d))
 		return false;
 	describe_layers(p);
 	p->tunes = in->tunes || p->fe.tune_seconds > 0;
@@ -133,7 +147,7 @@ bool pipeline_open(Pipeline *p, const PipelineIn *in, Diag *d)
 		if (!p->schedules)
 			return false;
 	}
-	if (p->tunes || p->nlevels)
+	if (p->tunes || p->nlevels || p->cuda)
 		p->graph = ir_clone(p->fe.module);
 	PassCx cx = {.dump = in->dump, .stop_after = in->stop_after, .time_passes = in->time_passes,
 	             .out = in->out ? in->out : stderr, .schedules = p->schedules};
@@ -148,6 +162,23 @@ bool pipeline_again(const Pipeline *p, const char *cpu, ScheduleFile *schedules,
 	out->code.cpu = cpu;
 	out->quiet = log || schedules != p->schedules;
 	return passes(out, &cx, d);
+}
+
+bool pipeline_gpu(const Pipeline *p, Pipeline *out, Diag *d)
+{
+	PassCx cx = {.out = stderr};
+	*out = (Pipeline){.arena = arena_new(), .fe = p->fe, .code = p->code, .gpu = true, .cuda_arch = p->cuda_arch};
+	out->fe.module = ir_clone(p->graph);
+	return passes(out, &cx, d);
+}
+
+CgCuda *pipeline_cuda(const Pipeline *p, bool compile, Diag *d)
+{
+	CgCuda *c = cg_cuda(p->fe.module, &p->target);
+	if (cuda_archs(c, p->cuda_arch, d) && (!compile || nvrtc_compile(c, 0, d)))
+		return c;
+	cg_cuda_free(c);
+	return NULL;
 }
 
 bool pipeline_retake(Pipeline *p, ScheduleFile *schedules, Diag *d)

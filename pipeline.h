@@ -3,6 +3,7 @@
 #define CNNC_PIPELINE_H
 
 #include "codegen/codegen.h"
+#include "codegen/cuda.h"
 #include "frontend/frontend.h"
 #include "passes/passes.h"
 #include "passes/tile.h"
@@ -13,7 +14,7 @@ typedef struct PipelineIn {
 	IrModule *module;          /* a graph that is there already, taken over; or NULL */
 	const char *const *define; /* "train.epochs=5" … */
 	int ndefines;
-	const char *cpu, *triple;  /* NULL: as the model file says */
+	const char *target, *cuda_arch, *cpu, *triple; /* NULL: as the model file says */
 	bool here;                 /* the code will run in this process: `portable` means this machine's level */
 	const char *schedule;      /* a schedule file to take schedules from, or NULL; not read where the model will be tuned */
 	bool tunes;                /* even if the model file does not ask for it */
@@ -30,7 +31,10 @@ typedef struct Pipeline {
 	const char *level[CG_MAX_LEVELS]; /* portable: cpus, best first; this Pipeline is that of the first one */
 	int nlevels;               /* else 0 */
 	bool tunes;
-	IrModule *graph;           /* portable or tuned: as it was before the passes */
+	bool gpu;                  /* kernels of this Pipeline are for GPUs */
+	bool cuda;                 /* the programs have code for GPUs, too: pipeline_gpu makes it */
+	const char *cuda_arch;     /* NULL: the default set */
+	IrModule *graph;           /* portable, tuned, or for GPUs too: as it was before the passes */
 	IrModule *first;           /* tuned: what fe was made with */
 	ScheduleFile *schedules;   /* what was read; or NULL */
 	bool stopped;              /* by stop_after */
@@ -43,10 +47,14 @@ bool pipeline_open(Pipeline *p, const PipelineIn *in, Diag *d);
 /* The same model with other schedules, or for another cpu: of a portable program p->level[i], i > 0. `p` outlives it;
  * pipeline_close either way. */
 bool pipeline_again(const Pipeline *p, const char *cpu, ScheduleFile *schedules, TileLog *log, Pipeline *out, Diag *d);
+/* The same model for GPUs, where p->cuda; as pipeline_again. */
+bool pipeline_gpu(const Pipeline *p, Pipeline *out, Diag *d);
 /* p itself, with other schedules. */
 bool pipeline_retake(Pipeline *p, ScheduleFile *schedules, Diag *d);
 /* A schedule file, in arena a; NULL: reported. */
 ScheduleFile *pipeline_read_schedules(const char *path, Arena *a, Diag *d);
+/* The texts of a gpu Pipeline and, if `compile`, code for its architectures; NULL: reported. */
+CgCuda *pipeline_cuda(const Pipeline *p, bool compile, Diag *d);
 CgModule *pipeline_code(const Pipeline *p, Diag *d);
 void pipeline_close(Pipeline *p);
 

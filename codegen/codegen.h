@@ -31,6 +31,7 @@ typedef struct CgOptions {
 	const CgLayer *layer; /* for `info` */
 	int nlayers;
 	const char *const *level; /* of a program of several objects: all their targets, best first. The best one's object */
+	const struct CgCuda *cuda;/* code for GPUs, for the table; or NULL (codegen/cuda.h) */
 	int nlevels;              /* lists the tables; 0: an object that is alone */
 	int threads;              /* work on it at most, 0: one; changes nothing in the code */
 } CgOptions;

@@ -78,6 +78,13 @@ struct KEmit {
 	void (*push_vec)(KEmit *e, DType t, EVal v, EVal cond, EVal base, EVal at);
 	EVal (*count)(KEmit *e, EVal cond);                           /* lanes that hold (a scalar: 0 or 1), as i64 */
 
+	/* ---- GPU: which block, which thread of it, from 0 ---- */
+	EVal (*block_index)(KEmit *e);
+	EVal (*thread_index)(KEmit *e);
+	/* All threads of a block come here together. Threads i whose i / distance % threads differ, and nothing else, bring a value
+	 * each; all of them get the sum or maximum, taken by a fixed tree. */
+	EVal (*fold)(KEmit *e, DType t, KRed red, EVal v, int threads, int distance);
+
 	/* ---- values ---- */
 	EVal (*konst)(KEmit *e, DType t, double v, int lanes);
 	EVal (*splat)(KEmit *e, EVal scalar);                         /* to all lanes */

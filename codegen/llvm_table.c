@@ -1,91 +1,18 @@
 /* llvm_table.c -- the constant tables of a model: what runtime/model.h declares, as data with relocations
  *
- * Every struct is written member by member at the offset that the C compiler gives it here; targets are 64-bit and
- * little-endian like all hosts, so the layout is the same there. Takes the module and the phases that program.c lists; gives
- * a read-only table and nothing that runs.
+ * Takes the module and the phases that program.c lists; gives a read-only table and nothing that runs. How a struct is written:
+ * llvm_record.h.
  */
 #include <string.h>
-#include "codegen/llvm_build.h"
-
-_Static_assert(sizeof(void *) == 8, "tables are made for 64-bit targets");
-enum { MAX_MEMBERS = 96 };
-
-typedef struct Record { /* a struct under construction: packed, gaps filled by hand */
-	LlvmBuild *b;
-	LLVMValueRef member[MAX_MEMBERS];
-	unsigned n;
-	size_t at;
-} Record;
-
-static void gap(Record *r, size_t upto)
-{
-	INVARIANT(upto >= r->at && r->n < MAX_MEMBERS);
-	if (upto > r->at)
-		r->member[r->n++] = LLVMConstNull(LLVMArrayType2(r->b->i8, upto - r->at));
-	r->at = upto;
-}
-
-static void put(Record *r, size_t offset, size_t size, LLVMValueRef v)
-{
-	gap(r, offset);
-	r->member[r->n++] = v;
-	r->at += size;
-}
-
-static LLVMValueRef finish(Record *r, size_t size)
-{
-	gap(r, size);
-	return LLVMConstStructInContext(r->b->ctx, r->member, r->n, 1);
-}
-
-static LLVMValueRef integer(const Record *r, size_t size, int64_t v)
-{
-	return LLVMConstInt(size == 8 ? r->b->i64 : r->b->i32, (unsigned long long)v, 1);
-}
-
-static LLVMValueRef constant_global(LlvmBuild *b, const char *name, LLVMValueRef value, unsigned align)
-{
-	LLVMValueRef g = LLVMAddGlobal(b->module, LLVMTypeOf(value), name);
-	LLVMSetInitializer(g, value);
-	LLVMSetGlobalConstant(g, 1);
-	LLVMSetLinkage(g, LLVMPrivateLinkage);
-	LLVMSetUnnamedAddress(g, LLVMGlobalUnnamedAddr);
-	LLVMSetAlignment(g, align);
-	return g;
-}
-
-static LLVMValueRef text(LlvmBuild *b, const char *s)
-{
-	return s ? constant_global(b, "text", LLVMConstStringInContext2(b->ctx, s, strlen(s), 0), 1) : LLVMConstNull(b->ptr);
-}
-
-/* Pointer to n equal records (or pointers), NULL for none */
-static LLVMValueRef array(LlvmBuild *b, const char *name, LLVMValueRef *v, size_t n)
-{
-	if (n == 0)
-		return LLVMConstNull(b->ptr);
-	return constant_global(b, name, LLVMConstArray2(LLVMTypeOf(v[0]), v, n), 16);
-}
-
-/* member of struct T from an integer, pointer constant, text or doubles */
-#define PUT_INT(r, T, m, v) put(r, offsetof(T, m), sizeof(((T *)0)->m), integer(r, sizeof(((T *)0)->m), (int64_t)(v)))
-#define PUT_PTR(r, T, m, v) put(r, offsetof(T, m), sizeof(void *), v)
-#define PUT_TEXT(r, T, m, s) PUT_PTR(r, T, m, text((r)->b, s))
-#define PUT_BYTES(r, T, m, p) put_bytes(r, offsetof(T, m), p, sizeof(((T *)0)->m))
-#define RECORD(lb) (&(Record){.b = (lb)})
-
-static void put_bytes(Record *r, size_t offset, const void *bytes, size_t n)
-{
-	put(r, offset, n, LLVMConstStringInContext2(r->b->ctx, bytes, n, 1));
-}
+#include "codegen/llvm_record.h"
 
 static void put_dims(Record *r, size_t offset, const IrType *t)
 {
 	LLVMValueRef dim[RT_MAX_RANK];
 	_Static_assert((int)RT_MAX_RANK == (int)IR_MAX_RANK, "dims are copied");
 	for (int i = 0; i < RT_MAX_RANK; i++)
-		dim[i] = integer(r, 8, i < t->rank && t->dim[i] != IR_N ? t->dim[i] : 0);
-	put(r, offset, RT_MAX_RANK * sizeof(int64_t), LLVMConstArray2(r->b->i64, dim, RT_MAX_RANK));
+		dim[i] = record_integer(r, 8, i < t->rank && t->dim[i] != IR_N ? t->dim[i] : 0);
+	record_put(r, offset, RT_MAX_RANK * sizeof(int64_t), LLVMConstArray2(r->b->i64, dim, RT_MAX_RANK));
 }
 
 /* ---- tensors ---- */
@@ -112,8 +39,8 @@ static LLVMValueRef tensor(LlvmBuild *b, const IrState *s, const KBuffer *home)
 	PUT_INT(r, RtTensor, init, s->init);
 	PUT_INT(r, RtTensor, init_stream, s->init_stream);
 	LLVMValueRef arg[2] = {LLVMConstReal(b->elem[DT_F64], s->init_arg[0]), LLVMConstReal(b->elem[DT_F64], s->init_arg[1])};
-	put(r, offsetof(RtTensor, init_arg), sizeof(double[2]), LLVMConstArray2(b->elem[DT_F64], arg, 2));
-	return finish(r, sizeof(RtTensor));
+	record_put(r, offsetof(RtTensor, init_arg), sizeof(double[2]), LLVMConstArray2(b->elem[DT_F64], arg, 2));
+	return record_finish(r, sizeof(RtTensor));
 }
 
 static LLVMValueRef tensors(LlvmBuild *b, const IrModule *m, uint32_t *n)
@@ -128,7 +55,7 @@ static LLVMValueRef tensors(LlvmBuild *b, const IrModule *m, uint32_t *n)
 		if (home)
 			v[(*n)++] = tensor(b, s, home);
 	}
-	return array(b, "tensor", v, *n);
+	return llvm_array(b, "tensor", v, *n);
 }
 
 /* ---- entries ---- */
@@ -140,7 +67,7 @@ static LLVMValueRef port(LlvmBuild *b, const char *name, const IrType *t)
 	PUT_INT(r, RtPort, rank, t->rank);
 	put_dims(r, offsetof(RtPort, dim), t);
 	PUT_INT(r, RtPort, row_bytes, ir_row_elems(t) * dtype_size(t->dtype));
-	return finish(r, sizeof(RtPort));
+	return record_finish(r, sizeof(RtPort));
 }
 
 static LLVMValueRef inputs(LlvmBuild *b, const IrEntry *e)
@@ -148,7 +75,7 @@ static LLVMValueRef inputs(LlvmBuild *b, const IrEntry *e)
 	LLVMValueRef *v = NEWN(b->arena, LLVMValueRef, e->nport + 1);
 	for (int i = 0; i < e->nport; i++)
 		v[i] = port(b, e->port[i].name, &e->port[i].type);
-	return array(b, "in", v, (size_t)e->nport);
+	return llvm_array(b, "in", v, (size_t)e->nport);
 }
 
 static LLVMValueRef outputs(LlvmBuild *b, const IrEntry *e, uint32_t *n)
@@ -159,7 +86,7 @@ static LLVMValueRef outputs(LlvmBuild *b, const IrEntry *e, uint32_t *n)
 		if (e->root[i].kind == ROOT_OUTPUT)
 			v[(*n)++] = port(b, e->root[i].name, &e->root[i].value->type);
 	}
-	return array(b, "out", v, *n);
+	return llvm_array(b, "out", v, *n);
 }
 
 static LLVMValueRef phases(LlvmBuild *b, const CgEntry *e)
@@ -174,9 +101,9 @@ static LLVMValueRef phases(LlvmBuild *b, const CgEntry *e)
 		PUT_INT(r, RtPhase, rows, p->rows);
 		PUT_INT(r, RtPhase, parts, p->parts);
 		PUT_INT(r, RtPhase, update, p->update);
-		v[i] = finish(r, sizeof(RtPhase));
+		v[i] = record_finish(r, sizeof(RtPhase));
 	}
-	return array(b, "phase", v, (size_t)e->nphases);
+	return llvm_array(b, "phase", v, (size_t)e->nphases);
 }
 
 static bool writes(const Kernel *k, int buffer)
@@ -210,7 +137,7 @@ static LLVMValueRef tap(LlvmBuild *b, const KBuffer *buf, int phase)
 	PUT_INT(r, RtTap, offset, buf->offset);
 	PUT_INT(r, RtTap, row_bytes, ir_row_elems(t) * dtype_size(t->dtype));
 	PUT_INT(r, RtTap, fixed, !ir_batched(t));
-	return finish(r, sizeof(RtTap));
+	return record_finish(r, sizeof(RtTap));
 }
 
 /* Values of real numbers in the slab: the others cannot be non-finite. */
@@ -225,7 +152,7 @@ static LLVMValueRef taps(LlvmBuild *b, const KProgram *p, const KEntry *k, const
 		if (phase >= 0)
 			v[(*n)++] = tap(b, buf, phase);
 	}
-	return array(b, "tap", v, *n);
+	return llvm_array(b, "tap", v, *n);
 }
 
 static LLVMValueRef kernels(LlvmBuild *b, const KEntry *e)
@@ -240,9 +167,9 @@ static LLVMValueRef kernels(LlvmBuild *b, const KEntry *e)
 		PUT_TEXT(r, RtKernel, name, k->name);
 		PUT_INT(r, RtKernel, flops, k->flops);
 		PUT_INT(r, RtKernel, batched, batched);
-		v[i] = finish(r, sizeof(RtKernel));
+		v[i] = record_finish(r, sizeof(RtKernel));
 	}
-	return array(b, "kernel", v, (size_t)e->nkernels);
+	return llvm_array(b, "kernel", v, (size_t)e->nkernels);
 }
 
 static bool is_variant(const KEntry *v, const KEntry *of)
@@ -264,9 +191,9 @@ static LLVMValueRef variants(LlvmBuild *b, const KProgram *p, const KEntry *k, c
 		PUT_INT(r, RtVariant, nkernels, p->entry[i].nkernels);
 		PUT_PTR(r, RtVariant, phase, phases(b, &code[i]));
 		PUT_PTR(r, RtVariant, kernel, kernels(b, &p->entry[i]));
-		v[(*n)++] = finish(r, sizeof(RtVariant));
+		v[(*n)++] = record_finish(r, sizeof(RtVariant));
 	}
-	return array(b, "variant", v, *n);
+	return llvm_array(b, "variant", v, *n);
 }
 
 static LLVMValueRef entry(LlvmBuild *b, const KProgram *p, const CgEntry *code, int i)
@@ -292,7 +219,7 @@ static LLVMValueRef entry(LlvmBuild *b, const KProgram *p, const CgEntry *code, 
 	PUT_PTR(r, RtEntry, kernel, kernels(b, k));
 	PUT_INT(r, RtEntry, nvariants, nvariants);
 	PUT_PTR(r, RtEntry, variant, variant);
-	return finish(r, sizeof(RtEntry));
+	return record_finish(r, sizeof(RtEntry));
 }
 
 static LLVMValueRef entries(LlvmBuild *b, const KProgram *p, const CgEntry *code, uint32_t *n)
@@ -303,7 +230,7 @@ static LLVMValueRef entries(LlvmBuild *b, const KProgram *p, const CgEntry *code
 		if (!p->entry[i].few)
 			v[(*n)++] = entry(b, p, code, i);
 	}
-	return array(b, "entry", v, *n);
+	return llvm_array(b, "entry", v, *n);
 }
 
 /* ---- metrics ---- */
@@ -326,7 +253,7 @@ static LLVMValueRef metric(LlvmBuild *b, const IrRoot *root, int64_t offset, int
 	PUT_INT(r, RtMetric, kind, root->metric);
 	PUT_INT(r, RtMetric, offset, offset);
 	PUT_INT(r, RtMetric, count, count);
-	return finish(r, sizeof(RtMetric));
+	return record_finish(r, sizeof(RtMetric));
 }
 
 static bool seen(const IrRoot *const *root, uint32_t n, const char *name)
@@ -361,7 +288,7 @@ static LLVMValueRef metrics(LlvmBuild *b, const IrModule *m, uint32_t *n)
 			}
 		}
 	}
-	return array(b, "metric", v, *n);
+	return llvm_array(b, "metric", v, *n);
 }
 
 /* ---- what describes the model ---- */
@@ -377,17 +304,17 @@ static LLVMValueRef fields(LlvmBuild *b, const IrModule *m)
 		PUT_INT(r, RtField, runtime, f->runtime);
 		PUT_TEXT(r, RtField, choices, f->choices);
 		PUT_TEXT(r, RtField, doc, f->doc);
-		v[i] = finish(r, sizeof(RtField));
+		v[i] = record_finish(r, sizeof(RtField));
 	}
-	return array(b, "field", v, (size_t)m->nfield);
+	return llvm_array(b, "field", v, (size_t)m->nfield);
 }
 
 static LLVMValueRef labels(LlvmBuild *b, const IrModule *m)
 {
 	LLVMValueRef *v = NEWN(b->arena, LLVMValueRef, m->nlabels + 1);
 	for (int i = 0; i < m->nlabels; i++)
-		v[i] = text(b, m->labels[i]);
-	return array(b, "label", v, (size_t)m->nlabels);
+		v[i] = llvm_text(b, m->labels[i]);
+	return llvm_array(b, "label", v, (size_t)m->nlabels);
 }
 
 static LLVMValueRef layers(LlvmBuild *b, const CgOptions *o)
@@ -401,9 +328,9 @@ static LLVMValueRef layers(LlvmBuild *b, const CgOptions *o)
 		PUT_TEXT(r, RtLayer, shape, l->shape);
 		PUT_INT(r, RtLayer, params, l->params);
 		PUT_INT(r, RtLayer, flops, l->flops);
-		v[i] = finish(r, sizeof(RtLayer));
+		v[i] = record_finish(r, sizeof(RtLayer));
 	}
-	return array(b, "layer", v, (size_t)o->nlayers);
+	return llvm_array(b, "layer", v, (size_t)o->nlayers);
 }
 
 static LLVMValueRef counted(LlvmBuild *b, const KProgram *p)
@@ -413,12 +340,12 @@ static LLVMValueRef counted(LlvmBuild *b, const KProgram *p)
 	for (int i = 0; i < p->ncounted; i++) {
 		const KCounted *c = &p->counted[i];
 		Record *r = RECORD(b);
-		put(r, offsetof(RtCounted, base), sizeof c->base, LLVMConstReal(b->elem[DT_F64], c->base));
+		record_put(r, offsetof(RtCounted, base), sizeof c->base, LLVMConstReal(b->elem[DT_F64], c->base));
 		PUT_INT(r, RtCounted, kind, (int)c->which - SC_POWER);
 		PUT_INT(r, RtCounted, every, c->every);
-		v[i] = finish(r, sizeof(RtCounted));
+		v[i] = record_finish(r, sizeof(RtCounted));
 	}
-	return array(b, "counted", v, (size_t)p->ncounted);
+	return llvm_array(b, "counted", v, (size_t)p->ncounted);
 }
 
 /* ---- the model ---- */
@@ -449,7 +376,7 @@ static void list_tables(LlvmBuild *b, const CgOptions *o, LLVMValueRef model)
 	for (; n < o->nlevels; n++)
 		table[n] = LLVMAddGlobal(b->module, b->i8, table_name(b->arena, o->level[n]));
 	table[n++] = LLVMConstNull(b->ptr);
-	LLVMValueRef list = constant_global(b, "cnnc_models", LLVMConstArray2(b->ptr, table, (unsigned)n), 16);
+	LLVMValueRef list = llvm_constant(b, "cnnc_models", LLVMConstArray2(b->ptr, table, (unsigned)n), 16);
 	LLVMSetLinkage(list, LLVMExternalLinkage);
 	LLVMSetUnnamedAddress(list, LLVMNoUnnamedAddr);
 }
@@ -491,7 +418,8 @@ void llvm_table(LlvmUnit *u, const CgModule *c)
 	PUT_PTR(r, RtModel, labels, labels(b, m));
 	PUT_PTR(r, RtModel, layer, layers(b, o));
 	PUT_PTR(r, RtModel, counted, counted(b, p));
-	LLVMValueRef model = constant_global(b, table_name(b->arena, o->target->name), finish(r, sizeof(RtModel)), 16);
+	PUT_PTR(r, RtModel, cuda, o->cuda ? llvm_cuda_table(b, o) : LLVMConstNull(b->ptr));
+	LLVMValueRef model = llvm_constant(b, table_name(b->arena, o->target->name), record_finish(r, sizeof(RtModel)), 16);
 	LLVMSetLinkage(model, LLVMExternalLinkage);
 	LLVMSetUnnamedAddress(model, LLVMNoUnnamedAddr);
 	if (o->nlevels == 0 || strcmp(o->level[0], o->target->name) == 0)

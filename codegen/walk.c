@@ -76,7 +76,7 @@ static void forget_cells(Walk *w, int mark, int splat_mark)
 /* Distance of copies of axis a, from its UNROLL or VECTOR entry. */
 static int copy_step(const Walk *w, int a)
 {
-	return a == w->vector ? w->lanes : 1;
+	return a == w->vector ? w->lanes : w->axis[a].threads > 1 ? w->axis[a].threads : 1;
 }
 
 /* Binds axis a to `count` points from base; addresses of loads move along. Returns the old addresses for unbind. */
@@ -121,6 +121,7 @@ static void unbind(Walk *w, int a, EVal *old_addr)
 typedef struct Nest {
 	int axis[2 * K_MAX_AXES], step[2 * K_MAX_AXES]; /* step 0: the whole extent at once */
 	bool peel[2 * K_MAX_AXES];
+	bool tiled[2 * K_MAX_AXES]; /* has copies inside the loop */
 	bool slice[2 * K_MAX_AXES]; /* narrows the loop of the axis that opens further in */
 	int n;
 	WalkBody *body;
@@ -168,6 +169,8 @@ static void plan_nest(const Walk *w, KSet axes, Nest *n)
 			tiled |= walk_bit(l->axis);
 		}
 	}
+	for (int i = 0; i < n->n; i++)
+		n->tiled[i] = tiled & walk_bit(n->axis[i]);
 	for (int a = 0; a < w->k->naxes; a++) {
 		if (!(axes & walk_bit(a)) || (placed & walk_bit(a)))
 			continue;
@@ -215,7 +218,7 @@ static bool unrolls_whole(const Walk *w, int a)
 	bool tiled = false;
 	for (int i = 0; i < w->k->sched.nloops; i++) {
 		const KLoop *l = &w->k->sched.loop[i];
-		if (l->axis == a && l->level == L_LOOP)
+		if (l->axis == a && l->level <= L_LOOP)
 			return false;
 		tiled |= l->axis == a;
 	}
@@ -345,6 +348,48 @@ static void nest_slices(Walk *w, const Nest *n, int i, WalkCarry *c)
 	e->loop_end(e, c->n, c->v);
 }
 
+/* The end of an axis, known or not. */
+static EVal extent_of(const Walk *w, int a)
+{
+	const KAxis *x = &w->k->axis[a];
+	KEmit *e = w->e;
+	if (x->ext == EXT_N)
+		return w->n;
+	if (x->ext == EXT_PARTS)
+		return e->idiv(e, e->iadd(e, w->n, e->i64(e, x->rows - 1)), e->i64(e, x->rows));
+	return e->i64(e, x->extent);
+}
+
+/* A thread's own points. With copies all of them are one tile, unless the block stands at a ragged end. */
+static void nest_own(Walk *w, const Nest *n, int i, WalkCarry *c)
+{
+	KEmit *e = w->e;
+	const int a = n->axis[i];
+	const WalkAxis x = w->axis[a];
+	const int64_t extent = w->k->axis[a].extent;
+	const int threads = x.threads > 1 ? x.threads : 1, points = x.grid ? x.grid : (int)extent;
+	const int copies = n->tiled[i] ? points / threads : 1, span = (copies - 1) * threads + 1;
+	const bool even = w->k->axis[a].ext == EXT_CONST && extent % points == 0 && points == threads * copies;
+	EVal end = extent_of(w, a), from = x.first;
+	if (even) {
+		nest_tile(w, n, i, c, from, 0, extent - span, span);
+		return;
+	}
+	EVal limit = x.own ? e->iadd(e, x.own, e->i64(e, x.grid)) : NULL;
+	if (copies > 1) {
+		EVal whole = e->icmp(e, E_LE, limit, end);
+		INVARIANT(c->n == 0);
+		e->if_begin(e, whole);
+		nest_tile(w, n, i, c, from, 0, extent - span, span);
+		e->if_end(e);
+		from = e->iselect(e, whole, end, from);
+	}
+	EVal to = limit ? e->imin(e, limit, end) : end;
+	EVal iv = e->loop_begin(e, from, to, threads, true, c->n, c->v);
+	nest_tile(w, n, i, c, iv, 0, extent - 1, 1);
+	e->loop_end(e, c->n, c->v);
+}
+
 static void nest_axis(Walk *w, const Nest *n, int i, WalkCarry *c)
 {
 	int a = n->axis[i];
@@ -355,7 +400,9 @@ static void nest_axis(Walk *w, const Nest *n, int i, WalkCarry *c)
 	KEmit *e = w->e;
 	if (step > extent)
 		step = (int)extent;
-	if (n->peel[i]) {
+	if (wx->first) {
+		nest_own(w, n, i, c);
+	} else if (n->peel[i]) {
 		for (int64_t at = 0; at < extent; at++)
 			nest_const(w, n, i, c, at, 1);
 	} else if (x->ext == EXT_LIST) {
@@ -377,8 +424,7 @@ static void nest_axis(Walk *w, const Nest *n, int i, WalkCarry *c)
 		INVARIANT(a != w->vector);
 		nest_range(w, n, i, c, e->i64(e, 0), w->n, false, step, extent - 1, -1);
 	} else if (x->ext == EXT_PARTS) {
-		EVal parts = e->idiv(e, e->iadd(e, w->n, e->i64(e, x->rows - 1)), e->i64(e, x->rows));
-		nest_range(w, n, i, c, e->i64(e, 0), parts, false, 1, extent - 1, 0);
+		nest_range(w, n, i, c, e->i64(e, 0), extent_of(w, a), false, 1, extent - 1, 0);
 	} else {
 		if (extent / step)
 			nest_trips(w, n, i, c, extent / step, step);
@@ -476,6 +522,8 @@ static void emit_stores(Walk *w, const Stores *s)
 	bool *paired = NEWN(w->arena, bool, s->n), *skip = NEWN(w->arena, bool, s->n);
 	for (int i = 0; i < s->n; i++)
 		over |= s->stage[i]->over;
+	int mark = w->ncells, splat_mark = w->nsplats;
+	bool guarded = walk_guard(w, over);
 	do {
 		for (int i = 0; i < s->n; i++) {
 			skip[i] = false;
@@ -495,6 +543,10 @@ static void emit_stores(Walk *w, const Stores *s)
 				(paired[i] ? walk_store_pairs : walk_store)(w, s->stage[i], &c, v[i]);
 		}
 	} while (walk_combo_next(w, over, &c));
+	if (guarded) {
+		forget_cells(w, mark, splat_mark);
+		w->e->if_end(w->e);
+	}
 }
 
 static void stores_body(Walk *w, WalkCarry *c, void *arg);
@@ -630,6 +682,7 @@ void walk_kernel(KEmit *e, const KProgram *p, const Kernel *k, const Target *t, 
 	w.lo = e->int_arg(e, 0);
 	w.hi = e->int_arg(e, 1);
 	w.n = e->int_arg(e, 2);
+	walk_threads(&w);
 	Stores s = {.stage = NEWN(a, const KStage *, k->nstages + 1)};
 	KSet common = ~(KSet)0;
 	for (int i = 0; i < k->nstages; i++) {

@@ -23,6 +23,9 @@ typedef struct WalkAxis {
 	int block_count;  /* points of the block */
 	EVal slice_from, slice_to; /* the slice of the sum that is added to memory by itself; NULL: no slices */
 	int64_t slice;    /* its points */
+	EVal first, own;  /* GPU: this thread's first point, NULL: the axis is not shared out; its block's (grid > 0) */
+	EVal thread;      /* its number along the axis */
+	int grid, threads, distance; /* points of a block, 0: all; threads along the axis, and how far apart they are */
 } WalkAxis;
 
 typedef struct WalkCombo { uint8_t copy[K_MAX_AXES]; } WalkCombo;
@@ -98,6 +101,11 @@ EVal walk_index(Walk *w, const KIndex *at, const WalkCombo *c); /* i64: everythi
 
 /* walk_push.c */
 void walk_push(Walk *w, const KStage *s); /* fills the list that belongs to the bound axes */
+
+/* walk_threads.c */
+void walk_threads(Walk *w);                  /* what this thread has of each axis */
+bool walk_guard(Walk *w, KSet over);         /* opens an if for stores under `over` that one thread of several makes; false: all do */
+EVal walk_fold(Walk *w, int stage, EVal v);  /* each thread's own sum to that of the block */
 
 /* walk_block.c */
 /* Loops over `axes` with body inside, once for each block of the sum where the schedule cuts it into blocks. */

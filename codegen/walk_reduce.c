@@ -407,7 +407,7 @@ static void finish_group(Walk *w, const Group *g, const WalkCarry *c)
 			EVal v = c->v[at + g->parts[i] - 1];
 			if (across)
 				v = e->reduce(e, t, s->red, v);
-			walk_record(w, x, &p, v);
+			walk_record(w, x, &p, walk_fold(w, g->stage[i], v));
 			at += g->parts[i];
 		} while (walk_combo_next(w, g->over, &p));
 	}

@@ -21,7 +21,8 @@ typedef struct FeLayer {     /* what the summary and `info` print, one a layer o
 
 typedef struct FeModel {
 	IrModule *module;    /* owned by the caller: ir_module_free; everything here lives in its arena */
-	const char *target;  /* build.target, cpu, triple, precision, math: as resolved */
+	const char *cuda_arch; /* build.cuda_arch, with commas; NULL: the default set */
+	const char *target;  /* build.target (with commas), cpu, triple, precision, math: as resolved */
 	const char *cpu, *triple, *precision, *math;
 	FeLayer *layer;
 	int nlayers;

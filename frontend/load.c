@@ -41,12 +41,22 @@ static bool check_file(Scope *s, const YNode *root, Val *top)
 
 /* ---- the module ---- */
 
+/* The strings of a list, with commas; NULL for none. */
+static const char *joined(Arena *a, const Val *v)
+{
+	const char *all = NULL;
+	for (int i = 0; v && i < v->n; i++)
+		all = all ? arena_printf(a, "%s,%s", all, v->item[i].s) : v->item[i].s;
+	return all;
+}
+
 static void describe(const Model *m, FeModel *out)
 {
 	const Val *build = val(m->top, "build");
 	const char *triple = val_string(build, "triple");
 	*out = (FeModel){
-		.module = m->module, .target = val(build, "target")->item[0].s, .cpu = val_string(build, "cpu"),
+		.module = m->module, .target = joined(m->arena, val(build, "target")),
+		.cuda_arch = joined(m->arena, val(build, "cuda_arch")), .cpu = val_string(build, "cpu"),
 		.triple = triple ? triple : "", .precision = val_string(build, "precision"), .math = val_string(build, "math"),
 		.layer = NEWN(m->arena, FeLayer, m->nlayers), .nlayers = m->nlayers, .trains = m->train != NULL,
 		.serves = val_is_set(m->top, "serve"),

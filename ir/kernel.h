@@ -26,6 +26,7 @@
 
 enum {
 	K_MAX_AXES = 16,
+	K_MAX_THREADS = 1024, /* of a block */
 	K_LANES = 16 /* most lanes of a vector axis, the same on every target, so that reductions give the same bits */
 };
 
@@ -146,6 +147,8 @@ typedef struct KStage {
 
 /* ---- schedule ---- */
 typedef enum KLevel {
+	L_GRID,   /* GPU: each block of threads takes `step` points of the axis, one behind the other */
+	L_BLOCK,  /* GPU: `step` threads of a block go through its points (without GRID: all), thread t takes points t, t + step … */
 	L_LOOP,   /* a loop over the axis in steps of `step` */
 	L_PEEL,   /* the same in steps of 1, every trip written out: what depends on it is a constant */
 	L_UNROLL, /* the points of the innermost step, all at once: registers */
@@ -156,7 +159,7 @@ typedef enum KLevel {
 typedef struct KLoop {
 	KLevel level;
 	int8_t axis;
-	int32_t step; /* LOOP: points an iteration; UNROLL: distance of copies (1, or the lanes of the vector axis); VECTOR: lanes */
+	int32_t step; /* LOOP: points an iteration; UNROLL: distance of copies (1, the lanes of the vector axis, the threads of a BLOCK); VECTOR: lanes */
 } KLoop;
 
 /* Outermost first. An axis has at most one LOOP or PEEL, then at most one UNROLL, then at most one VECTOR, then at most one AHEAD; an
@@ -164,7 +167,9 @@ typedef struct KLoop {
  * other loops: it cuts the sum into blocks, and between blocks the sums wait in the result (k_waits). The order in which a sum
  * adds is the same with and without blocks. Where all stores
  * add the sum to memory (k_adds), the first of two LOOPs stands anywhere among the results': each slice of the sum is added by
- * itself. */
+ * itself.
+ * An axis of a GPU has at most one GRID, then at most one BLOCK, then at most one UNROLL, which takes all that a thread has of a
+ * GRID. GRID: only of axes along which parts may run. A sum over a BLOCK axis is folded over the threads by a fixed tree. */
 typedef struct KSchedule {
 	int nloops;
 	KLoop loop[24];
@@ -231,8 +236,11 @@ typedef struct KProgram {
 	int ncounted;
 } KProgram;
 
+typedef enum TargetKind { TARGET_CPU, TARGET_CUDA } TargetKind;
+
 /* What the machine that will run the code can do. */
 typedef struct Target {
+	TargetKind kind;
 	const char *name;      /* "x86-64-v4": part of schedule keys */
 	int vec_bytes;         /* width of a vector register: 16, 32, 64 */
 	int vec_regs;          /* 16 or 32 */
@@ -282,6 +290,15 @@ bool k_waits(const Kernel *k, int axis, int *reduce, int *store);
 int k_block_axis(const Kernel *k); /* the axis with two LOOPs in the schedule between which sums wait, -1: none */
 bool k_adds(const Kernel *k, int axis); /* is all that k does to add its one sum, over `axis` too, to memory? */
 bool k_runs_by_sample(const Kernel *k); /* every store runs under that axis: k can be called for a range of samples */
+
+/* ---- kernel_threads.c: schedules of a GPU ---- */
+int k_grid(const Kernel *k, int axis);    /* points of the axis that a block takes; 0: blocks do not share it out */
+int k_block(const Kernel *k, int axis);   /* threads along the axis, 1: it has no BLOCK entry */
+bool k_threaded(const Kernel *k);         /* has it such an entry at all? */
+int64_t k_blocks(const Kernel *k);        /* of the planned maximum */
+int64_t k_block_threads(const Kernel *k);
+KSet k_folded(const Kernel *k, int stage);/* axes of the sum that are folded over threads */
+const char *k_thread_fault(const Kernel *k); /* what is wrong with its schedule, NULL: nothing */
 
 /* ---- kernel_pair.c: pairs of bf16 that lie side by side in memory ---- */
 typedef struct KPair {

@@ -28,7 +28,7 @@ static const char *const classes[] = { "in", "out", "state", "slab", "partial", 
 static const char *const modes[] = { "in", "out", "inout", "add" };
 static const char *const scalars[] = { "lr", "inv_n", "step", "pass", "power", "update", "due" };
 static const char *const edges[] = { "never", "zero", "lowest", "clamp" };
-static const char *const levels[] = { "loop", "peel", "unroll", "vector", "ahead" };
+static const char *const levels[] = { "grid", "block", "loop", "peel", "unroll", "vector", "ahead" };
 static const char *const counts[] = { "count" };
 static const char *const items[] = { "run", "part", "step" };
 static const char *const reds[] = {
@@ -626,23 +626,6 @@ static void parse_stage(Parse *x)
 		parse_reduction(x, w);
 }
 
-static void parse_loops(Parse *x)
-{
-	const KLevel level = (KLevel)one_of(x, levels, (int)COUNT(levels), "no such loop");
-	KSchedule *s = &x->k->sched;
-	while (!x->failed && ahead(x) != '}' && strcmp(peek(x), "unroll") != 0 && strcmp(peek(x), "vector") != 0 &&
-	       strcmp(peek(x), "loop") != 0 && strcmp(peek(x), "peel") != 0 && strcmp(peek(x), "ahead") != 0) {
-		if (s->nloops == (int)COUNT(s->loop)) {
-			fail(x, "too many loops");
-			return;
-		}
-		KLoop *l = &s->loop[s->nloops++];
-		*l = (KLoop){ level, (int8_t)axis(x), 1 };
-		if (accept(x, '/'))
-			l->step = (int32_t)integer(x, 1, INT32_MAX);
-	}
-}
-
 /* Does the next line start with one of the words, and is it not the name of something stored or defined? */
 static bool starts(Parse *x, const char *const *list, int n)
 {
@@ -656,6 +639,22 @@ static bool starts(Parse *x, const char *const *list, int n)
 	found = found && ahead(x) != '[' && ahead(x) != '=' && ahead(x) != ':';
 	x->at = at;
 	return found;
+}
+
+static void parse_loops(Parse *x)
+{
+	const KLevel level = (KLevel)one_of(x, levels, (int)COUNT(levels), "no such loop");
+	KSchedule *s = &x->k->sched;
+	while (!x->failed && ahead(x) != '}' && !starts(x, levels, (int)COUNT(levels))) {
+		if (s->nloops == (int)COUNT(s->loop)) {
+			fail(x, "too many loops");
+			return;
+		}
+		KLoop *l = &s->loop[s->nloops++];
+		*l = (KLoop){ level, (int8_t)axis(x), 1 };
+		if (accept(x, '/'))
+			l->step = (int32_t)integer(x, 1, INT32_MAX);
+	}
 }
 
 static Kernel *parse_kernel(Parse *x)

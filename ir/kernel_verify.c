@@ -389,7 +389,8 @@ static bool check_schedule(const Check *c)
 			return wrong(c, "loop %d of the schedule cannot be peeled", i);
 		level[l->axis] = (int)l->level + (l->level != L_LOOP);
 	}
-	return check_blocks(c);
+	const char *fault = k_thread_fault(c->k);
+	return fault ? wrong(c, "the schedule: %s", fault) : check_blocks(c);
 }
 
 static bool check_kernel(const Check *c)

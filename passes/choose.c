@@ -168,15 +168,16 @@ static bool split_kernel(IrModule *m, KEntry *e, int at)
 
 bool pass_choose(IrModule *m, PassCx *cx)
 {
-	(void)cx;
+	const bool cpu = cx->target.kind == TARGET_CPU; /* lists, copies and tiles of pictures are for caches and vector units */
 	for (int i = 0; i < m->program->nentries; i++) {
 		KEntry *e = &m->program->entry[i];
-		choose_lists(m, e);
+		if (cpu)
+			choose_lists(m, e);
 		for (int j = 0; j < e->nkernels; j++)
 			split_kernel(m, e, j);
-		for (int j = 0; j < e->nkernels; j++)
+		for (int j = 0; cpu && j < e->nkernels; j++)
 			j = choose_winograd(m, e, j);
-		for (int j = 0; j < e->nkernels; j++)
+		for (int j = 0; cpu && j < e->nkernels; j++)
 			j = choose_pack(m, e, j);
 	}
 	return true;

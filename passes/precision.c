@@ -457,8 +457,8 @@ static void drop_stores(Precision *p, int buffer)
 bool pass_precision(IrModule *m, PassCx *cx)
 {
 	Precision p = {.m = m};
-	(void)cx;
-	for (int i = 0; i < m->program->nentries && m->precision == PRECISION_MIXED_BF16; i++) {
+	const bool pairs = m->precision == PRECISION_MIXED_BF16 && cx->target.kind == TARGET_CPU;
+	for (int i = 0; pairs && i < m->program->nentries; i++) {
 		p.e = &m->program->entry[i];
 		for (p.position = 0; p.position < p.e->nkernels; p.position++)
 			pair_kernel(&p);

@@ -10,6 +10,7 @@
 #include "passes/passes.h"
 #include "passes/rewrite.h"
 #include "passes/tile.h"
+#include "passes/tile_cuda.h"
 #include "passes/tile_list.h"
 #include "passes/tile_search.h"
 
@@ -213,10 +214,21 @@ static bool tile_item(Tiling *t, const KEntry *e, const KItem *item, int axis, i
 	return ok;
 }
 
+static bool tile_for_cuda(const KProgram *p)
+{
+	for (int i = 0; i < p->nentries; i++) {
+		for (int j = 0; j < p->entry[i].nkernels; j++)
+			tile_cuda(p->entry[i].kernel[j]);
+	}
+	return true;
+}
+
 bool pass_tile(IrModule *m, PassCx *cx)
 {
 	Tiling t = {.program = m->program, .cx = cx, .done = names_new(cx->scratch)};
 	bool ok = true;
+	if (cx->target.kind == TARGET_CUDA)
+		return tile_for_cuda(m->program);
 	for (int i = 0; i < m->program->nentries; i++) {
 		const KEntry *e = &m->program->entry[i];
 		for (int j = 0; j < e->nitems; j++)

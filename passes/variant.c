@@ -73,7 +73,7 @@ bool pass_variant(IrModule *m, PassCx *cx)
 {
 	KProgram *p = m->program;
 	int n = p->nentries;
-	if (m->max_n <= FEW_SAMPLES)
+	if (m->max_n <= FEW_SAMPLES || cx->target.kind == TARGET_CUDA) /* a GPU is filled from within a sample anyway */
 		return true;
 	KEntry *entry = NEWN(m->arena, KEntry, 2 * n + 1);
 	memcpy(entry, p->entry, sizeof *entry * (size_t)n);

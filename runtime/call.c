@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <string.h>
+#include "runtime/cuda_call.h"
 #include "runtime/sys.h"
 
 typedef struct PhaseJob {
@@ -110,6 +111,12 @@ void rt_scalars_count(RtScalars *s, const RtModel *m, uint32_t step)
 bool rt_instance_run(RtInstance *in, const RtEntry *entry, unsigned char *const *ports, const atomic_int *stop)
 {
 	memset(in->metric, 0, (in->model->metric_doubles + 1) * sizeof *in->metric);
+	if (in->cuda) {
+		if (stop && atomic_load_explicit(stop, memory_order_relaxed))
+			return false;
+		in->fault = rt_cuda_run(in->cuda, entry, &in->scalars, ports, in->out, in->metric);
+		return in->fault == RT_OK;
+	}
 	RtCall call = {.s = &in->scalars,
 		       .params = in->params,
 		       .slab = in->slab,
@@ -187,6 +194,7 @@ void rt_instance_close(RtInstance *in)
 			rt_sys.slab_free(in->out[i], in->out_bytes[i]);
 	}
 	rt_sys.release(in->metric);
+	rt_cuda_close(in->cuda);
 	*in = (RtInstance){0};
 }
 
@@ -194,6 +202,8 @@ void rt_instance_close(RtInstance *in)
 
 unsigned char *rt_tensor_data(const RtInstance *in, const RtTensor *t)
 {
+	if (in->cuda)
+		rt_cuda_touch(in->cuda);
 	return in->params + t->offset;
 }
 

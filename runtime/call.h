@@ -6,6 +6,7 @@
 #ifndef CNNC_RUNTIME_CALL_H
 #define CNNC_RUNTIME_CALL_H
 
+#include <stdio.h>
 #include "runtime/model.h"
 #include "runtime/pool.h"
 #include "runtime/status.h"
@@ -24,6 +25,8 @@ typedef struct RtInstance {
 	RtScalars scalars;
 	void (*mark)(void *arg, uint32_t kernel, bool end);
 	void *mark_arg;
+	struct RtCudaRun *cuda; /* cuda_call.h: entries run on a GPU; or NULL */
+	RtStatus fault;         /* of the GPU: why the last run gave no result */
 } RtInstance;
 
 /* Takes the memory that `entries` (names; absent ones are skipped) need and reserves the pool's scratch. Tensors are
@@ -38,7 +41,14 @@ void rt_scalars_set(RtScalars *s, const RtModel *m, uint32_t n, uint32_t step);
 /* What is counted (bias corrections …) by another step: that of the phase. */
 void rt_scalars_count(RtScalars *s, const RtModel *m, uint32_t step);
 
-/* Runs an entry on `in` with in->scalars set before: outputs in in->out, sums in in->metric. */
+/* Has entries run where `device` says (auto, cpu, cuda, cuda:1) and tells `say` (may be NULL) where that is. graph: on a GPU, one
+ * launch an entry instead of one a kernel. After rt_instance_open, with the same entries. */
+RtStatus rt_instance_device(RtInstance *in, const char *device, bool graph, const char *const *entries, int n, FILE *say);
+RtStatus rt_device_known(const RtModel *m, const char *device); /* RT_USAGE: there is no such word; RT_DEVICE: no code for it */
+/* Weights that were changed on a GPU come to in->params: before those are read in any other way than by rt_tensor_data. */
+RtStatus rt_instance_settle(const RtInstance *in);
+
+/* Runs an entry on `in` with in->scalars set before: outputs in in->out, sums in in->metric. False: stopped, or in->fault. */
 bool rt_instance_run(RtInstance *in, const RtEntry *entry, unsigned char *const *ports, const atomic_int *stop);
 
 unsigned char *rt_tensor_data(const RtInstance *in, const RtTensor *t);

@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { RT_ABI = 3, RT_MAX_RANK = 6, RT_COUNTED = 64, RT_ALIGN = 64 };
+enum { RT_ABI = 4, RT_MAX_RANK = 6, RT_COUNTED = 64, RT_ALIGN = 64 };
 
 typedef enum RtDType { RT_F32, RT_F64, RT_I32, RT_U32, RT_U8, RT_BOOL } RtDType;         /* order of DType */
 typedef enum RtTensorKind { RT_PARAM, RT_MOMENT, RT_STAT } RtTensorKind;                  /* order of IrStateKind */
@@ -131,6 +131,52 @@ typedef struct RtLayer {       /* for `info` */
 	int64_t params, flops;
 } RtLayer;
 
+/* ---- the same entries for a GPU: what runtime/cuda_call.c launches, in order ---- */
+typedef enum RtCudaBase { RT_CUDA_SCALARS, RT_CUDA_PARAMS, RT_CUDA_SLAB, RT_CUDA_METRIC, RT_CUDA_IN, RT_CUDA_OUT } RtCudaBase;
+
+typedef struct RtCudaArg {     /* an address in memory of the device */
+	uint32_t base, port;       /* port: of RT_CUDA_IN, RT_CUDA_OUT */
+	uint64_t offset;
+} RtCudaArg;
+
+typedef struct RtCudaLaunch {
+	uint32_t function;         /* of RtCuda.function */
+	uint32_t kernel;           /* of the entry's kernels */
+	uint32_t grid_x, grid_y, threads, nargs;
+	const RtCudaArg *arg;      /* pointers are all that a kernel takes */
+	uint64_t clear;            /* > 0: no function runs; so many bytes at arg[0] become 0 */
+} RtCudaLaunch;
+
+typedef struct RtCudaEntry {   /* parallel to RtModel.entry */
+	uint32_t nlaunches, nkernels;
+	const RtCudaLaunch *launch;
+	const RtKernel *kernel;
+	uint64_t slab_bytes;
+} RtCudaEntry;
+
+typedef struct RtCudaArch {
+	uint32_t number;           /* 90: compute capability 9.0 */
+	uint32_t kind;             /* 0: a cubin, also for later minor numbers; 1: a cubin for this one alone (sm_90a); 2: PTX, for all later ones */
+} RtCudaArch;
+
+typedef struct RtCudaImage {
+	const unsigned char *data;
+	uint64_t bytes;
+} RtCudaImage;
+
+typedef struct RtCudaFunction {
+	const char *name;
+	const RtCudaImage *image;  /* parallel to RtCuda.arch */
+} RtCudaFunction;
+
+typedef struct RtCuda {
+	uint32_t narchs, nfunctions, nentries;
+	const RtCudaArch *arch;
+	const RtCudaFunction *function;
+	const RtCudaEntry *entry;
+	unsigned char schedule_key[32];
+} RtCuda;
+
 typedef struct RtModel {
 	uint32_t abi, size;        /* RT_ABI, sizeof(RtModel) */
 	const char *name, *target; /* target: what the code needs, "x86-64-v4" */
@@ -146,6 +192,7 @@ typedef struct RtModel {
 	const char *const *labels;
 	const RtLayer *layer;
 	const RtCounted *counted;
+	const RtCuda *cuda;        /* NULL: no code for a GPU */
 } RtModel;
 
 extern const RtModel *const cnnc_models[]; /* best level first, NULL at the end */

@@ -27,7 +27,7 @@ struct RtPredictor {
 	const char *command; /* "predict" "evaluate" "run" "info" */
 	char **arg;          /* operands; owned */
 	int nargs;
-	const char *weights, *input, *output;
+	const char *weights, *input, *output, *device; /* device: auto, cpu, cuda:N */
 	int threads; /* 0: not said */
 	int64_t top_k;
 	double threshold;

@@ -60,7 +60,8 @@ static RtStatus run_all(RtPredictor *p, const RtEntry *e, const RtNpy *a, unsign
 		for (uint32_t i = 0; i < k; i++)
 			rt_npy_row(a, at + i, x, rows + i * x->row_bytes);
 		rt_scalars_set(&p->in.scalars, p->model, k, 0);
-		rt_instance_run(&p->in, e, ports, NULL);
+		if (!rt_instance_run(&p->in, e, ports, NULL))
+			return p->in.fault;
 		for (uint32_t i = 0; i < e->nout; i++)
 			memcpy(all[i] + (size_t)at * e->out[i].row_bytes, p->in.out[i], k * e->out[i].row_bytes);
 		at += k;

@@ -50,13 +50,6 @@ static RtStatus take_flag(RtPredictor *p, const char *arg)
 	return RT_OK;
 }
 
-static RtStatus take_device(const char *device)
-{
-	if (strcmp(device, "auto") == 0 || strcmp(device, "cpu") == 0)
-		return RT_OK;
-	return rt_fail(RT_DEVICE, "this program was compiled for the CPU only, so there is no device '%s'", device);
-}
-
 static RtStatus take_threads(RtPredictor *p, const char *value)
 {
 	int64_t n;
@@ -75,7 +68,7 @@ static RtStatus take_option(RtPredictor *p, int argc, char **argv, int *i)
 	else if ((value = rt_option(argc, argv, i, "--output")) != NULL)
 		p->output = value;
 	else if ((value = rt_option(argc, argv, i, "--device")) != NULL)
-		return take_device(value);
+		return rt_device_known(p->model, p->device = value);
 	else if ((value = rt_option(argc, argv, i, "--top-k")) != NULL)
 		return take_count("--top-k", value, INT32_MAX, &p->top_k);
 	else if ((value = rt_option(argc, argv, i, "--threads")) != NULL)
@@ -212,6 +205,8 @@ RtStatus rt_predict_open(RtPredictor *p, const char *const *entries, int n, int 
 	RtStatus s = rt_pool_new(threads, 0, &p->pool);
 	if (s == RT_OK)
 		s = rt_instance_open(&p->in, p->model, p->pool, entries, n);
+	if (s == RT_OK)
+		s = rt_instance_device(&p->in, p->device, true, entries, n, p->err);
 	return s == RT_OK ? use_weights(p, true) : s;
 }
 
@@ -348,7 +343,7 @@ int rt_predict_main(const RtModel *model, int argc, char **argv)
 
 int rt_predict_main_with(const RtModel *model, RtCommandFn *serve, int argc, char **argv)
 {
-	RtPredictor p = {.model = model, .out = stdout, .err = stderr, .serve = serve};
+	RtPredictor p = {.model = model, .out = stdout, .err = stderr, .serve = serve, .device = "auto"};
 	p.program = argc > 0 ? argv[0] : model->name;
 	RtStatus s = dispatch(&p, argc, argv);
 	if (s != RT_OK)

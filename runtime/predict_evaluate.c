@@ -62,7 +62,8 @@ static RtStatus count(RtPredictor *p, Evaluation *v, const RtEntry *e)
 				   : strcmp(e->in[i].name, "id") == 0 ? (unsigned char *)b.id
 								      : b.x;
 		rt_scalars_set(&p->in.scalars, p->model, (uint32_t)b.n, 0);
-		rt_instance_run(&p->in, e, ports, NULL);
+		if (!rt_instance_run(&p->in, e, ports, NULL))
+			return p->in.fault;
 		rt_metrics_add(&v->metrics, p->in.metric, (uint32_t)b.n);
 		for (int32_t row = 0; row < b.n && v->classes && ypos >= 0; row++) {
 			RtAnswer a = {.probabilities = v->room};

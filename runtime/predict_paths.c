@@ -242,7 +242,8 @@ static void predict_batch(RtPredictor *p, const RtEntry *e, Batch *b, uint32_t n
 	if (kept == 0)
 		return;
 	rt_scalars_set(&p->in.scalars, p->model, kept, 0);
-	rt_instance_run(&p->in, e, ports, NULL);
+	if (!rt_instance_run(&p->in, e, ports, NULL))
+		return;
 	const float *scores = (const float *)(const void *)p->in.out[0];
 	for (uint32_t k = 0; k < kept; k++) {
 		RtAnswer a = {.probabilities = room};
@@ -269,6 +270,7 @@ static RtStatus predict_all(RtPredictor *p, const RtEntry *e, const RtDataSpec *
 	for (size_t at = 0; at < list->n && s == RT_OK; at += most) {
 		b.path = list->path + at;
 		predict_batch(p, e, &b, (uint32_t)(list->n - at < most ? list->n - at : most), order, room, &bad);
+		s = p->in.fault;
 	}
 	if (b.rows)
 		rt_sys.slab_free(b.rows, (size_t)spec->xport.row_bytes * most);

@@ -26,7 +26,8 @@ enum { RT_MAX_SHOWN = 2 * RT_MAX_METRICS + 1 };
 typedef struct RtTrainArgs {
 	const char *program; /* argv[0] */
 	const char *bundle;  /* --bundle RUN */
-	bool help, version, profile;
+	const char *device;  /* --device: auto, cpu, cuda:N */
+	bool help, version, profile, no_graph;
 } RtTrainArgs;
 
 typedef struct RtTrainer {

@@ -10,7 +10,9 @@ void rt_train_help(const RtTrainer *t)
 		"  --resume           go on from the last checkpoint, if there is one (resume=must: it has to be "
 		"there)\n"
 		"  --threads N        the same as threads=N\n"
-		"  --device=auto|cpu  where to compute\n"
+		"  --device=auto|cpu|cuda:N   where to compute; auto: on a GPU if there is one that this program has code "
+		"for\n"
+		"  --no-graph         on a GPU: launch kernels one by one\n"
 		"  --profile          time every kernel: a table at the end, and profile.json for chrome://tracing\n"
 		"  --bundle RUN       put the weights of that run folder into the predictor, and do nothing else\n"
 		"  --version  --help\n\n"
@@ -19,22 +21,14 @@ void rt_train_help(const RtTrainer *t)
 	rt_config_help(&t->config, t->out);
 }
 
-static RtStatus check_device(const char *device)
-{
-	if (strcmp(device, "auto") == 0 || strcmp(device, "cpu") == 0)
-		return RT_OK;
-	if (strncmp(device, "cuda", 4) == 0)
-		return rt_fail(RT_DEVICE, "this program was compiled for the CPU only, so there is no device '%s'",
-			       device);
-	return rt_fail(RT_USAGE, "--device is auto, cpu or cuda:N, not '%s'", device);
-}
-
 static RtStatus take_flag(RtTrainer *t, const char *arg)
 {
 	if (strcmp(arg, "--resume") == 0)
 		return rt_config_set(&t->config, "train.resume", "auto");
 	if (strcmp(arg, "--profile") == 0)
 		t->args.profile = true;
+	else if (strcmp(arg, "--no-graph") == 0)
+		t->args.no_graph = true;
 	else if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0)
 		t->args.help = true;
 	else if (strcmp(arg, "--version") == 0)
@@ -47,13 +41,14 @@ static RtStatus take_flag(RtTrainer *t, const char *arg)
 RtStatus rt_train_args(RtTrainer *t, int argc, char **argv)
 {
 	t->args.program = argc > 0 ? argv[0] : "train";
+	t->args.device = "auto";
 	for (int i = 1; i < argc; i++) {
 		const char *value;
 		RtStatus s = RT_OK;
 		if ((value = rt_option(argc, argv, &i, "--threads")) != NULL)
 			s = rt_config_set(&t->config, "train.threads", value);
 		else if ((value = rt_option(argc, argv, &i, "--device")) != NULL)
-			s = check_device(value);
+			s = rt_device_known(t->model, t->args.device = value);
 		else if ((value = rt_option(argc, argv, &i, "--bundle")) != NULL)
 			t->args.bundle = value;
 		else if (argv[i][0] == '-')

@@ -2,7 +2,7 @@
  *
  * The step is run again on the same batch and the same weights (its updates were skipped), phase by phase; after each
  * phase the values that are complete then are looked at. Slab memory is reused, so this is the only time they can be
- * seen.
+ * seen. It is run on the CPU, whatever ran the step.
  */
 #include <math.h>
 #include <string.h>
@@ -73,6 +73,9 @@ RtStatus rt_train_blame(RtTrainer *t, unsigned char *const *ports, uint32_t n)
 {
 	const char *kind = "input", *name = bad_input(t->step_entry, ports, n);
 	double loss = t->in.metric[0];
+	RtStatus s = rt_instance_settle(&t->in);
+	if (s != RT_OK)
+		return s;
 	if (!name) {
 		const RtTensor *bad = rt_tensor_nonfinite(&t->in, true);
 		kind = "weight";

@@ -53,6 +53,8 @@ static RtStatus one_step(RtTrainer *t, const RtBatch *b)
 	rt_profile_begin(t->profile, &t->in);
 	rt_instance_run(&t->in, t->step_entry, ports, NULL);
 	rt_profile_end(t->profile, &t->in);
+	if (t->in.fault != RT_OK)
+		return t->in.fault;
 	if (t->model->nmetrics && !isfinite(t->in.metric[0]))
 		return rt_train_blame(t, ports, n);
 	rt_metrics_add(&t->train, t->in.metric, n);
@@ -102,7 +104,7 @@ static RtStatus validate(RtTrainer *t)
 		bind_ports(t->eval_entry, &batch, ports);
 		rt_scalars_set(&t->in.scalars, t->model, (uint32_t)batch.n, t->step);
 		if (!rt_instance_run(&t->in, t->eval_entry, ports, rt_stop_flag()) || stop_wanted())
-			return RT_INTERRUPTED;
+			return t->in.fault != RT_OK ? t->in.fault : RT_INTERRUPTED;
 		rt_metrics_add(&t->val, t->in.metric, (uint32_t)batch.n);
 	}
 	if (s == RT_OK && t->val_stream && t->val.samples == 0)
@@ -150,7 +152,9 @@ static RtStatus end_epoch(RtTrainer *t)
 			.lr = &t->lr,
 			.stop = &t->stopped,
 			.say = t->err};
-	RtStatus s = keep_best(t);
+	RtStatus s = rt_instance_settle(&t->in);
+	if (s == RT_OK)
+		s = keep_best(t);
 	if (s == RT_OK)
 		s = rt_train_row(t, log, n);
 	if (s == RT_OK)

@@ -152,13 +152,16 @@ static RtStatus write_checkpoint(RtTrainer *t)
 
 RtStatus rt_train_save(RtTrainer *t)
 {
+	RtStatus s = rt_instance_settle(&t->in);
+	if (s != RT_OK)
+		return s;
 	const RtTensor *bad = rt_tensor_nonfinite(&t->in, true);
 	if (bad)
 		return rt_fail(RT_NONFINITE,
 			       "tensor '%s' holds NaN or infinity after step %u; the weights on the disk are those "
 			       "from before",
 			       bad->name, t->step);
-	RtStatus s = write_checkpoint(t);
+	s = write_checkpoint(t);
 	t->saved = rt_sys.monotonic_ns();
 	t->unsaved = s == RT_IO;
 	if (s == RT_OK)

@@ -254,6 +254,9 @@ static RtStatus write_tensors(const char *path, const RtStTensor *tensor, int n,
 
 RtStatus rt_weights_save(const RtInstance *in, const char *path, const char *const *meta)
 {
+	RtStatus s = rt_instance_settle(in);
+	if (s != RT_OK)
+		return s;
 	const RtTensor *bad = rt_tensor_nonfinite(in, false);
 	if (bad)
 		return rt_fail(RT_NONFINITE, "tensor '%s' holds NaN or infinity, so %s is not written", bad->name,
@@ -261,7 +264,7 @@ RtStatus rt_weights_save(const RtInstance *in, const char *path, const char *con
 	RtStTensor *tensor = rt_sys.alloc((in->model->ntensors + 1) * sizeof *tensor);
 	if (!tensor)
 		return rt_fail(RT_NOMEM, "out of memory for the table of %u tensors", in->model->ntensors);
-	RtStatus s = write_tensors(path, tensor, collect(in, tensor), meta);
+	s = write_tensors(path, tensor, collect(in, tensor), meta);
 	rt_sys.release(tensor);
 	return s;
 }
