@@ -130,6 +130,7 @@ static bool passes(Pipeline *p, PassCx *cx, Diag *d)
 	cx->diag = d;
 	cx->scratch = arena_new();
 	cx->target = p->target;
+	cx->threads = p->code.threads;
 	bool ok = passes_run(p->fe.module, cx, &p->stopped);
 	arena_free(cx->scratch);
 	return ok;

@@ -4,9 +4,11 @@
  * not:  changing what is computed, buffers or layouts
  *
  * Every legal tile of a small set is priced and the cheapest kept: tile_search.h tells which file does what. The order in which
- * sums add is chosen for one reference target and kept for all others.
+ * sums add is chosen for one reference target and kept for all others. Kernels are searched at the same time, in rounds: one
+ * that repeats another's sums after that one.
  */
 #include "ir/names.h"
+#include "ir/parallel.h"
 #include "passes/passes.h"
 #include "passes/rewrite.h"
 #include "passes/tile.h"
@@ -18,8 +20,6 @@
  * that x86-64-v3 and v4 give the same bits. */
 static const Target REFERENCE = {.name = "reference", .vec_bytes = 64, .vec_regs = 32, .fma = true, .l1_bytes = 32 << 10,
                                  .l2_bytes = 1 << 20};
-
-typedef struct Tiling { const KProgram *program; const PassCx *cx; Names *done; } Tiling;
 
 /* ---- the search for one kernel ---- */
 
@@ -177,41 +177,87 @@ static void log_kernel(TileLog *log, const Kernel *k, const TileKernel *as)
 	log->kernel[log->n++].kernel = k;
 }
 
-typedef struct Tiled { const Kernel *kernel; TileKernel as; } Tiled;
+/* Equal kernels – deep networks have many – that run in the same way: searched once. */
+typedef struct Tiled {
+	Kernel *kernel; /* the first of them */
+	Search search;
+	TileKernel as;
+} Tiled;
 
-/* Equal kernels – deep networks have many – are searched once. */
-static bool tile_kernel(Tiling *t, Kernel *k, int part_axis, int part_size, int samples)
+typedef struct Run { Kernel *kernel; int part_axis, part_size, samples; Tiled *as; } Run;
+
+typedef struct Tiling {
+	const KProgram *program;
+	const PassCx *cx;
+	Names *done;    /* Tiled by key */
+	Run *run;       /* all kernels of all entries, in order */
+	int n, room;
+	Tiled **job;    /* of the round */
+	int njobs;
+} Tiling;
+
+/* Kernels of a round follow those of earlier ones only. */
+static int round_of(const Kernel *k)
+{
+	return k->like ? 1 + round_of(k->like) : 0;
+}
+
+static void find_tiled(Tiling *t, Run *r)
 {
 	Arena *a = t->cx->scratch;
-	const char *key = arena_printf(a, "%d %d %d %s%s", part_axis, part_size, samples, k_key(t->program, k, a),
+	Kernel *k = r->kernel;
+	const char *key = arena_printf(a, "%d %d %d %s%s", r->part_axis, r->part_size, r->samples, k_key(t->program, k, a),
 	                               k->like ? k_key(t->program, k->like, a) : "");
-	Tiled *one = names_get(t->done, key);
+	r->as = names_get(t->done, key);
+	if (r->as)
+		return;
+	r->as = NEW(a, Tiled);
+	*r->as = (Tiled){.kernel = k, .search = search_of(k, t->cx, r->part_axis, r->part_size, r->samples),
+	                 .as = {.hash = schedule_hash(key)}};
+	names_add(t->done, key, r->as);
+	t->job[t->njobs++] = r->as;
+}
+
+static void search_job(void *cx, int job, int thread)
+{
+	const Tiling *t = cx;
+	(void)thread;
+	search_kernel(&t->job[job]->search, t->job[job]->kernel, t->cx);
+}
+
+static bool tile_round(Tiling *t, int round)
+{
 	bool ok = true;
-	if (one) {
-		k->sched = one->kernel->sched;
-	} else {
-		Search s = search_of(k, t->cx, part_axis, part_size, samples);
-		one = NEW(a, Tiled);
-		*one = (Tiled){.kernel = k, .as = {.hash = schedule_hash(key)}};
-		search_kernel(&s, k, t->cx);
-		ok = choose_other(&s, k, t->cx, &one->as);
-		names_add(t->done, key, one);
+	t->njobs = 0;
+	for (int i = 0; i < t->n; i++) {
+		if (round_of(t->run[i].kernel) == round)
+			find_tiled(t, &t->run[i]);
 	}
-	if (t->cx->tile_log)
-		log_kernel(t->cx->tile_log, k, &one->as);
+	parallel_run(t->cx->threads, t->njobs, search_job, t);
+	for (int i = 0; i < t->njobs; i++)
+		ok &= choose_other(&t->job[i]->search, t->job[i]->kernel, t->cx, &t->job[i]->as);
+	for (int i = 0; i < t->n; i++) {
+		if (round_of(t->run[i].kernel) == round)
+			t->run[i].kernel->sched = t->run[i].as->kernel->sched;
+	}
 	return ok;
 }
 
 /* samples: of one call of the kernels below, as planned. */
-static bool tile_item(Tiling *t, const KEntry *e, const KItem *item, int axis, int size, int samples)
+static void list_runs(Tiling *t, const KEntry *e, const KItem *item, int axis, int size, int samples)
 {
-	if (item->kind == I_RUN)
-		return tile_kernel(t, e->kernel[item->kernel], axis, size, samples);
+	if (item->kind == I_RUN) {
+		if (t->n == t->room) {
+			int room = t->room ? t->room * 2 : 64;
+			t->run = arena_grow(t->cx->scratch, t->run, (size_t)t->room, (size_t)room, sizeof(*t->run));
+			t->room = room;
+		}
+		t->run[t->n++] = (Run){e->kernel[item->kernel], axis, size, samples, NULL};
+		return;
+	}
 	bool by_sample = item->axis < 0 && item->size < samples;
-	bool ok = true;
 	for (int i = 0; i < item->nbody; i++)
-		ok &= tile_item(t, e, &item->body[i], item->axis, item->size, by_sample ? item->size : samples);
-	return ok;
+		list_runs(t, e, &item->body[i], item->axis, item->size, by_sample ? item->size : samples);
 }
 
 static bool tile_for_cuda(const KProgram *p)
@@ -227,12 +273,20 @@ bool pass_tile(IrModule *m, PassCx *cx)
 {
 	Tiling t = {.program = m->program, .cx = cx, .done = names_new(cx->scratch)};
 	bool ok = true;
+	int rounds = 1;
 	if (cx->target.kind == TARGET_CUDA)
 		return tile_for_cuda(m->program);
 	for (int i = 0; i < m->program->nentries; i++) {
 		const KEntry *e = &m->program->entry[i];
 		for (int j = 0; j < e->nitems; j++)
-			ok &= tile_item(&t, e, &e->item[j], -1, 0, e->few ? 1 : m->max_n);
+			list_runs(&t, e, &e->item[j], -1, 0, e->few ? 1 : m->max_n);
 	}
+	t.job = (Tiled **)arena_alloc(cx->scratch, (size_t)t.n + 1, sizeof(*t.job));
+	for (int i = 0; i < t.n; i++)
+		rounds = round_of(t.run[i].kernel) < rounds ? rounds : round_of(t.run[i].kernel) + 1;
+	for (int i = 0; i < rounds; i++)
+		ok &= tile_round(&t, i);
+	for (int i = 0; cx->tile_log && i < t.n; i++)
+		log_kernel(cx->tile_log, t.run[i].kernel, &t.run[i].as->as);
 	return ok;
 }

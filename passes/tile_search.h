@@ -3,7 +3,8 @@
  * tile.c says what is searched for. A contraction's tiles come from tile_contraction.c, priced without caches (tile_cost.c); the
  * cheapest few are then priced in each order of their loops (tile_order.c) with what they miss in the caches (tile_memory.c,
  * tile_block.c). Tiles of other nests come from tile_nest.c. tile_others.c lists what else is possible, and tile_write.c turns a
- * tile into a schedule. A file calls only what stands further on in this sequence.
+ * tile into a schedule. A file calls only what stands further on in this sequence. Several threads search, each for another
+ * kernel: beside its Search and that kernel's schedule a search changes nothing, and it has no arena.
  */
 #ifndef CNNC_PASSES_TILE_SEARCH_H
 #define CNNC_PASSES_TILE_SEARCH_H
