@@ -310,6 +310,30 @@ static int command(Pipeline *p, const Options *o, double start, Diag *d)
 	return code;
 }
 
+/* MODEL.onnx to a model file, its weights beside it under the same name. */
+static int import_graph(const Options *o, Diag *d)
+{
+	FeOnnx onnx;
+	Arena *a = arena_new();
+	const char *slash = strrchr(o->output, '/'), *dot = strrchr(o->output, '.');
+	const size_t stem = dot && (!slash || dot > slash) ? (size_t)(dot - o->output) : strlen(o->output);
+	const char *weights = arena_printf(a, "%.*s.safetensors", (int)stem, o->output);
+	int code = EXIT_USAGE;
+	if (can_be_made(o->output, a, d) && fe_onnx_load(o->model, slash ? weights + (slash + 1 - o->output) : weights, a, d, &onnx)) {
+		FILE *f = fopen(o->output, "w");
+		bool ok = f && fwrite(onnx.text, 1, onnx.length, f) == onnx.length;
+		ok = f && fclose(f) == 0 && ok;
+		if (!ok)
+			diag_error(d, (Loc){0}, "cannot write %s: %s", o->output, strerror(errno));
+		ok = ok && (!onnx.weight || fe_onnx_save_weights(&onnx, weights, d));
+		code = ok ? EXIT_OK : EXIT_IO;
+		if (ok)
+			printf("wrote %s%s%s\n", o->output, onnx.weight ? " and " : "", onnx.weight ? weights : "");
+	}
+	arena_free(a);
+	return code;
+}
+
 /* --emit=cuda asks for a GPU without saying so; what is timed here runs on the CPU. */
 static const char *target_of(const Options *o)
 {
@@ -322,8 +346,9 @@ static int run(const Options *o)
 {
 	double start = now_ms();
 	Diag *d = diag_new();
-	if (o->op || o->command == CMD_INIT) {
-		int code = finish(d, o->op ? bench_op(o, d) : init_command(o->model, o->output, d));
+	if (o->op || o->command == CMD_INIT || o->command == CMD_IMPORT) {
+		int code = finish(d, o->op ? bench_op(o, d) : o->command == CMD_IMPORT ? import_graph(o, d) :
+		                  init_command(o->model, o->output, d));
 		diag_free(d);
 		return code;
 	}

@@ -62,20 +62,17 @@ static void keep_diagnostics(Diag *d)
 }
 
 /* ---- life ---- */
-/* *weights: the file that the model starts from, to be freed; NULL: none. */
-static CgJit *compile(const PipelineIn *in, char **weights)
+/* *p stays open: it may hold the file of the weights that the model starts from. */
+static CgJit *compile(const PipelineIn *in, Pipeline *p)
 {
 	Diag *d = diag_new();
-	Pipeline p;
 	CgJit *jit = NULL;
-	if (pipeline_open(&p, in, d)) {
-		CgModule *c = pipeline_code(&p, d);
+	if (pipeline_open(p, in, d)) {
+		CgModule *c = pipeline_code(p, d);
 		jit = c ? cg_jit(c, d) : NULL;
-		*weights = p.fe.weights ? strdup(p.fe.weights) : NULL;
 	}
 	if (!jit)
 		keep_diagnostics(d);
-	pipeline_close(&p);
 	diag_free(d);
 	return jit;
 }
@@ -109,10 +106,10 @@ static CnncModel *load(const PipelineIn *base, const CnncOptions *o)
 		fail("out of memory");
 		return NULL;
 	}
-	char *weights = NULL;
-	m->jit = compile(&in, &weights);
-	bool ok = m->jit && open_instance(m, o ? o->threads : 0) && (!weights || cnnc_load_weights(m, weights));
-	free(weights);
+	Pipeline p;
+	m->jit = compile(&in, &p);
+	bool ok = m->jit && open_instance(m, o ? o->threads : 0) && (!p.fe.weights || cnnc_load_weights(m, p.fe.weights));
+	pipeline_close(&p);
 	if (ok)
 		return m;
 	cnnc_free(m);

@@ -49,7 +49,7 @@ static const Option options[] = {
 };
 
 static const struct { const char *name; Command command; } commands[] = {
-	{"compile", CMD_COMPILE}, {"check", CMD_CHECK}, {"bench", CMD_BENCH}, {"init", CMD_INIT}, {"doctor", CMD_DOCTOR}, {"help", CMD_HELP}, {"schema", CMD_SCHEMA},
+	{"compile", CMD_COMPILE}, {"check", CMD_CHECK}, {"bench", CMD_BENCH}, {"init", CMD_INIT}, {"doctor", CMD_DOCTOR}, {"help", CMD_HELP}, {"schema", CMD_SCHEMA}, {"import", CMD_IMPORT},
 };
 
 static const char *shown_before(const Option *o)
@@ -65,6 +65,7 @@ void options_usage(FILE *f)
 	      "       cnnc bench MODEL.yaml [--threads N] [--json] time the generated code\n"
 	      "       cnnc bench --op OP WORD…|--shape LIST [--emit=KIND…] [-o NAME]   time or write out one operation\n"
 	      "       cnnc doctor                                  what this machine has, and what is missing\n"
+	      "       cnnc import FILE.onnx -o MODEL.yaml          write an ONNX graph as a model file, its weights beside it\n"
 	      "       cnnc help [LAYER|FIELD]                      what can stand in a model file\n"
 	      "       cnnc schema                                  JSON Schema of model files\n\n"
 	      "options:\n", f);
@@ -260,7 +261,7 @@ static bool positional(Options *o, const char *word, FILE *err)
 		o->word[o->nwords++] = word;
 		return true;
 	}
-	if (!o->model && o->command <= CMD_INIT) {
+	if (!o->model && o->command <= CMD_IMPORT) {
 		o->model = word;
 		return true;
 	}
@@ -285,8 +286,6 @@ static int command_word(Options *o, int argc, char **argv)
 
 bool options_parse(Options *o, int argc, char **argv, FILE *err)
 {
-	if (argc > 1 && strcmp(argv[1], "import") == 0)
-		return refuse(err, "import is not supported yet");
 	bool words_only = false;
 	for (int i = command_word(o, argc, argv); i < argc; i++) {
 		bool dashed = !words_only && argv[i][0] == '-' && argv[i][1];
@@ -306,6 +305,8 @@ bool options_parse(Options *o, int argc, char **argv, FILE *err)
 		return refuse(err, "--math is for --op; of a model: -D build.math=fast");
 	if (o->emit & EMIT_HEADER && !o->op)
 		return refuse(err, "--emit=header is for `cnnc bench --op` only");
+	if (o->command == CMD_IMPORT && (!o->model || !o->output))
+		return refuse(err, "import needs FILE.onnx and -o MODEL.yaml");
 	if (o->command == CMD_INIT && !o->model)
 		return refuse(err, "init needs a folder of data");
 	if (o->command <= CMD_BENCH && !o->model && !o->op)

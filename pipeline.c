@@ -1,6 +1,8 @@
 /* pipeline.c -- model file to code: frontend, target, passes, code generation, one call each */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "pipeline.h"
 #include "runtime/pool.h"
 
@@ -55,6 +57,24 @@ static bool load_graph(Pipeline *p, const PipelineIn *in, Diag *d)
 	return p->fe.module != NULL;
 }
 
+/* ---- ONNX: imported as a model file in memory, whose weights are a temporary file ---- */
+static bool load_onnx(Pipeline *p, const PipelineIn *in, Diag *d)
+{
+	const char *tmp = getenv("TMPDIR");
+	char *path = arena_printf(p->arena, "%s/cnnc-XXXXXX.safetensors", tmp && *tmp ? tmp : "/tmp");
+	FeOnnx onnx;
+	const int fd = mkstemps(path, 12);
+	if (fd < 0)
+		return diag_error(d, (Loc){0}, "cannot make a temporary file %s: %s", path, strerror(errno));
+	close(fd);
+	p->weights = path;
+	Arena *a = arena_new();
+	bool ok = fe_onnx_load(in->path, path, a, d, &onnx) && (!onnx.weight || fe_onnx_save_weights(&onnx, path, d));
+	const char *text = ok ? arena_strndup(diag_arena(d), onnx.text, onnx.length) : "";
+	arena_free(a);
+	return ok && fe_load_text(in->path, text, strlen(text), in->define, in->ndefines, d, &p->fe);
+}
+
 /* ---- the steps ---- */
 static bool load(Pipeline *p, const PipelineIn *in, Diag *d)
 {
@@ -66,7 +86,7 @@ static bool load(Pipeline *p, const PipelineIn *in, Diag *d)
 	if (ends_with(in->path, ".ir"))
 		return load_graph(p, in, d);
 	if (ends_with(in->path, ".onnx"))
-		return diag_error(d, (Loc){0}, "%s: ONNX models are not supported yet", in->path);
+		return load_onnx(p, in, d);
 	return fe_load(in->path, in->define, in->ndefines, d, &p->fe);
 }
 
@@ -200,6 +220,8 @@ CgModule *pipeline_code(const Pipeline *p, Diag *d)
 
 void pipeline_close(Pipeline *p)
 {
+	if (p->weights)
+		unlink(p->weights);
 	if (p->fe.module)
 		ir_module_free(p->fe.module);
 	if (p->graph)

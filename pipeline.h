@@ -37,6 +37,7 @@ typedef struct Pipeline {
 	IrModule *graph;           /* portable, tuned, or for GPUs too: as it was before the passes */
 	IrModule *first;           /* tuned: what fe was made with */
 	ScheduleFile *schedules;   /* what was read; or NULL */
+	const char *weights;       /* of an imported model: a file of their own for as long as the pipeline is open */
 	bool stopped;              /* by stop_after */
 	bool quiet;                /* warnings of the target were given before */
 	Arena *arena;

@@ -38,6 +38,37 @@ bool fe_load(const char *path, const char *const *overrides, int n, Diag *d, FeM
 /* The same from memory; `name` stands for the path in diagnostics. text need not be terminated and must outlive d. */
 bool fe_load_text(const char *name, const char *text, size_t len, const char *const *overrides, int n, Diag *d, FeModel *out);
 
+/* ---- ONNX (onnx_*.c) ---- */
+typedef struct FeOnnxPort {  /* an input or output: what the graph calls it, and what the model file does */
+	const char *name, *layer;
+	int onnx_type;
+	int rank;
+	int64_t dim[8];          /* as in the graph; -1: free */
+	bool channels_last;      /* (batch, channels, height, width) of the graph is (N, height, width, channels) of the model */
+} FeOnnxPort;
+
+typedef struct FeOnnxGiven { const char *name; const void *bytes; size_t length; } FeOnnxGiven; /* a TensorProto for an input */
+
+typedef struct FeOnnx {
+	const char *text;        /* the model file; weights, if any, stand in it under the name that was asked for */
+	size_t length;
+	bool split;              /* axis 0 of the graph's inputs and outputs is N; else the whole graph is one sample */
+	int64_t batch;           /* that axis' extent in the graph, 1 where it is free */
+	FeOnnxPort *input, *output; /* inputs that became constants are left out */
+	int ninputs, noutputs;
+	const struct OnxWeight *weight;
+} FeOnnx;
+
+/* A graph as a model file, in arena a. `weights`: file name that model.weights will say. given: values of inputs, taken
+ * where the graph needs them to be constants. False: reported, every unsupported operator with its node. */
+bool fe_onnx_import(const char *path, const void *bytes, size_t length, const char *weights, const FeOnnxGiven *given,
+                    int ngiven, Arena *a, Diag *d, FeOnnx *out);
+bool fe_onnx_load(const char *path, const char *weights, Arena *a, Diag *d, FeOnnx *out); /* from a file */
+bool fe_onnx_save_weights(const FeOnnx *m, const char *path, Diag *d);
+/* Values of the weights into buffers of doubles parallel to the module's states; false: one is missing. */
+bool fe_onnx_set_states(const FeOnnx *m, const IrModule *module, double *const *state);
+void fe_onnx_operators(FILE *f);               /* docs/onnx.md */
+
 /* ---- everything printed from the schema table ---- */
 void fe_schema_json(FILE *f);                  /* cnnc schema */
 bool fe_help(const char *topic, FILE *f);      /* cnnc help [LAYER|FIELD|reference]; false: no such topic (nearest one printed) */

@@ -64,6 +64,31 @@ static bool too_small(Model *m, const Layer *l, const IrType *in, const int64_t 
 	return false;
 }
 
+/* `pad` as it is given: every window must hold a cell of the picture. */
+static bool given_padding(Model *m, Layer *l, const int64_t *extent, const int64_t *span, int64_t *out)
+{
+	const Val *pad = val(l->arg, "pad");
+	IrWindow *w = &l->window;
+	const int axes = window_axes(l), space = l->kind->space, first = axes - space;
+	if (pad->n != 2 * space || val(l->arg, "padding")->given) {
+		snprintf(m->reason, sizeof m->reason, pad->n != 2 * space ? "pad needs %d values: before each axis, then behind each"
+		                                                         : "pad and padding are both given", 2 * space);
+		return false;
+	}
+	for (int i = 0; i < axes; i++) {
+		w->pad[i] = i < first ? 0 : (int32_t)pad->item[i - first].i;
+		w->pad[axes + i] = i < first ? 0 : (int32_t)pad->item[space + i - first].i;
+		const int64_t room = extent[i] + w->pad[i] + w->pad[axes + i] - span[i];
+		if (room < 0 || w->pad[i] >= span[i] || w->pad[axes + i] >= span[i]) {
+			snprintf(m->reason, sizeof m->reason, "windows of %lld cells do not fit %lld cells between pads of %d and %d",
+			         (long long)span[i], (long long)extent[i], w->pad[i], w->pad[axes + i]);
+			return false;
+		}
+		out[i] = room / w->stride[i] + 1;
+	}
+	return true;
+}
+
 /* Windows of l->window over `in`: fills the padding, gives the number of windows along each axis of the window. */
 bool window_count(Model *m, Layer *l, const IrType *in, int64_t *out)
 {
@@ -75,6 +100,8 @@ bool window_count(Model *m, Layer *l, const IrType *in, int64_t *out)
 	window_extents(l, in, extent);
 	for (int i = 0; i < axes; i++)
 		span[i] = (int64_t)(w->size[i] - 1) * w->dilation[i] + 1;
+	if (schema_field_index(l->arg->section, "pad") >= 0 && val(l->arg, "pad")->kind == VAL_LIST)
+		return given_padding(m, l, extent, span, out);
 	for (int i = 0; i < axes; i++) {
 		int64_t pad = causal ? span[i] - 1 : 0;
 		if (same) {
