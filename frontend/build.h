@@ -115,6 +115,7 @@ extern const LayerKind layer_conv_kinds[], layer_window_kinds[], layer_dense_kin
 extern const int layer_nconv, layer_nwindow, layer_ndense, layer_nnorm, layer_nshape, layer_nmerge, layer_nrandom,
 	layer_npointwise, layer_nop;
 bool layer_takes_any(const LayerKind *kind);            /* inputs of any type, without N too; else they are f32[N, …] */
+bool layer_is_source(const Layer *l);                   /* takes no inputs, not even that before it */
 bool layer_number(const Layer *l, const char *text, double *out); /* an entry of `inputs:` that is a number */
 bool layer_op_writable(OpCode op);                     /* can stand in a model file as Op */
 IrState *layer_state(Model *m, Layer *l, const char *name, IrType type, const Val *init, const Val *regularizer, bool stat);

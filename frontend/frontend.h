@@ -71,7 +71,7 @@ void fe_onnx_operators(FILE *f);               /* docs/onnx.md */
 
 /* ---- everything printed from the schema table ---- */
 void fe_schema_json(FILE *f);                  /* cnnc schema */
-bool fe_help(const char *topic, FILE *f);      /* cnnc help [LAYER|FIELD|reference]; false: no such topic (nearest one printed) */
+bool fe_help(const char *topic, FILE *f);      /* cnnc help [onnx|LAYER|FIELD|reference]; false: no such topic (nearest one printed) */
 void fe_reference(FILE *f);                    /* docs/yaml.md, Markdown */
 
 #endif

@@ -32,6 +32,17 @@ bool layer_number(const Layer *l, const char *text, double *out)
 	return end != text && !*end;
 }
 
+bool layer_is_source(const Layer *l)
+{
+	if (l->kind->max_in == 0)
+		return true;
+	for (int op = 0; layer_takes_any(l->kind) && op < OP_COUNT; op++) {
+		if (strcmp(ir_ops[op].text, val_string(l->arg, "op")) == 0)
+			return ir_ops[op].max_in == 0;
+	}
+	return false;
+}
+
 /* ---- fields and attributes ---- */
 
 static bool refuse(Model *m, const char *fmt, ...) CNNC_PRINTF(2, 3);

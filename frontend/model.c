@@ -125,7 +125,7 @@ static bool connect_layer(Model *m, int i)
 	double number;
 	l->in = NEWN(m->arena, int, given ? inputs->n : 1);
 	l->in[0] = i - 1;
-	l->nin = !given && l->kind->max_in > 0;
+	l->nin = !given && !layer_is_source(l);
 	for (int k = 0; given && k < inputs->n; k++) {
 		if (!layer_number(l, inputs->item[k].s, &number))
 			ok = find_input(m, i, &inputs->item[k], &l->in[l->nin++]) && ok;

@@ -1,8 +1,8 @@
 /* onnx_import.c -- an ONNX graph as a model file: inputs, nodes in order, outputs, and what N is
  *
- * Three readings of the samples are tried until one imports: axis 0 of all inputs is the batch; the whole graph is one
- * sample; axis 0 of the first input is the batch and inputs of another leading extent are constants. The last problem of the
- * second is what the user sees, since it asks least of the graph.
+ * Readings of the samples are tried until one imports: axis 0 of all inputs is the batch; the whole graph is one sample;
+ * and both once more with inputs as constants whose value is known: those of another leading extent, single integers. The
+ * problem of the second is what the user sees, since it asks least of the graph.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -112,7 +112,7 @@ static bool input_dims(Onx *m, const OnnxPort *p, const OnnxTensor *given, int64
 			return false;
 		}
 		dim[i] = dim[i] < 0 ? 1 : dim[i];
-		if (dim[i] < 1 || dim[i] > INT32_MAX) {
+		if (dim[i] < !given || dim[i] > INT32_MAX) {
 			onx_fail(m, "input '%.80s' has an axis of extent %lld", p->name, (long long)dim[i]);
 			return false;
 		}
@@ -148,7 +148,8 @@ static void define_input(Onx *m, OnxInput *in)
 	const DType dtype = type_of(m, in->port->type);
 	if (m->failed || !input_dims(m, in->port, in->given, dim, &rank))
 		return;
-	const bool odd = m->split && (rank == 0 || dim[0] != m->batch);
+	const bool empty = in->given && in->given->elems == 0, single = m->bake && !m->split && rank == 0 && dtype == DT_I32;
+	const bool odd = empty || single || (m->split && (rank == 0 || dim[0] != m->batch));
 	const int first = m->split ? 1 : 0;
 	for (int i = first; i < rank; i++) {
 		axis[i - first] = i;
@@ -170,13 +171,12 @@ static void define_input(Onx *m, OnxInput *in)
 	in->p->node.type = ir_type(dtype, odd ? 0 : behind + 1, small);
 	in->p->layer = odd ? NULL : in->layer;
 	if (odd) {
+		for (int i = 0; i < rank && rank <= IR_MAX_RANK; i++)
+			in->p->node.type.dim[i] = (int32_t)dim[i];
+		in->p->node.type.rank = rank <= IR_MAX_RANK ? rank : 0;
 		in->value = onx_new(m, in->p, rank);
-		for (int i = 0; i < rank; i++)
-			in->value->at[i] = -1;
-		if (m->bake)
+		if (m->bake || empty)
 			onx_known(m, in->value);
-		else
-			in->value->p->known = false;
 	} else if (behind == 0) { /* inputs of a model file have an axis: [N, 1] */
 		in->p->node.type = ir_type(dtype, 2, (int32_t[]){ IR_N, 1 });
 		in->value = onx_make(m, in->p, rank, 1, (int[]){ rank }, m->split ? 0 : -1);
@@ -441,10 +441,10 @@ bool fe_onnx_import(const char *path, const void *bytes, size_t length, const ch
 	if (!read_given(&g, given, ngiven, a, d, values))
 		return false;
 	const int before = diag_errors(d);
-	for (int reading = 0; reading < 3; reading++) {
+	for (int reading = 0; reading < 4; reading++) {
 		start(&m, &g, a, d, values);
-		m.split = reading != 1;
-		m.bake = reading == 2;
+		m.split = reading == 0 || reading == 2;
+		m.bake = reading >= 2;
 		if (import_as(&m, weights, out))
 			return true;
 		if (diag_errors(d) > before)
@@ -479,8 +479,34 @@ bool fe_onnx_load(const char *path, const char *weights, Arena *a, Diag *d, FeOn
 	return ok;
 }
 
+static const char head[] =
+	"# ONNX\n\n"
+	"```\n"
+	"cnnc import model.onnx -o model.yaml    # a readable model file, its weights in model.safetensors beside it\n"
+	"cnnc check model.onnx                   # layers, memory\n"
+	"cnnc model.onnx -o NAME                 # the predictor, weights inside\n"
+	"```\n\n"
+	"There is one way: the graph is turned into a model file, and that is checked and compiled like any other. Operators that\n"
+	"are Keras layers become those; others become `Op` layers, rows of the op table (`cnnc help Op`). To train the model, give\n"
+	"the file `data` and `train` sections.\n\n"
+	"- **Operator sets** 1 to 22 of ai.onnx. Functions, control flow, sequences, maps, optionals, strings and sparse tensors are\n"
+	"  not supported; an error lists every unsupported operator with its node.\n"
+	"- **Shapes** are static but for the batch. Where axis 0 of all inputs is the batch and no operator mixes samples, it becomes\n"
+	"  N; otherwise the whole graph is one sample, and N counts graphs.\n"
+	"- **Layouts**: axes are tracked, transposes cost nothing by themselves. Pictures are channels last inside; an input that only\n"
+	"  convolutions and pools read is taken channels last, so that pictures can be predicted and trained on directly. Behind a\n"
+	"  flattened picture the rows of the dense kernel are put into our order.\n"
+	"- **Weights**: initializers become named tensors, trainable; single numbers, shapes and what follows from constants are\n"
+	"  folded. What an operator needs as a constant (a kernel, a shape) must be one.\n"
+	"- **Types**: float; double, float16 and bfloat16 are computed in float. int64, int32, int16, int8 and uint16 are int32:\n"
+	"  a number beyond 2^31 wraps. uint64 and uint32 are uint32; uint8 and bool are themselves.\n"
+	"- **External data** must be regular files below the model's folder, without links on the way.\n"
+	"- Hostile files end in an error: depth, messages, sizes, layers and folding work are bounded.\n\n"
+	"The node tests of Debian's libonnx-testdata run in the test suite (`tests/unit/onnx_nodes.c`).\n\n";
+
 void fe_onnx_operators(FILE *f)
 {
+	fputs(head, f);
 	fputs("| operator | becomes |\n|---|---|\n", f);
 	for (const OnnxOp *op = operators; op->name; op++)
 		fprintf(f, "| %s | %s |\n", op->name, op->doc);

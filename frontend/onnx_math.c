@@ -19,7 +19,9 @@ Value *onx_const(Onx *m, DType t, int rank, const int64_t *dim, const double *d)
 			return onx_fail(m, "a constant is too large");
 		small[i] = (int32_t)dim[i];
 	}
-	return onx_new(m, phys_known(m, ir_type(t, rank, small), NULL, d), rank);
+	Phys *p = phys_known(m, ir_type(t, rank, small), NULL, d);
+	p->fixed = true;
+	return onx_new(m, p, rank);
 }
 
 Value *onx_k(Onx *m, DType t, double x)
@@ -56,6 +58,7 @@ Value *onx_tensor(Onx *m, const OnnxTensor *t)
 	Value *v = onx_const(m, dtype_of(t->type), t->rank, t->dim, NULL);
 	if (m->failed)
 		return v;
+	v->p->fixed = false;
 	if (t->type == ONNX_FLOAT && ((uintptr_t)bytes & 3) == 0) {
 		v->p->f = (const float *)(const void *)bytes;
 	} else if (t->type == ONNX_FLOAT) {
@@ -471,9 +474,16 @@ Value *onx_pad(Onx *m, Value *a, int axis, int64_t before, int64_t after)
 
 Value *onx_concat(Onx *m, int n, Value *const *in, int axis)
 {
-	Value *part[64];
+	Value *part[64], *filled[64];
 	Phys *p[64];
 	Order o;
+	int nfilled = 0;
+	for (int i = 0; i < n && n <= 64 && !m->failed; i++) {
+		if (onx_elems(m, in[i]) > 0)
+			filled[nfilled++] = in[i];
+	}
+	in = nfilled ? filled : in;
+	n = nfilled ? nfilled : n;
 	bool samples = false, differs = false;
 	if (m->failed || n < 1 || n > 64)
 		return onx_fail(m, "%d inputs; 1 to 64 are possible", n);

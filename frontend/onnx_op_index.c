@@ -233,34 +233,31 @@ Value *import_reversesequence(Onx *m)
 	return onx_pick(m, x, onx_select(m, onx_2(m, OP_lt, t, n), back, t), time);
 }
 
-/* Every element of the pool goes where its index says, in (batch, channels, all cells). */
+/* Every element of the pool goes where its index says, in (batch, channels, all cells); `output_shape` may be larger. */
 Value *import_maxunpool(Onx *m)
 {
-	int64_t size[3], stride[3] = { 1, 1, 1 }, pad[6] = { 0 }, out[ONNX_MAX_RANK], cells = 1, inputs = 1;
+	int64_t size[3], stride[3] = { 1, 1, 1 }, pad[6] = { 0 }, out[ONNX_MAX_RANK] = { 1, 1 }, wanted[ONNX_MAX_RANK];
+	int64_t cells = 1, inputs = 1;
 	Value *x = onx_in(m, 0), *index = onx_in(m, 1);
-	const int n = onx_int_list(m, "kernel_shape", 3, size), given = 0;
+	const int n = onx_int_list(m, "kernel_shape", 3, size);
 	int rank = 0;
 	onx_int_list(m, "strides", 3, stride);
 	onx_int_list(m, "pads", 6, pad);
-	if (m->failed || n != x->rank - 2 || given)
-		return onx_fail(m, "its kernel_shape does not fit");
-	int64_t natural = 1;
+	if (m->failed || n != x->rank - 2 || onx_dim(m, x, 0) * onx_dim(m, x, 1) != 1)
+		return onx_fail(m, "several pictures or channels are not supported");
 	for (int i = 0; i < n; i++) {
 		out[2 + i] = (onx_dim(m, x, 2 + i) - 1) * stride[i] + size[i] - pad[i] - pad[n + i];
 		inputs *= onx_dim(m, x, 2 + i);
-		natural *= out[2 + i];
+		cells = out[2 + i] < 1 || out[2 + i] > 65536 ? 1 << 30 : cells * out[2 + i];
 	}
-	out[0] = onx_dim(m, x, 0);
-	out[1] = onx_dim(m, x, 1);
-	if (out[0] * out[1] != 1)
-		return onx_fail(m, "several pictures or channels are not supported");
-	if (onx_has(m, 2) && !onx_ints(m, onx_in(m, 2), "output_shape", ONNX_MAX_RANK, out, &rank))
-		return m->nothing;
-	for (int i = 0; i < n; i++)
-		cells *= out[2 + i];
-	if (m->failed || natural < 1 || cells < 1 || cells > 1 << 20)
+	if (cells > 1 << 20)
 		return onx_fail(m, "%lld cells", (long long)cells);
 	Value *zeros = onx_expand(m, onx_k(m, DT_F32, 0), 1, (int64_t[]){ cells });
 	Value *y = scattered(m, zeros, onx_reshape(m, index, 1, &inputs), onx_reshape(m, x, 1, &inputs), 0, "add");
-	return onx_reshape(m, y, x->rank, out);
+	y = onx_reshape(m, y, x->rank, out);
+	if (onx_has(m, 2) && onx_ints(m, onx_in(m, 2), "output_shape", ONNX_MAX_RANK, wanted, &rank)) {
+		for (int i = 0; i < n && rank == x->rank; i++)
+			y = onx_pad(m, y, 2 + i, 0, wanted[2 + i] - out[2 + i]);
+	}
+	return y;
 }

@@ -280,7 +280,7 @@ Value *import_bitshift(Onx *m)
 		return m->nothing;
 	const DType type = onx_dtype(x);
 	Value *bits = onx_cast(m, y, DT_I32), *p = onx_k(m, type, 1);
-	for (int bit = 4; bit >= 0; bit--) {
+	for (int bit = type == DT_U8 ? 2 : 4; bit >= 0; bit--) {
 		Value *has = onx_2(m, OP_le, onx_k(m, DT_I32, 1 << bit), bits);
 		p = onx_2(m, OP_mul, p, onx_select(m, has, onx_k(m, type, (double)(1u << (1 << bit))), onx_k(m, type, 1)));
 		bits = onx_select(m, has, onx_2k(m, OP_sub, bits, 1 << bit), bits);
@@ -300,10 +300,15 @@ Value *import_cast(Onx *m)
 	                            [ONNX_FLOAT16] = DT_F32, [ONNX_DOUBLE] = DT_F32, [ONNX_UINT32] = DT_U32, [ONNX_UINT64] = DT_U32,
 	                            [ONNX_BFLOAT16] = DT_F32 };
 	Value *x = onx_in(m, 0);
+	const char *target = is(m, "CastLike") && onx_has(m, 1) ? m->node->in[1] : "";
+	for (int i = 0; i < m->g->ninputs; i++) {
+		if (strcmp(m->g->input[i].name, target) == 0 && m->g->input[i].type == ONNX_BFLOAT16)
+			return onx_fail(m, "a cast to type bfloat16 is not supported");
+	}
 	if (is(m, "CastLike"))
 		return onx_cast(m, x, onx_dtype(onx_in(m, 1)));
 	const int64_t to = onx_int(m, "to", 0);
-	if (to < 0 || to >= (int64_t)COUNT(of) || !onnx_type_bytes((OnnxType)to))
+	if (to < 0 || to >= (int64_t)COUNT(of) || to == ONNX_BFLOAT16 || !onnx_type_bytes((OnnxType)to))
 		return onx_fail(m, "a cast to type %s is not supported", onnx_type_name((OnnxType)to));
 	return onx_cast(m, x, of[to]);
 }

@@ -280,7 +280,7 @@ static void transposed_pads(Onx *m, Window *w)
 	for (int i = 0; i < w->dims; i++) {
 		const int64_t span = (w->size[i] - 1) * w->dilation[i] + 1, full = (w->in[i] - 1) * w->stride[i] + span + extra[i];
 		if (given == w->dims || strncmp(how, "SAME", 4) == 0) {
-			const int64_t all = full - (given == w->dims ? shape[i] : w->in[i] * w->stride[i]), less = all / 2;
+			const int64_t all = full - (given == w->dims ? shape[i] : w->in[i] * w->stride[i]), less = (all - (all & 1)) / 2;
 			const bool upper = strcmp(how, "SAME_UPPER") == 0;
 			w->begin[i] = upper ? less : all - less;
 			w->end[i] = all - w->begin[i];

@@ -242,6 +242,8 @@ Value *import_slice(Onx *m)
 		from = from < 0 ? 0 : from > high ? high : from;
 		to = to < low ? low : to > high ? high : to;
 		const int64_t count = by > 0 ? (to - from + by - 1) / by : (from - to - by - 1) / -by;
+		if (count < 1 && x->p->known && x->rank == 1)
+			return onx_const(m, onx_dtype(x), 1, &(int64_t){ 0 }, NEW(m->arena, double));
 		if (count < 1)
 			return onx_fail(m, "a slice without elements");
 		x = count == extent && by == 1 ? x : stepped(m, x, k, from, by, count);

@@ -159,6 +159,9 @@ static Phys *fold(Onx *m, const IrNode *node, int n, Phys *const *in)
 	for (int64_t i = 0; i < elems && f; i++)
 		f[i] = (float)out[i];
 	Phys *p = phys_known(m, node->type, f, f ? NULL : out);
+	p->fixed = true;
+	for (int i = 0; i < n; i++)
+		p->fixed = p->fixed && in[i]->fixed;
 	arena_free(scratch);
 	return p;
 }
@@ -264,7 +267,7 @@ static void write_known(Onx *m, Phys *p)
 		fprintf(m->text, "    - Op: {op: const, value: %s, to: %s, shape: %s, name: %s}\n", number(a, phys_element(p, 0)),
 		        dtype_name(t->dtype), shape_text(a, t, false), p->layer);
 	} else {
-		const char *dtype = t->dtype == DT_F32 ? "" : arena_printf(a, "dtype: %s, trainable: false, ", dtype_word(t->dtype));
+		const char *dtype = t->dtype == DT_F32 ? (p->fixed ? "trainable: false, " : "") : arena_printf(a, "dtype: %s, trainable: false, ", dtype_word(t->dtype));
 		fprintf(m->text, "    - Weight: {shape: %s, %sname: %s}\n", shape_text(a, t, false), dtype, p->layer);
 		phys_weight(m, p->layer, "value", p);
 	}
@@ -288,7 +291,7 @@ static const char *inputs_text(Onx *m, int n, Phys *const *in, bool numbers)
 	const int first = n == 3 ? 1 : 0; /* select: a number is of the type of the second operand */
 	bool typed = false;
 	for (int i = first; i < n; i++)
-		typed = typed || !in[i]->known;
+		typed = typed || !in[i]->known || in[i]->node.type.dtype == DT_F32;
 	for (int i = 0; i < n; i++) {
 		const IrType *t = &in[i]->node.type;
 		const bool single = numbers && typed && i >= first && in[i]->known && t->dtype != DT_BOOL && ir_elems(t, 1) == 1 && t->rank == 0;
@@ -635,11 +638,11 @@ const double *onx_doubles(Onx *m, Value *v)
 
 bool onx_ints(Onx *m, Value *v, const char *what, int most, int64_t *out, int *n)
 {
-	const int64_t elems = m->failed ? 0 : onx_elems(m, v);
 	*n = 0;
 	if (!m->failed && !onx_known(m, v))
 		onx_fail(m, "%s must be a constant", what);
-	else if (elems > most)
+	const int64_t elems = m->failed ? 0 : onx_elems(m, v);
+	if (elems > most)
 		onx_fail(m, "%s has %lld elements", what, (long long)elems);
 	const double *d = m->failed ? NULL : onx_doubles(m, v);
 	for (int64_t i = 0; d && i < elems; i++)

@@ -23,6 +23,7 @@ typedef struct Phys {
 	IrNode node;          /* only its type is used; operand of shape rules and of the interpreter */
 	const char *layer;    /* that gives it; NULL: not written yet */
 	bool known;
+	bool fixed;           /* a constant of the importer's own making: not to be trained */
 	const float *f;
 	const double *d;
 } Phys;

@@ -119,6 +119,11 @@ bool fe_help(const char *topic, FILE *f)
 	Arena *a = arena_new();
 	int found = 0;
 	bool all = topic && strcmp(topic, "reference") == 0;
+	if (topic && strcmp(topic, "onnx") == 0) {
+		fe_onnx_operators(f);
+		arena_free(a);
+		return true;
+	}
 	if (!topic || !*topic || all) {
 		if (all)
 			fe_reference(f);
