@@ -357,7 +357,7 @@ int bench_op(const Options *o, Diag *d)
 	IrModule *m = op_graph(o->op, o->shape, o->word, o->nwords, d);
 	bool ok = m != NULL;
 	if (ok) {
-		PipelineIn in = {.path = o->op, .module = m, .cpu = o->cpu, .triple = o->triple, .here = true,
+		PipelineIn in = {.path = o->op, .module = m, .cpu = o->cpu, .triple = o->triple, .here = true, .alone = true,
 				 .dump = o->dump ? o->dump : o->stop_after, .stop_after = o->stop_after, .out = stdout};
 		m->fast_math = o->fast_math;
 		b.text = op_text(b.arena, m);

@@ -97,6 +97,7 @@ bool bench_run_kernels(BenchRun *r, const RtEntry *e, double *best, size_t nkern
 		if (stop && *stop)
 			break;
 		memset(profile.ms, 0, nkernels * sizeof(double));
+		rt_weights_changed(&r->in); /* so that the kernels that prepare run */
 		bench_run_call(r, e, (int64_t)r->model->max_n, port, call + 1);
 		for (size_t i = 0; i < nkernels; i++)
 			best[i] = best[i] < profile.ms[i] ? best[i] : profile.ms[i];

@@ -270,28 +270,28 @@ bool cnnc_tensor(const CnncModel *m, int i, CnncArray *out)
 	return true;
 }
 
-static unsigned char *find_tensor(const CnncModel *m, const char *name, size_t bytes)
+static const RtTensor *find_tensor(const CnncModel *m, const char *name, size_t bytes)
 {
 	const RtTensor *t = rt_tensor_find(m->rt, name);
 	if (!t)
 		fail("there is no tensor '%s'", name);
 	else if (t->bytes != bytes)
 		fail("tensor '%s' has %llu bytes, not %zu", name, (unsigned long long)t->bytes, bytes);
-	return t && t->bytes == bytes ? rt_tensor_data(&m->in, t) : NULL;
+	return t && t->bytes == bytes ? t : NULL;
 }
 
 bool cnnc_get(const CnncModel *m, const char *tensor, void *data, size_t bytes)
 {
-	const unsigned char *from = find_tensor(m, tensor, bytes);
-	if (from)
-		memcpy(data, from, bytes);
-	return from != NULL;
+	const RtTensor *t = find_tensor(m, tensor, bytes);
+	if (t)
+		memcpy(data, rt_tensor_data(&m->in, t), bytes);
+	return t != NULL;
 }
 
 bool cnnc_set(CnncModel *m, const char *tensor, const void *data, size_t bytes)
 {
-	unsigned char *to = find_tensor(m, tensor, bytes);
-	if (to)
-		memcpy(to, data, bytes);
-	return to != NULL;
+	const RtTensor *t = find_tensor(m, tensor, bytes);
+	if (t)
+		memcpy(rt_tensor_write(&m->in, t), data, bytes);
+	return t != NULL;
 }

@@ -149,6 +149,7 @@ static bool passes(Pipeline *p, PassCx *cx, Diag *d)
 		diag_warning(d, (Loc){0}, "%s has no bf16 instructions: mixed_bfloat16 is computed in float32, with rounding", p->target.name);
 	cx->diag = d;
 	cx->scratch = arena_new();
+	cx->every_call = p->alone || p->gpu;
 	cx->target = p->target;
 	cx->threads = p->code.threads;
 	bool ok = passes_run(p->fe.module, cx, &p->stopped);
@@ -163,6 +164,7 @@ bool pipeline_open(Pipeline *p, const PipelineIn *in, Diag *d)
 		return false;
 	describe_layers(p);
 	p->tunes = in->tunes || p->fe.tune_seconds > 0;
+	p->alone = in->alone;
 	if (in->schedule && !p->tunes) {
 		p->schedules = pipeline_read_schedules(in->schedule, p->arena, d);
 		if (!p->schedules)

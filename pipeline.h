@@ -18,6 +18,7 @@ typedef struct PipelineIn {
 	bool here;                 /* the code will run in this process: `portable` means this machine's level */
 	const char *schedule;      /* a schedule file to take schedules from, or NULL; not read where the model will be tuned */
 	bool tunes;                /* even if the model file does not ask for it */
+	bool alone;                /* a function that keeps nothing between calls */
 	const char *dump, *stop_after;
 	bool time_passes;
 	int threads;               /* that work on it at most, 0: one for each CPU; changes nothing in the code */
@@ -30,7 +31,7 @@ typedef struct Pipeline {
 	CgOptions code;
 	const char *level[CG_MAX_LEVELS]; /* portable: cpus, best first; this Pipeline is that of the first one */
 	int nlevels;               /* else 0 */
-	bool tunes;
+	bool tunes, alone;
 	bool gpu;                  /* kernels of this Pipeline are for GPUs */
 	bool cuda;                 /* the programs have code for GPUs, too: pipeline_gpu makes it */
 	const char *cuda_arch;     /* NULL: the default set */

@@ -72,9 +72,9 @@ Memory report_memory(const IrModule *m)
 		if (s->kind != STATE_MOMENT)
 			out.weights += ir_elems(&s->type, 1) * dtype_size(s->type.dtype);
 	}
-	out.predict = out.weights + predict->slab_bytes;
+	out.predict = out.weights + p->view_bytes + predict->slab_bytes;
 	if (step->name) {
-		out.train = p->param_bytes + larger(step->slab_bytes, evaluate->slab_bytes);
+		out.train = p->param_bytes + p->view_bytes + larger(step->slab_bytes, evaluate->slab_bytes);
 		out.train_scratch = larger(step->scratch_bytes, evaluate->scratch_bytes);
 	}
 	return out;

@@ -129,7 +129,7 @@ void walk_kernel(KEmit *e, const KProgram *p, const Kernel *k, const Target *t, 
 typedef struct CgPhase {
 	char *name, *symbol;
 	uint32_t rows, parts;
-	bool update;
+	bool update, prepare;
 	int first_kernel; /* in the entry's list, for profiles */
 } CgPhase;
 typedef struct CgEntry {

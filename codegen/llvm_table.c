@@ -101,6 +101,7 @@ static LLVMValueRef phases(LlvmBuild *b, const CgEntry *e)
 		PUT_INT(r, RtPhase, rows, p->rows);
 		PUT_INT(r, RtPhase, parts, p->parts);
 		PUT_INT(r, RtPhase, update, p->update);
+		PUT_INT(r, RtPhase, prepare, p->prepare);
 		v[i] = record_finish(r, sizeof(RtPhase));
 	}
 	return llvm_array(b, "phase", v, (size_t)e->nphases);
@@ -410,6 +411,7 @@ void llvm_table(LlvmUnit *u, const CgModule *c)
 	PUT_INT(r, RtModel, ncounted, p->ncounted);
 	PUT_INT(r, RtModel, metric_doubles, p->metric_doubles);
 	PUT_INT(r, RtModel, params_bytes, p->param_bytes);
+	PUT_INT(r, RtModel, views_bytes, p->view_bytes);
 	PUT_INT(r, RtModel, max_n, m->max_n);
 	PUT_PTR(r, RtModel, tensor, all_tensors);
 	PUT_PTR(r, RtModel, entry, all_entries);

@@ -90,6 +90,7 @@ static EVal buffer_address(const Prog *p, const Frame *f, const KBuffer *b, bool
 	case B_OUT:
 		return e->ptr_load(e, e->ptr_load(e, f->call, offsetof(RtCall, out)), b->index * (int64_t)sizeof(void *));
 	case B_STATE:
+	case B_VIEW:
 		base = e->ptr_load(e, f->call, offsetof(RtCall, params));
 		break;
 	case B_SLAB:
@@ -415,6 +416,11 @@ static bool writes_state(const KEntry *entry, const KItem *item)
 	return false;
 }
 
+static bool prepares(const KEntry *entry, const KItem *item)
+{
+	return item->kind == I_RUN ? entry->kernel[item->kernel]->prepares : prepares(entry, &item->body[0]);
+}
+
 static int first_kernel(const KItem *item)
 {
 	return item->kind == I_RUN ? item->kernel : first_kernel(&item->body[0]);
@@ -444,6 +450,7 @@ static void list_phase(Lister *l, int at, int number, CgPhase *phase)
 	                   .symbol = arena_printf(l->a, "phase_%s%s_%d", entry->name, entry->few ? "_few" : "", number),
 	                   .parts = 1,
 	                   .update = writes_state(entry, item),
+	                   .prepare = prepares(entry, item),
 	                   .first_kernel = first_kernel(item)};
 	if (by_samples(item)) {
 		phase->rows = (uint32_t)item->size;

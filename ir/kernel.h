@@ -60,6 +60,7 @@ typedef enum KClass {
 	B_SLAB,    /* lives within one call; plan gives the offset */
 	B_PARTIAL, /* B_SLAB with one copy a part: dim[0] is the part */
 	B_SCRATCH, /* lives within one step of a part: one step's samples, a copy for each worker; plan makes them of B_SLAB */
+	B_VIEW,   /* made of states alone, kept between calls (pass prepare): behind the states in the parameter slab */
 	B_METRIC   /* f64 sums of this call, at `offset` doubles in the metric array */
 } KClass;
 
@@ -187,6 +188,7 @@ typedef struct Kernel {
 	KSet par;           /* axes along which parts may run at the same time: every store is injective in them */
 	bool contraction;   /* has a REDUCE sum of a product: scheduled by register tile */
 	bool update;        /* writes state: skipped when the loss is not finite */
+	bool prepares;      /* writes only views (B_VIEW): skipped where they are as an earlier call made them */
 	const struct Kernel *plain;/* the same on factors that are not copied, for calls of a few samples; NULL: there is none */
 	bool copies;               /* only makes a copy for one that has a plain form */
 	const struct Kernel *like; /* sums in the same order as this one: its schedule is made first; NULL: of its own */
@@ -231,6 +233,7 @@ typedef struct KProgram {
 	KEntry *entry;
 	int nentries;
 	int64_t param_bytes;    /* the parameter slab: all B_STATE buffers */
+	int64_t view_bytes;     /* behind them: all B_VIEW buffers */
 	int metric_doubles;
 	KCounted *counted;      /* distinct ones: slot i of RtScalars.counted is ir_counted of counted[i] */
 	int ncounted;

@@ -24,7 +24,7 @@ typedef struct Parse {
 	int nlets;
 } Parse;
 
-static const char *const classes[] = { "in", "out", "state", "slab", "partial", "scratch", "metric" };
+static const char *const classes[] = { "in", "out", "state", "slab", "partial", "scratch", "view", "metric" };
 static const char *const modes[] = { "in", "out", "inout", "add" };
 static const char *const scalars[] = { "lr", "inv_n", "step", "pass", "power", "update", "due" };
 static const char *const edges[] = { "never", "zero", "lowest", "clamp" };
@@ -664,6 +664,7 @@ static Kernel *parse_kernel(Parse *x)
 	x->nlets = 0;
 	expect(x, '{');
 	x->k->update = accept_word(x, "update");
+	x->k->prepares = accept_word(x, "prepares");
 	if (accept_word(x, "axes")) {
 		do
 			parse_axis(x);
@@ -783,6 +784,8 @@ static void parse_program(Parse *x)
 	if (!accept_word(x, "program") || !accept_word(x, "params"))
 		fail(x, "this is no program");
 	x->p->param_bytes = integer(x, 0, INT64_MAX);
+	if (accept_word(x, "views"))
+		x->p->view_bytes = integer(x, 0, INT64_MAX);
 	if (!accept_word(x, "metrics"))
 		fail(x, "metrics are missing");
 	x->p->metric_doubles = (int)integer(x, 0, MAX_COUNT);

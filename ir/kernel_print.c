@@ -19,7 +19,7 @@ typedef struct Print {
 	int nlets;
 } Print;
 
-static const char *const classes[] = { "in", "out", "state", "slab", "partial", "scratch", "metric" };
+static const char *const classes[] = { "in", "out", "state", "slab", "partial", "scratch", "view", "metric" };
 static const char *const modes[] = { "in", "out", "inout", "add" };
 static const char *const scalars[] = { "lr", "inv_n", "step", "pass", "power", "update", "due" };
 static const char *const edges[] = { "", "zero", "lowest", "clamp" };
@@ -408,7 +408,7 @@ static void print_kernel(const KProgram *p, const Kernel *k, FILE *f, bool key)
 	fputs("kernel ", f);
 	print_name(f, key ? "k" : k->name);
 	fputs(" {", f);
-	fputs(k->update ? " update" : "", f);
+	fputs(k->update ? " update" : k->prepares ? " prepares" : "", f);
 	fputs(k->naxes ? " axes" : "", f);
 	for (int i = 0; i < k->naxes; i++) {
 		fputs(" ", f);
@@ -480,7 +480,10 @@ static void print_item(const KEntry *e, const KItem *it, int depth, FILE *f)
 void k_print_program(const KProgram *p, FILE *f)
 {
 	Arena *a = arena_new();
-	fprintf(f, "program params %lld metrics %d\n", (long long)p->param_bytes, p->metric_doubles);
+	fprintf(f, "program params %lld", (long long)p->param_bytes);
+	if (p->view_bytes)
+		fprintf(f, " views %lld", (long long)p->view_bytes);
+	fprintf(f, " metrics %d\n", p->metric_doubles);
 	for (int i = 0; i < p->ncounted; i++) {
 		fputs("counted ", f);
 		print_per_step(f, &p->counted[i]);

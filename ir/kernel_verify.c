@@ -393,6 +393,19 @@ static bool check_schedule(const Check *c)
 	return fault ? wrong(c, "the schedule: %s", fault) : check_blocks(c);
 }
 
+/* Views are made of states and views alone, by kernels that do nothing else. */
+static bool check_views(const Check *c)
+{
+	for (int i = 0; i < c->k->nopnds; i++) {
+		const KOperand *o = &c->k->opnd[i];
+		const KClass cls = c->p->buffer[o->buf].cls;
+		const bool fits = o->mode == M_IN ? !c->k->prepares || cls == B_STATE || cls == B_VIEW : c->k->prepares == (cls == B_VIEW);
+		if (!fits || (c->k->prepares && o->mode == M_INOUT))
+			return wrong(c, "%s may not be touched by a kernel that %s views", o->name, c->k->prepares ? "prepares" : "uses");
+	}
+	return !(c->k->prepares && c->k->update) || wrong(c, "it prepares and updates");
+}
+
 static bool check_kernel(const Check *c)
 {
 	if (c->k->naxes < 0 || c->k->naxes > K_MAX_AXES)
@@ -409,7 +422,7 @@ static bool check_kernel(const Check *c)
 		if (!check_stage(c, i) || !check_in_place(c, &c->k->stage[i]))
 			return false;
 	}
-	return check_axes(c) && check_schedule(c) && check_first(c);
+	return check_views(c) && check_axes(c) && check_schedule(c) && check_first(c);
 }
 
 /* ---- trees ---- */

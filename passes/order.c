@@ -391,7 +391,7 @@ static void fill_phase(Order *o, int first, bool split)
 	for (int i = first; i < o->e->nkernels; i++) {
 		const Kernel *k = o->e->kernel[i];
 		bool fits = i == first;
-		if (i > first && !split && !o->placed[i] && k->update == f->update) {
+		if (i > first && !split && !o->placed[i] && k->update == f->update && k->prepares == f->prepares) {
 			if (class == BY_SAMPLE)
 				fits = o->class[i] == BY_SAMPLE && may_join(o, i, true);
 			else if (class == LIGHT)
@@ -412,7 +412,7 @@ static void settle(Order *o, int first)
 	if (o->class[first] != BY_SAMPLE || !o->light[first] || adds_partials(o->m->program, o->e->kernel[first]))
 		return;
 	for (int i = first + 1; i < o->e->nkernels; i++) {
-		if (!o->placed[i] && o->class[i] == BY_SAMPLE && !o->light[i] && !o->e->kernel[i]->update && may_join(o, i, true))
+		if (!o->placed[i] && o->class[i] == BY_SAMPLE && !o->light[i] && !o->e->kernel[i]->update && !o->e->kernel[i]->prepares && may_join(o, i, true))
 			return;
 	}
 	o->class[first] = LIGHT;

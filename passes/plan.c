@@ -1,6 +1,6 @@
 /* plan.c -- where every buffer lies: lifetimes to offsets, so that a program allocates once
  *
- * in:   the tree of each entry      out: offset and bytes of every buffer, slab and parameter bytes
+ * in:   the tree of each entry      out: offset and bytes of every buffer; bytes of slab, parameters and kept views
  *
  * A buffer lives from the first phase that touches it to the last. One that only kernels of a single step touch needs room for
  * that step's samples alone: it goes to the worker's scratch, and stays in its cache. Placement is first fit by decreasing
@@ -163,6 +163,13 @@ bool pass_plan(IrModule *m, PassCx *cx)
 		if (b->cls == B_STATE) {
 			b->offset = p->param_bytes;
 			p->param_bytes += b->bytes;
+		}
+	}
+	p->view_bytes = 0;
+	for (int i = 0; i < p->nbuffers; i++) {
+		if (p->buffer[i].cls == B_VIEW) {
+			p->buffer[i].offset = p->param_bytes + p->view_bytes;
+			p->view_bytes += p->buffer[i].bytes;
 		}
 	}
 	for (int i = 0; i < p->nentries; i++)

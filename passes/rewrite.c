@@ -9,6 +9,7 @@ Rewrite *rewrite_new(Arena *a, const Kernel *from, const char *name, RewriteLoad
 	memcpy(r->to->axis, from->axis, sizeof r->to->axis);
 	r->to->naxes = from->naxes;
 	r->to->update = from->update;
+	r->to->prepares = from->prepares;
 	r->expr = NEWN(a, int, from->nexprs + 1);
 	r->local = NEWN(a, int, from->nstages + 1);
 	for (int i = 0; i < from->nexprs; i++)

@@ -72,7 +72,7 @@ bool rt_call(RtPool *pool, const RtEntry *entry, const RtCall *call, const atomi
 		const RtPhase *p = &phase[i];
 		if (stop && (i == 0 || !whole) && atomic_load_explicit(stop, memory_order_relaxed))
 			return false;
-		if (skipped(p, call))
+		if (skipped(p, call) || (p->prepare && call->prepared))
 			continue;
 		PhaseJob job = {p, call};
 		rt_pool_for(pool, parts_of(p, call->s->n), run_part, &job);
@@ -108,8 +108,36 @@ void rt_scalars_count(RtScalars *s, const RtModel *m, uint32_t step)
 		s->counted[i] = (float)counted(&m->counted[i], step);
 }
 
+/* ---- views of weights ---- */
+
+void rt_weights_changed(RtInstance *in)
+{
+	in->nprepared = 0;
+}
+
+static bool is_prepared(const RtInstance *in, const RtPhase *phases)
+{
+	for (int i = 0; i < in->nprepared; i++) {
+		if (in->prepared[i] == phases)
+			return true;
+	}
+	return false;
+}
+
+/* After a call: an entry that changes weights leaves no view as it was; of more tables than can be kept in mind, the rest
+ * prepare in every call. */
+static void note_views(RtInstance *in, const RtEntry *entry, const RtPhase *phases, bool whole)
+{
+	if (has_updates(entry))
+		rt_weights_changed(in);
+	else if (whole && in->nprepared < RT_MAX_PREPARED && !is_prepared(in, phases))
+		in->prepared[in->nprepared++] = phases;
+}
+
 bool rt_instance_run(RtInstance *in, const RtEntry *entry, unsigned char *const *ports, const atomic_int *stop)
 {
+	uint32_t nphases;
+	const RtPhase *phases = phases_for(entry, in->scalars.n, &nphases);
 	memset(in->metric, 0, (in->model->metric_doubles + 1) * sizeof *in->metric);
 	if (in->cuda) {
 		if (stop && atomic_load_explicit(stop, memory_order_relaxed))
@@ -123,12 +151,45 @@ bool rt_instance_run(RtInstance *in, const RtEntry *entry, unsigned char *const 
 		       .in = ports,
 		       .out = in->out,
 		       .metric = in->metric,
+		       .prepared = is_prepared(in, phases),
 		       .mark = in->mark,
 		       .mark_arg = in->mark_arg};
-	return rt_call(in->pool, entry, &call, stop);
+	bool whole = rt_call(in->pool, entry, &call, stop);
+	note_views(in, entry, phases, whole);
+	return whole;
+}
+
+static void prepare_table(RtInstance *in, const RtEntry *e, const RtPhase *phase, uint32_t nphases)
+{
+	RtCall call = {.s = &in->scalars, .params = in->params, .slab = in->slab, .metric = in->metric};
+	if (has_updates(e) || is_prepared(in, phase))
+		return;
+	for (uint32_t i = 0; i < nphases; i++) {
+		PhaseJob job = {&phase[i], &call};
+		if (phase[i].prepare)
+			rt_pool_for(in->pool, parts_of(&phase[i], (uint32_t)in->model->max_n), run_part, &job);
+	}
+	note_views(in, e, phase, true);
+}
+
+/* The views of every entry, so that several instances may read them at the same time. */
+static void prepare_all(RtInstance *in)
+{
+	rt_scalars_set(&in->scalars, in->model, (uint32_t)in->model->max_n, 1);
+	for (uint32_t i = 0; i < in->model->nentries; i++) {
+		const RtEntry *e = &in->model->entry[i];
+		prepare_table(in, e, e->phase, e->nphases);
+		for (uint32_t v = 0; v < e->nvariants; v++)
+			prepare_table(in, e, e->variant[v].phase, e->variant[v].nphases);
+	}
 }
 
 /* ---- memory ---- */
+
+static size_t params_room(const RtModel *m)
+{
+	return (size_t)(m->params_bytes + m->views_bytes) + RT_ALIGN;
+}
 
 static RtStatus open_outputs(RtInstance *in, const RtEntry *e)
 {
@@ -166,27 +227,30 @@ RtStatus rt_instance_open(RtInstance *in, const RtModel *model, RtPool *pool, co
 			return s;
 	}
 	in->slab_bytes = slab;
-	in->params = rt_sys.slab(model->params_bytes + RT_ALIGN);
+	in->params = rt_sys.slab(params_room(model));
 	in->slab = rt_sys.slab(slab);
 	in->metric = rt_sys.alloc((model->metric_doubles + 1) * sizeof *in->metric);
 	if (!in->params || !in->slab || !in->metric)
 		return rt_fail(RT_NOMEM,
 			       "out of memory: the model needs %llu bytes for parameters and %zu for activations",
-			       (unsigned long long)model->params_bytes, slab);
+			       (unsigned long long)(model->params_bytes + model->views_bytes), slab);
 	return rt_pool_reserve(pool, scratch);
 }
 
-void rt_instance_borrow(RtInstance *in, const RtInstance *owner)
+void rt_instance_borrow(RtInstance *in, RtInstance *owner)
 {
-	rt_sys.slab_free(in->params, in->model->params_bytes + RT_ALIGN);
+	prepare_all(owner);
+	rt_sys.slab_free(in->params, params_room(in->model));
 	in->params = owner->params;
 	in->borrows = true;
+	memcpy(in->prepared, owner->prepared, sizeof in->prepared);
+	in->nprepared = owner->nprepared;
 }
 
 void rt_instance_close(RtInstance *in)
 {
 	if (in->params && !in->borrows)
-		rt_sys.slab_free(in->params, in->model->params_bytes + RT_ALIGN);
+		rt_sys.slab_free(in->params, params_room(in->model));
 	if (in->slab)
 		rt_sys.slab_free(in->slab, in->slab_bytes);
 	for (int i = 0; i < RT_MAX_PORTS; i++) {
@@ -200,8 +264,16 @@ void rt_instance_close(RtInstance *in)
 
 /* ---- tables ---- */
 
-unsigned char *rt_tensor_data(const RtInstance *in, const RtTensor *t)
+const unsigned char *rt_tensor_data(const RtInstance *in, const RtTensor *t)
 {
+	if (in->cuda)
+		rt_cuda_touch(in->cuda);
+	return in->params + t->offset;
+}
+
+unsigned char *rt_tensor_write(RtInstance *in, const RtTensor *t)
+{
+	rt_weights_changed(in);
 	if (in->cuda)
 		rt_cuda_touch(in->cuda);
 	return in->params + t->offset;

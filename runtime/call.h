@@ -11,7 +11,7 @@
 #include "runtime/pool.h"
 #include "runtime/status.h"
 
-enum { RT_MAX_ENTRIES = 16, RT_MAX_PORTS = 16 };
+enum { RT_MAX_ENTRIES = 16, RT_MAX_PORTS = 16, RT_MAX_PREPARED = 2 * RT_MAX_ENTRIES };
 
 typedef struct RtInstance {
 	const RtModel *model;
@@ -27,14 +27,17 @@ typedef struct RtInstance {
 	void *mark_arg;
 	struct RtCudaRun *cuda; /* cuda_call.h: entries run on a GPU; or NULL */
 	RtStatus fault;         /* of the GPU: why the last run gave no result */
+	const RtPhase *prepared[RT_MAX_PREPARED]; /* those whose views of the weights are as they should be */
+	int nprepared;
 } RtInstance;
 
 /* Takes the memory that `entries` (names; absent ones are skipped) need and reserves the pool's scratch. Tensors are
  * zero. */
 RtStatus rt_instance_open(RtInstance *in, const RtModel *model, RtPool *pool, const char *const *entries, int n);
 void rt_instance_close(RtInstance *in);
-/* Uses the parameters of `owner`, which must outlive it; for entries that do not write them. */
-void rt_instance_borrow(RtInstance *in, const RtInstance *owner);
+/* Uses the parameters of `owner`, which must outlive it, and the views of them, which this makes; for entries that do not write
+ * them. No weight may change from then on. */
+void rt_instance_borrow(RtInstance *in, RtInstance *owner);
 
 /* n, 1/n, step and what is counted by it; seed, pass and lr stay. */
 void rt_scalars_set(RtScalars *s, const RtModel *m, uint32_t n, uint32_t step);
@@ -51,7 +54,10 @@ RtStatus rt_instance_settle(const RtInstance *in);
 /* Runs an entry on `in` with in->scalars set before: outputs in in->out, sums in in->metric. False: stopped, or in->fault. */
 bool rt_instance_run(RtInstance *in, const RtEntry *entry, unsigned char *const *ports, const atomic_int *stop);
 
-unsigned char *rt_tensor_data(const RtInstance *in, const RtTensor *t);
+/* Views of weights are kept between calls. Whoever writes tensors gets their place from rt_tensor_write, or says so. */
+const unsigned char *rt_tensor_data(const RtInstance *in, const RtTensor *t);
+unsigned char *rt_tensor_write(RtInstance *in, const RtTensor *t);
+void rt_weights_changed(RtInstance *in);
 int64_t rt_tensor_elems(const RtTensor *t);
 int rt_dtype_bytes(int32_t dtype);
 const char *rt_dtype_text(int32_t dtype); /* "float32" */

@@ -543,7 +543,7 @@ void rt_callbacks_train_end(RtCallbacks *c, RtInstance *in, FILE *say)
 		for (uint32_t k = 0; k < in->model->ntensors; k++) {
 			const RtTensor *t = &in->model->tensor[k];
 			if (rt_tensor_is_weight(t))
-				memcpy(rt_tensor_data(in, t), cb->kept + t->offset, t->bytes);
+				memcpy(rt_tensor_write(in, t), cb->kept + t->offset, t->bytes);
 		}
 	}
 }

@@ -118,8 +118,9 @@ static void fill(RtInstance *in, uint64_t seed, const RtTensor *t)
 {
 	uint64_t n = (uint64_t)rt_tensor_elems(t);
 	double var = variance(t);
+	unsigned char *base = rt_tensor_write(in, t);
 	for (uint64_t i = 0; i < n; i++)
-		store(rt_tensor_data(in, t), t->dtype, i, draw(t, seed, i, var));
+		store(base, t->dtype, i, draw(t, seed, i, var));
 }
 
 void rt_init_tensors(RtInstance *in, uint64_t seed)

@@ -68,10 +68,11 @@ typedef struct RtMetric {
 
 typedef struct RtCall {        /* one call of an entry; all memory is the caller's */
 	const RtScalars *s;
-	unsigned char *params, *slab;
+	unsigned char *params, *slab; /* params: params_bytes + views_bytes */
 	unsigned char *const *in;  /* parallel to entry->in */
 	unsigned char *const *out; /* parallel to entry->out */
 	double *metric;            /* model->metric_doubles, overwritten by each call */
+	bool prepared;             /* the same phases ran before, and no weight has changed since */
 	void (*mark)(void *arg, uint32_t kernel, bool end); /* profile: called by every worker; NULL when off */
 	void *mark_arg;
 } RtCall;
@@ -85,6 +86,7 @@ typedef struct RtPhase {
 	uint32_t rows;             /* > 0: ceil(N / rows) parts; 0: `parts` parts */
 	uint32_t parts;
 	uint32_t update;           /* writes weights: skipped when the loss of this call is not finite */
+	uint32_t prepare;          /* writes only what follows from the weights, behind them: skipped in calls that say `prepared` */
 } RtPhase;
 
 typedef struct RtTap {         /* an intermediate value, for naming the first non-finite tensor */
@@ -184,7 +186,7 @@ typedef struct RtModel {
 	const char *levels;        /* targets that the program carries, best first: "x86-64-v4 x86-64-v3"; NULL: this one */
 	unsigned char model_hash[32], schedule_key[32];
 	uint32_t ntensors, nentries, nmetrics, nfields, nlabels, nlayers, ncounted, metric_doubles;
-	uint64_t params_bytes, max_n;
+	uint64_t params_bytes, views_bytes, max_n; /* params: tensors; behind them, views of them that phases prepare */
 	const RtTensor *tensor;
 	const RtEntry *entry;
 	const RtMetric *metric;

@@ -184,7 +184,7 @@ static RtStatus restore_tensors(RtTrainer *t, const RtSafetensors *st)
 		if (!from || from->dtype != want.dtype || from->bytes != want.bytes)
 			return rt_fail(RT_BAD_WEIGHTS, "the checkpoint in %s lacks the tensor '%s'", t->run.path,
 				       to->name);
-		memcpy(rt_tensor_data(&t->in, to), from->data, from->bytes);
+		memcpy(rt_tensor_write(&t->in, to), from->data, from->bytes);
 	}
 	return RT_OK;
 }

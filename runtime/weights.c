@@ -182,7 +182,7 @@ RtStatus rt_weights_load(RtInstance *in, const RtSafetensors *st, const char *fi
 		const RtStTensor *from = rt_tensor_is_weight(t) ? rt_st_find(st, t->name) : NULL;
 		if (!from || !same_shape(t, from) || !convertible(t, from))
 			continue;
-		copy_values(rt_tensor_data(in, t), t, from);
+		copy_values(rt_tensor_write(in, t), t, from);
 		if (!rt_all_finite(t->dtype, rt_tensor_data(in, t), (size_t)rt_tensor_elems(t)))
 			return rt_fail(RT_BAD_WEIGHTS, "%s: tensor '%s' holds NaN or infinity", file, t->name);
 		++*out_loaded;

@@ -88,7 +88,7 @@ static void put_states(Jitted *j, const IrEntry *before, const Values *v)
 	for (const IrState *s = before->module->state; s; s = s->next, i++) {
 		const RtTensor *t = rt_tensor_find(j->model, s->name);
 		ck_assert_ptr_nonnull(t);
-		put(rt_tensor_data(&j->instance, t), s->type.dtype, v->state[i], ir_elems(&s->type, 1));
+		put(rt_tensor_write(&j->instance, t), s->type.dtype, v->state[i], ir_elems(&s->type, 1));
 	}
 }
 

@@ -170,6 +170,75 @@ START_TEST(same_seed_same_bits)
 }
 END_TEST
 
+/* What predictions make of the weights is kept between calls, until weights change: by a step, by hand, or all at once. */
+static const char wide[] =
+	"cnnc: 1\n"
+	"name: wide\n"
+	"data: {type: npy, train: {x: x.npy, y: y.npy}, label_mode: int, batch_size: 8}\n"
+	"model:\n"
+	"  input_shape: [12, 12, 16]\n"
+	"  layers:\n"
+	"    - Conv2D: {filters: 32, kernel_size: 3, activation: relu, padding: same}\n"
+	"    - MaxPooling2D\n"
+	"    - Flatten\n"
+	"    - Dense: {units: 160, activation: relu}\n"
+	"    - Dense: {units: 3, activation: softmax}\n"
+	"train: {optimizer: adam, loss: sparse_categorical_crossentropy}\n"
+	"build: {math: fast}\n";
+
+enum { WIDE = 12 * 12 * 16 };
+
+static void same_as_fresh(CnncModel *m, const float *x, const char *what)
+{
+	char path[] = "/tmp/cnnc-weights-XXXXXX";
+	int fd = mkstemp(path);
+	CnncModel *fresh = load(wide, 1);
+	float p[N * 3], q[N * 3];
+	close(fd);
+	ck_assert(cnnc_save_weights(m, path) && cnnc_load_weights(fresh, path));
+	unlink(path);
+	for (int n = 1; n <= N; n += N - 1) {
+		for (int again = 0; again < 2; again++)
+			ck_assert(cnnc_predict(m, x, n, p));
+		ck_assert(cnnc_predict(fresh, x, n, q));
+		ck_assert_msg(memcmp(p, q, sizeof(*p) * 3 * (size_t)n) == 0, "%s, %d samples", what, n);
+	}
+	cnnc_free(fresh);
+}
+
+START_TEST(changed_weights_are_seen)
+{
+	static const char *const kernel[] = {"conv2d.kernel", "dense.kernel"};
+	CnncModel *m = load(wide, 2);
+	float *x = malloc(sizeof(*x) * N * WIDE);
+	int32_t y[N] = {0, 1, 2, 0, 1, 2, 0, 1};
+	CnncArray t;
+	for (int i = 0; i < N * WIDE; i++)
+		x[i] = (float)(i * 7 % 31) / 31;
+	cnnc_init_weights(m, 1);
+	same_as_fresh(m, x, "first");
+	ck_assert(cnnc_train_step(m, x, y, N, 0.01, NULL));
+	same_as_fresh(m, x, "after a step");
+	for (size_t i = 0; i < sizeof(kernel) / sizeof(*kernel); i++) {
+		for (int k = 0; k < cnnc_ntensors(m); k++) {
+			ck_assert(cnnc_tensor(m, k, &t));
+			if (strcmp(t.name, kernel[i]) == 0)
+				break;
+		}
+		float *all = malloc(t.bytes);
+		ck_assert(cnnc_get(m, kernel[i], all, t.bytes));
+		all[t.bytes / sizeof(*all) / 2] += 1;
+		ck_assert(cnnc_set(m, kernel[i], all, t.bytes));
+		free(all);
+		same_as_fresh(m, x, kernel[i]);
+	}
+	cnnc_init_weights(m, 9);
+	same_as_fresh(m, x, "other weights");
+	free(x);
+	cnnc_free(m);
+}
+END_TEST
+
 START_TEST(errors_are_located)
 {
 	ck_assert(!cnnc_load_text("bad.yaml", "cnnc: 1\nmodel:\n  layers:\n    - Dense: {unit: 1}\n", NULL));
@@ -193,6 +262,7 @@ int main(void)
 	tcase_add_test(t, steps_that_are_refused);
 	tcase_add_test(t, learns_and_keeps_weights);
 	tcase_add_test(t, same_seed_same_bits);
+	tcase_add_test(t, changed_weights_are_seen);
 	tcase_add_test(t, errors_are_located);
 	suite_add_tcase(s, t);
 	return suite_run(s);

@@ -156,12 +156,12 @@ static const RtPort train_in[] = {
 	{"x", RT_F32, 2, {0, D}, 4 * D}, {"y", RT_F32, 2, {0, 1}, 4}, {"id", RT_U32, 1, {0}, 4}};
 static const RtPort picture_in[] = {{"x", RT_U8, 4, {0, 2, 2, 1}, 4}};
 static const RtPort probability[] = {{"prob", RT_F32, 2, {0, 1}, 4}};
-static const RtPhase train_phases[] = {{"forward", train_forward, ROWS, 0, 0},
-				       {"backward", train_backward, 0, 1, 0},
-				       {"update", train_update, 0, 1, 1}};
-static const RtPhase eval_phases[] = {{"forward", eval_forward, ROWS, 0, 0}, {"end", eval_end, 0, 1, 0}};
-static const RtPhase raw_phases[] = {{"forward", raw, ROWS, 0, 0}};
-static const RtPhase picture_phases[] = {{"forward", pictures, ROWS, 0, 0}};
+static const RtPhase train_phases[] = {{"forward", train_forward, ROWS, 0, 0, 0},
+				       {"backward", train_backward, 0, 1, 0, 0},
+				       {"update", train_update, 0, 1, 1, 0}};
+static const RtPhase eval_phases[] = {{"forward", eval_forward, ROWS, 0, 0, 0}, {"end", eval_end, 0, 1, 0, 0}};
+static const RtPhase raw_phases[] = {{"forward", raw, ROWS, 0, 0, 0}};
+static const RtPhase picture_phases[] = {{"forward", pictures, ROWS, 0, 0, 0}};
 static const RtTap taps[] = {{"dense", 0, RT_F32, offsetof(Slab, z), 4, 0},
 			     {"prob", 0, RT_F32, offsetof(Slab, p), 4, 0}};
 static const RtKernel train_kernels[] = {{"dense", 2 * D, 1}, {"dense\"dw", 2 * D, 1}, {"update", 0, 0}};
