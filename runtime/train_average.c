@@ -35,7 +35,7 @@ void rt_train_swap_averages(RtTrainer *t)
 	for (uint32_t i = 0; t->averages && i < m->ntensors; i++) {
 		const RtTensor *w = m->tensor[i].kind == RT_MOMENT ? weights_of(m, &m->tensor[i]) : NULL;
 		if (w)
-			swap(rt_tensor_data(&t->in, w), rt_tensor_data(&t->in, &m->tensor[i]), w->bytes);
+			swap(rt_tensor_write(&t->in, w), rt_tensor_write(&t->in, &m->tensor[i]), w->bytes);
 	}
 }
 
