@@ -41,7 +41,7 @@ RtStatus rt_class_weight_fill(const RtConfig *c, const RtDataset *d, RtInstance 
 	const RtTensor *t = rt_tensor_find(in->model, "loss/class_weight");
 	if (!t)
 		return RT_OK;
-	float *weight = (float *)(void *)rt_tensor_data(in, t);
+	float *weight = (float *)(void *)rt_tensor_write(in, t);
 	if (strcmp(rt_config_text(c, "train.class_weight", ""), "balanced") == 0)
 		return d ? balanced(d, weight, t->dim[0]) : RT_OK;
 	return from_fields(c, weight, t->dim[0]);

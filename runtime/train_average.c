@@ -46,6 +46,6 @@ void rt_train_start_averages(RtTrainer *t)
 	for (uint32_t i = 0; i < m->ntensors; i++) {
 		const RtTensor *w = m->tensor[i].kind == RT_MOMENT ? weights_of(m, &m->tensor[i]) : NULL;
 		if (w)
-			memcpy(rt_tensor_data(&t->in, &m->tensor[i]), rt_tensor_data(&t->in, w), w->bytes);
+			memcpy(rt_tensor_write(&t->in, &m->tensor[i]), rt_tensor_data(&t->in, w), w->bytes);
 	}
 }
