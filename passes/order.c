@@ -382,6 +382,28 @@ static void close_phase(Order *o, Class class, const int *kernel, int n)
 	}
 }
 
+/* A kernel that reads nothing could run at any time: it waits for the phase of the one that needs what it fills, so that this is
+ * still in a cache, or never leaves the step. True while that one cannot join. */
+static bool fills_early(const Order *o, int i)
+{
+	const Kernel *k = o->e->kernel[i];
+	for (int p = 0; p < k->nopnds; p++) {
+		if (k->opnd[p].mode != M_OUT)
+			return false;
+	}
+	for (int j = i + 1; j < o->e->nkernels; j++) {
+		const User *p = o->pred[j];
+		bool needs = false, ready = true;
+		for (; p; p = p->next) {
+			needs |= p->kernel == i;
+			ready &= p->kernel == i || o->placed[p->kernel] || o->here[p->kernel];
+		}
+		if (needs)
+			return !ready;
+	}
+	return false;
+}
+
 /* Fills a phase from kernel `first` on with all later ones that fit. */
 static void fill_phase(Order *o, int first, bool split)
 {
@@ -393,7 +415,7 @@ static void fill_phase(Order *o, int first, bool split)
 		bool fits = i == first;
 		if (i > first && !split && !o->placed[i] && k->update == f->update && k->prepares == f->prepares) {
 			if (class == BY_SAMPLE)
-				fits = o->class[i] == BY_SAMPLE && may_join(o, i, true);
+				fits = o->class[i] == BY_SAMPLE && may_join(o, i, true) && !fills_early(o, i);
 			else if (class == LIGHT)
 				fits = (o->class[i] == LIGHT || (o->light[i] && o->class[i] == BY_SAMPLE)) &&
 				       !adds_partials(o->m->program, k) && may_join(o, i, false);
