@@ -114,6 +114,7 @@ static RtCudaArg address(const KBuffer *b)
 	case B_METRIC:
 		return (RtCudaArg){RT_CUDA_METRIC, 0, (uint64_t)b->offset * sizeof(double)};
 	case B_SCRATCH:
+	case B_VIEW: /* pipeline.c: every call makes its own */
 		break;
 	}
 	ICE("buffer %s has no place on a GPU", b->name);

@@ -143,6 +143,7 @@ bool rt_instance_run(RtInstance *in, const RtEntry *entry, unsigned char *const 
 		if (stop && atomic_load_explicit(stop, memory_order_relaxed))
 			return false;
 		in->fault = rt_cuda_run(in->cuda, entry, &in->scalars, ports, in->out, in->metric);
+		note_views(in, entry, phases, false);
 		return in->fault == RT_OK;
 	}
 	RtCall call = {.s = &in->scalars,
