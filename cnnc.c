@@ -66,15 +66,17 @@ static const char *file_of_kind(const char *name, const char *suffix, Arena *a)
 	return arena_printf(a, "%s%s", name, suffix);
 }
 
-static bool write_ir(const IrModule *m, bool kernels, const char *path, Diag *d)
+static bool write_text(const Pipeline *p, EmitKind kind, const char *path, Diag *d)
 {
 	FILE *f = strcmp(path, "-") == 0 ? stdout : fopen(path, "w");
 	if (!f)
 		return diag_error(d, (Loc){0}, "cannot write %s: %s", path, strerror(errno));
-	if (kernels)
-		k_print_program(m->program, f);
+	if (kind == EMIT_KERNELS)
+		k_print_program(p->fe.module->program, f);
+	else if (kind == EMIT_GRAPH)
+		ir_print(p->fe.module, f);
 	else
-		ir_print(m, f);
+		report_dot(p, f);
 	bool ok = (f == stdout ? fflush(f) : fclose(f)) == 0;
 	return ok || diag_error(d, (Loc){0}, "cannot write %s: %s", path, strerror(errno));
 }
@@ -95,11 +97,14 @@ static int emit_level(const Pipeline *p, const Options *o, const char *name, Dia
 	static const struct { EmitKind kind; CgKind code; const char *suffix; } kinds[] = {
 		{EMIT_LLVM, CG_LLVM, ".ll"}, {EMIT_ASM, CG_ASM, ".s"}, {EMIT_OBJ, CG_OBJ, ".o"},
 	};
+	static const struct { EmitKind kind; const char *suffix; } texts[] = {
+		{EMIT_GRAPH, ".ir"}, {EMIT_KERNELS, ".kernels"}, {EMIT_DOT, ".dot"},
+	};
 	bool ok = true;
-	if (o->emit & EMIT_GRAPH)
-		ok = write_ir(p->fe.module, false, file_of_kind(name, ".ir", p->arena), d);
-	if (o->emit & EMIT_KERNELS)
-		ok = ok && write_ir(p->fe.module, true, file_of_kind(name, ".kernels", p->arena), d);
+	for (size_t i = 0; ok && i < COUNT(texts); i++) {
+		if (o->emit & texts[i].kind)
+			ok = write_text(p, texts[i].kind, file_of_kind(name, texts[i].suffix, p->arena), d);
+	}
 	if (ok && (o->emit & EMIT_CUDA) && !emit_cuda(p, file_of_kind(name, ".cu", p->arena), d))
 		return EXIT_USAGE;
 	if (!ok || !(o->emit & (EMIT_LLVM | EMIT_ASM | EMIT_OBJ)))

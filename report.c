@@ -223,3 +223,44 @@ bool report_json(const Pipeline *p, FILE *f)
 	json_decref(all);
 	return ok;
 }
+
+/* ---- Graphviz ---- */
+static void dot_text(const char *s, FILE *f)
+{
+	for (; *s; s++) {
+		if (*s == '"' || *s == '\\')
+			fputc('\\', f);
+		fputc(*s, f);
+	}
+}
+
+static void dot_node(const char *id, int number, const char *name, const char *kind, const char *rest, FILE *f)
+{
+	fprintf(f, "  %s%d [label=\"", id, number);
+	dot_text(name, f);
+	fprintf(f, "\\n%s%s%s\"];\n", kind, *kind ? "\\n" : "", rest);
+}
+
+void report_dot(const Pipeline *p, FILE *f)
+{
+	Arena *a = p->arena;
+	const FeModel *m = &p->fe;
+	fputs("digraph \"", f);
+	dot_text(m->module->name, f);
+	fputs("\" {\n  node [shape=box, style=rounded, fontname=\"Helvetica\", fontsize=10];\n  edge [arrowsize=0.7];\n", f);
+	for (int i = 0; i < m->ninputs; i++)
+		dot_node("input", i, m->input[i].name ? m->input[i].name : "input", "", ir_shape_text(a, &m->input[i].type), f);
+	for (int i = 0; i < m->nlayers; i++) {
+		const FeLayer *l = &m->layer[i];
+		const char *shape = ir_shape_text(a, &l->type);
+		dot_node("layer", i, l->name, l->kind,
+		         l->params ? arena_printf(a, "%s, %s parameters", shape, text_count(a, l->params)) : shape, f);
+	}
+	for (int i = 0; i < m->nlayers; i++) {
+		for (int k = 0; k < m->layer[i].nin; k++) {
+			int from = m->layer[i].in[k];
+			fprintf(f, "  %s%d -> layer%d;\n", from < 0 ? "input" : "layer", from < 0 ? -1 - from : from, i);
+		}
+	}
+	fputs("}\n", f);
+}

@@ -15,6 +15,7 @@ Memory report_memory(const IrModule *m);
 void report_summary(const Pipeline *p, const char *path, FILE *f); /* two lines: layers, and the plan */
 void report_layers(const Pipeline *p, FILE *f);
 bool report_json(const Pipeline *p, FILE *f);                      /* of `cnnc check --json`; false: out of memory or f failed */
+void report_dot(const Pipeline *p, FILE *f);                       /* the layers as a graph for Graphviz */
 
 const char *text_count(Arena *a, int64_t n);   /* 683,329 */
 const char *text_bytes(Arena *a, int64_t n);   /* 1.2 MB */

@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")"
 . ./install-deps.sh
-install_packages universal-ctags curl libonnx-testdata
+install_packages universal-ctags graphviz curl libonnx-testdata
 
 failed=0
 for preset in release sanitize; do

@@ -17,7 +17,11 @@ typedef struct FeLayer {     /* what the summary and `info` print, one a layer o
 	IrType type;         /* output */
 	int64_t params, flops;
 	Loc loc;
+	int nin;
+	const int *in;       /* layers that feed it; -1 - i: input i */
 } FeLayer;
+
+typedef struct FeInput { const char *name; IrType type; } FeInput;
 
 typedef struct FeModel {
 	IrModule *module;    /* owned by the caller: ir_module_free; everything here lives in its arena */
@@ -26,6 +30,8 @@ typedef struct FeModel {
 	const char *cpu, *triple, *precision, *math;
 	FeLayer *layer;
 	int nlayers;
+	FeInput *input;
+	int ninputs;
 	int64_t params, trainable;
 	int64_t flops;       /* forward, one sample */
 	bool trains, serves; /* has a train section; a serve section */

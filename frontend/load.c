@@ -64,9 +64,14 @@ static void describe(const Model *m, FeModel *out)
 	};
 	for (int i = 0; i < m->nlayers; i++) {
 		const Layer *l = &m->layer[i];
-		out->layer[i] = (FeLayer){l->name, l->kind->name, l->out, l->params, l->flops, l->loc};
+		out->layer[i] = (FeLayer){l->name, l->kind->name, l->out, l->params, l->flops, l->loc, l->nin, l->in};
 		out->flops += l->flops;
 	}
+	out->ninputs = 1 + m->nfurther;
+	out->input = NEWN(m->arena, FeInput, out->ninputs);
+	out->input[0] = (FeInput){m->input_name, m->input};
+	for (int i = 0; i < m->nfurther; i++)
+		out->input[1 + i] = (FeInput){m->further[i].name, m->further[i].type};
 	IR_EACH_STATE(m->module, s) {
 		int64_t n = ir_elems(&s->type, 1);
 		out->params += n;

@@ -57,6 +57,15 @@ says '-D'
 exits 2 ./small --no-such-option
 exits 2 ./small
 exits 0 ./small --help
+# the layers as a picture
+exits 0 "$cnnc" small.yaml --emit=dot -o layers
+if command -v dot >/dev/null; then
+	exits 0 dot -Tsvg layers.dot -o layers.svg
+	grep -q 'Conv2D' layers.svg || fail "no layer in the picture"
+else
+	echo "SKIPPED: Graphviz is not installed"
+fi
+
 # doctor: each thing that is needed, tried
 exits 0 "$cnnc" doctor
 says '^ok +linker'
