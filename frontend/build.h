@@ -32,7 +32,9 @@ typedef struct LayerKind {
 struct Layer {
 	const char *name;
 	const LayerKind *kind;
-	const Val *arg;       /* its checked fields */
+	const Val *own;       /* its fields in the file: name, inputs */
+	const Val *arg;       /* its checked fields; Shared: those of the layer that it uses */
+	const Layer *shared;  /* whose weights it uses; NULL: it has its own */
 	Loc loc;
 	int nin;
 	int *in;              /* layers that feed it; -1 - i: input i of the model */
@@ -101,7 +103,7 @@ IrField *resolve_fields(Model *m, int *out_count);     /* fields.c: the flat lis
 
 /* ---- model.c ---- */
 bool model_read(Model *m);
-void model_states(Model *m);
+bool model_states(Model *m);                           /* false: a layer does not fit the weights that it shares */
 const char *keras_name(Arena *a, const char *kind);    /* MaxPooling2D -> max_pooling2d */
 const IrType *model_value_type(const Model *m, int in); /* of what stands in Layer.in */
 

@@ -178,10 +178,6 @@ static const SchemaRow *find_name(Scope *s, SchemaKind kind, const YNode *name)
 	}
 	if (section)
 		return section;
-	if (kind == LAYER && yaml_find(s->blocks, name->text)) {
-		not_yet(s, name->loc, arena_printf(s->arena, "block '%s'", name->text));
-		return NULL;
-	}
 	const SchemaRow *near = schema_nearest(kind, name->text);
 	diag_error(s->diag, name->loc, "there is no %s '%.60s'%s", schema_kind_name(kind), name->text,
 	           did_you_mean(s, near ? near->name : NULL));

@@ -67,6 +67,13 @@ static void set_initializer(IrState *s, const Val *init)
 IrState *layer_state(Model *m, Layer *l, const char *name, IrType type, const Val *init, const Val *regularizer,
                      bool stat)
 {
+	if (l->shared) {
+		IrState *there = ir_state_find(m->module, arena_printf(m->arena, "%s.%s", l->shared->name, name));
+		if (!there || !ir_type_eq(&there->type, &type))
+			snprintf(m->reason, sizeof m->reason, "the %s of '%s' is %s, here it would be %s", name, l->shared->name,
+			         there ? ir_shape_text(m->arena, &there->type) : "unset", ir_shape_text(m->arena, &type));
+		return there;
+	}
 	IrState *s = ir_state_new(m->module, arena_printf(m->arena, "%s.%s", l->name, name), type,
 	                          stat ? STATE_STAT : STATE_PARAM, l->loc);
 	set_initializer(s, init);

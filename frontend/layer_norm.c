@@ -76,11 +76,27 @@ static IrNode *channel_mean(Build *b, IrNode *x, int axis)
 	return node2(b, OP_mul, node_scaled(b, sum, 1 / cells), ir_scalar(b->e, b->loc, SC_INV_N, 0));
 }
 
-/* moving = moving * momentum + batch * (1 - momentum) */
+/* The update of a state so far, or NULL. */
+static IrRoot *update_of(const Build *b, const IrState *s)
+{
+	for (int i = 0; i < b->nupdates; i++) {
+		if (b->update[i].state == s)
+			return &b->update[i];
+	}
+	return NULL;
+}
+
+/* moving = moving * momentum + batch * (1 - momentum); a layer that is used again goes on from its first use */
 static void update_moving(Build *b, const Layer *l, IrState *moving, IrNode *batch)
 {
 	double momentum = val_number(l->arg, "momentum");
-	IrNode *next = node2(b, OP_add, node_scaled(b, node_state(b, moving), momentum), node_scaled(b, batch, 1 - momentum));
+	IrRoot *so_far = update_of(b, moving);
+	IrNode *share = node_scaled(b, batch, 1 - momentum), *from = so_far ? so_far->value : node_state(b, moving);
+	IrNode *next = node2(b, OP_add, node_scaled(b, from, momentum), share);
+	if (so_far) {
+		so_far->value = next;
+		return;
+	}
 	b->update = arena_grow(b->m->arena, b->update, (size_t)b->nupdates, (size_t)b->nupdates + 1, sizeof *b->update);
 	b->update[b->nupdates++] = (IrRoot){.kind = ROOT_UPDATE, .name = moving->name, .value = next, .state = moving};
 }

@@ -212,7 +212,7 @@ static bool given_type(Model *m, const Layer *l, OpCode op, const IrType *in, Ir
 /* A node of the op on nodes that only have types, with its attributes; numbers are constants. */
 static IrNode *node_of(Model *m, const Layer *l, const IrType *in)
 {
-	const Val *inputs = val(l->arg, "inputs");
+	const Val *inputs = val(l->own, "inputs");
 	const int all = inputs->kind == VAL_LIST ? inputs->n : l->nin;
 	IrNode *n = NEW(m->arena, IrNode), *operand = NEWN(m->arena, IrNode, all + 1);
 	double number;

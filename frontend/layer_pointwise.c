@@ -107,6 +107,7 @@ static IrNode *prelu_emit(Build *b, const Layer *l, IrNode *const *in)
 
 const LayerKind layer_pointwise_kinds[] = {
 	{"Rescaling", 1, 1, 0, shape_same, NULL, rescaling_emit},
+	{"Shared", 1, 64, 0, NULL, NULL, NULL}, /* becomes the kind of the layer that it uses */
 	{"Identity", 1, 1, 0, shape_same, NULL, identity_emit},
 	{"Activation", 1, 1, 0, shape_same, NULL, activation_layer_emit},
 	{"ReLU", 1, 1, 0, shape_same, NULL, relu_emit},

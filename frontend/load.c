@@ -25,13 +25,14 @@ static bool check_file(Scope *s, const YNode *root, Val *top)
 		else
 			rest->pair[rest->n++] = *p;
 	}
-	s->blocks = yaml_find(root, "blocks");
 	for (int i = 0; has_data && i < root->n; i++) {
 		const YPair *p = &root->pair[i];
 		if (strcmp(p->key, "data") == 0)
 			ok = check_field(s, section, schema_field(section, at), p->value, p->loc, &data) && ok;
 	}
 	s->data = &data;
+	if (!blocks_expand(s, rest))
+		return false;
 	ok = check_section(s, section, rest, root->loc, top) && ok;
 	s->data = NULL;
 	if (has_data)
@@ -93,7 +94,8 @@ static bool build_model(Model *m, Scope *s, const char *file)
 	}
 	if (!ok)
 		return false;
-	model_states(m);
+	if (!model_states(m))
+		return false;
 	entries_emit(m);
 	if (strcmp(val_string(val(m->top, "build"), "precision"), "mixed_bfloat16") == 0)
 		m->module->precision = PRECISION_MIXED_BF16;

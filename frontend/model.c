@@ -51,11 +51,11 @@ static int find_layer(const Model *m, const char *name, int n)
 /* conv2d, conv2d_1, …: counted by kind, as Keras does. */
 static const char *automatic_name(Model *m, int i)
 {
-	const LayerKind *kind = m->layer[i].kind;
+	const SchemaRow *kind = m->layer[i].own->section;
 	const char *base = keras_name(m->arena, kind->name);
 	int before = 0;
 	for (int k = 0; k < i; k++)
-		before += m->layer[k].kind == kind && !val_is_set(m->layer[k].arg, "name");
+		before += m->layer[k].own->section == kind && !val_is_set(m->layer[k].own, "name");
 	return before ? arena_printf(m->arena, "%s_%d", base, before) : base;
 }
 
@@ -79,7 +79,7 @@ const IrType *model_value_type(const Model *m, int in)
 static bool name_layer(Model *m, int i)
 {
 	Layer *l = &m->layer[i];
-	const Val *given = val(l->arg, "name");
+	const Val *given = val(l->own, "name");
 	Loc at = given->kind == VAL_STRING ? given->loc : l->loc;
 	const char *name = given->kind == VAL_STRING ? given->s : automatic_name(m, i);
 	if (!name_fits(name))
@@ -117,10 +117,32 @@ static bool find_input(Model *m, int i, const Val *v, int *out)
 	return false;
 }
 
+/* Shared becomes the layer that it names. */
+static bool share_layer(Model *m, int i)
+{
+	Layer *l = &m->layer[i];
+	int of;
+	if (schema_field_index(l->own->section, "layer") < 0)
+		return true;
+	const Val *name = val(l->own, "layer");
+	if (!find_input(m, i, name, &of))
+		return false;
+	if (of < 0)
+		return diag_error(m->diag, name->loc, "'%s' is an input, not a layer", name->s);
+	const Layer *first = m->layer[of].shared ? m->layer[of].shared : &m->layer[of];
+	if (first->arg == first->own && schema_field_index(first->own->section, "layer") >= 0)
+		return false; /* was refused itself */
+	l->shared = first;
+	l->kind = first->kind;
+	l->arg = first->arg;
+	l->trainable = first->trainable;
+	return true;
+}
+
 static bool connect_layer(Model *m, int i)
 {
 	Layer *l = &m->layer[i];
-	const Val *inputs = val(l->arg, "inputs");
+	const Val *inputs = val(l->own, "inputs");
 	bool ok = true, given = inputs->kind == VAL_LIST;
 	double number;
 	l->in = NEWN(m->arena, int, given ? inputs->n : 1);
@@ -249,7 +271,7 @@ static bool report_misfit(Model *m, int i)
 static bool add_layer(Model *m, int i, const Val *v)
 {
 	Layer *l = &m->layer[i];
-	l->arg = v;
+	l->own = l->arg = v;
 	l->loc = v->loc;
 	l->kind = layer_kind(v->section->name);
 	if (!l->kind)
@@ -318,7 +340,7 @@ bool model_read(Model *m)
 		add_layer(m, i, &layers->item[i]);
 	for (int i = 0; i < m->nlayers; i++) {
 		ok = name_layer(m, i) && ok;
-		ok = connect_layer(m, i) && ok;
+		ok = share_layer(m, i) && connect_layer(m, i) && ok;
 	}
 	if (!find_outputs(m) || !ok)
 		return false;
@@ -330,11 +352,16 @@ bool model_read(Model *m)
 	return check_outputs(m);
 }
 
-void model_states(Model *m)
+bool model_states(Model *m)
 {
 	for (int i = 0; i < m->nlayers; i++) {
 		Layer *l = &m->layer[i];
+		m->reason[0] = '\0';
+		m->least[0] = 0;
 		if (l->kind->states)
 			l->kind->states(m, l, l->nin ? model_value_type(m, l->in[0]) : NULL);
+		if (*m->reason)
+			return report_misfit(m, i);
 	}
+	return true;
 }

@@ -40,7 +40,6 @@ typedef struct Scope {
 	const Val *data;          /* the checked data section: what $num_classes follows from */
 	int64_t num_classes;      /* $num_classes; 0: see why_not */
 	const char *why_not;
-	const YNode *blocks;      /* `blocks:`, known but not built */
 	size_t used;              /* $names replaced so far: bounded */
 	int depth;
 } Scope;
@@ -72,6 +71,10 @@ double val_number(const Val *object, const char *field);
 const char *val_string(const Val *object, const char *field); /* NULL if unset */
 bool val_bool(const Val *object, const char *field);
 const char *val_text(Arena *a, const Val *v);                 /* canonical text of a scalar */
+
+/* ---- blocks.c ---- */
+/* Writes out blocks and repetitions: model.layers of `root` becomes a plain list. False: reported. */
+bool blocks_expand(Scope *s, YNode *root);
 
 /* ---- override.c ---- */
 /* Applies "train.epochs=5" … to the tree before it is checked. */

@@ -69,6 +69,10 @@ static const struct { const char *shape, *layers; bool kinks; } rows[] = {
 	         "Dot: {axes: [2, 1], normalize: true, inputs: [a, b]}", false},
 	{"6, 6", "Conv1D: {filters: 4, kernel_size: 1, name: a}|Conv1D: {filters: 9, kernel_size: 3, padding: same, inputs: input, name: b}|Dot: {axes: 1, inputs: [a, b]}", false},
 	{"6", "Dense: {units: 5, name: a}|Dense: {units: 5, inputs: input, name: b}|Dot: {axes: -1, inputs: [a, b]}", false},
+	/* used again, repeated */
+	{"6", "Dense: {units: 6, name: t, activation: tanh, kernel_regularizer: {l2: 0.1}}|t|t: {inputs: input}|Add: {inputs: [shared, shared_1]}", false},
+	{"6, 5, 4", "Conv2D: {filters: 4, kernel_size: 3, padding: same, repeat: 3, activation: tanh, name: c}|BatchNormalization: {name: n}|c_1|n|"
+	            "Shared: {layer: c, inputs: input}|Concatenate: {inputs: [shared_1, shared_2], axis: 1}", false},
 };
 
 static const char *model_text(Arena *a, int i)
