@@ -17,7 +17,7 @@
 struct CnncModel {
 	CgJit *jit;
 	const RtModel *rt;
-	const RtEntry *predict, *train_step;
+	const RtEntry *predict, *train_step, *features; /* features: what train_step takes as x is their output; or NULL */
 	RtPool *pool;
 	RtInstance in;
 	uint32_t step;     /* steps taken */
@@ -79,14 +79,15 @@ static CgJit *compile(const PipelineIn *in, Pipeline *p)
 
 static bool open_instance(CnncModel *m, int threads)
 {
-	static const char *const entries[] = {"predict", "train_step"};
+	static const char *const entries[] = {"predict", "train_step", "features"};
 	m->rt = cg_jit_model(m->jit);
 	m->predict = rt_entry(m->rt, "predict");
 	m->train_step = rt_entry(m->rt, "train_step");
+	m->features = rt_entry(m->rt, "features");
 	m->id = calloc((size_t)m->rt->max_n + 1, sizeof(*m->id));
 	if (!m->id)
 		return fail("out of memory");
-	if (rt_pool_new(threads, 0, &m->pool) != RT_OK || rt_instance_open(&m->in, m->rt, m->pool, entries, 2) != RT_OK)
+	if (rt_pool_new(threads, 0, &m->pool) != RT_OK || rt_instance_open(&m->in, m->rt, m->pool, entries, COUNT(entries)) != RT_OK)
 		return fail("%s", rt_message());
 	return true;
 }
@@ -200,6 +201,11 @@ bool cnnc_train_step(CnncModel *m, const void *x, const void *y, int64_t n, doub
 		return fail("a step takes 1 to %llu samples, not %lld", (unsigned long long)m->rt->max_n, (long long)n);
 	for (int64_t i = 0; i < n; i++)
 		m->id[i] = (uint32_t)(m->samples + (uint64_t)i);
+	if (m->features) {
+		rt_scalars_set(&m->in.scalars, m->rt, (uint32_t)n, m->step + 1);
+		rt_instance_run(&m->in, m->features, (unsigned char *[]){(unsigned char *)(uintptr_t)x}, NULL);
+		x = m->in.out[0];
+	}
 	const void *by_name[][2] = {{"x", x}, {"y", y}, {"id", m->id}};
 	unsigned char *port[RT_MAX_PORTS] = {NULL};
 	for (size_t i = 0; i < COUNT(by_name); i++) {
@@ -242,7 +248,7 @@ static bool describe_port(const RtPort *port, uint32_t n, int i, CnncArray *out)
 
 bool cnnc_input(const CnncModel *m, int i, CnncArray *out)
 {
-	const RtEntry *e = m->train_step ? m->train_step : m->predict;
+	const RtEntry *e = m->train_step ? rt_entry(m->rt, "evaluate") : m->predict; /* x as train_step takes it here */
 	if (!e || i > 1)
 		return fail("there is no input %d", i);
 	return describe_port(e->in, e->nin, i, out);

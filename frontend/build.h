@@ -52,7 +52,7 @@ typedef enum LossKind { LOSS_BINARY, LOSS_CATEGORICAL, LOSS_SPARSE, LOSS_SQUARED
 enum { MODEL_MAX_PHASES = 8 };
 
 typedef struct Phase {
-	const char *entry;    /* "train_step", "train_step_2", … */
+	const char *suffix;   /* of its entries: "", "_2", … */
 	const Val *optimizer;
 } Phase;
 
@@ -185,6 +185,11 @@ void metric_emit(Build *b);
 bool training_check(Model *m);                         /* phases, optimizers, what is trained when; after the layers have names */
 IrOptimizer training_optimizer(const Val *optimizer);
 void training_begin(Model *m, int phase);              /* layers and states are trainable as in that phase; -1: in any */
+
+/* ---- features.c ---- */
+int features_cut(Build *b);                            /* layer whose value is all that a training entry needs of x; -1: none */
+void features_entry(Build *b, int layer, const char *name); /* new entry: x -> that value */
+void features_take(Build *b, int layer);               /* the value comes in as x */
 
 /* ---- entries.c ---- */
 void entries_emit(Model *m);

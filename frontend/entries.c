@@ -100,29 +100,41 @@ static void emit_loss(Build *b)
 	b->e->loss = penalty ? node2(b, OP_add, mean, penalty) : mean;
 }
 
-static void emit_with_labels(Model *m, const char *name, bool training)
+static Build emit_with_labels(Model *m, const char *name, bool training, bool outputs)
 {
 	Build b = start(m, name, false, true, training);
 	emit_layers(&b, pictures_emit(&b));
-	if (!training)
+	if (outputs)
 		add_outputs(&b);
 	emit_loss(&b);
 	metric_emit(&b);
 	for (int i = 0; i < b.nupdates; i++)
 		ir_root_new(b.e, b.update[i]);
+	return b;
 }
 
+/* Where a frozen base can be cut off: features_P, and train_step_P and evaluate_features_P on them; else train_step_P. */
 static void emit_phase(Model *m, int p)
 {
-	IrOptimizer o = training_optimizer(m->phase[p].optimizer), *own = NEW(m->arena, IrOptimizer);
+	const char *suffix = m->phase[p].suffix;
+	IrOptimizer *own = NEW(m->arena, IrOptimizer);
+	*own = training_optimizer(m->phase[p].optimizer);
 	training_begin(m, p);
-	emit_with_labels(m, m->phase[p].entry, true);
+	Build b = emit_with_labels(m, arena_printf(m->arena, "train_step%s", suffix), true, false);
+	int cut = features_cut(&b);
+	if (cut >= 0) {
+		features_entry(&b, cut, arena_printf(m->arena, "features%s", suffix));
+		features_take(&b, cut);
+	}
 	training_begin(m, -1);
-	*own = o;
 	if (p == 0)
-		m->module->optimizer = o;
+		m->module->optimizer = *own;
 	else
-		ir_entry_find(m->module, m->phase[p].entry)->optimizer = own;
+		b.e->optimizer = own;
+	if (cut < 0)
+		return;
+	Build v = emit_with_labels(m, arena_printf(m->arena, "evaluate_features%s", suffix), false, false);
+	features_take(&v, cut);
 }
 
 void entries_emit(Model *m)
@@ -132,7 +144,7 @@ void entries_emit(Model *m)
 		emit_predict(m, "predict_raw", true);
 	if (!m->train)
 		return;
-	emit_with_labels(m, "evaluate", false);
+	emit_with_labels(m, "evaluate", false, true);
 	for (int p = 0; p < m->nphases; p++)
 		emit_phase(m, p);
 }

@@ -4,7 +4,8 @@
  *   predict      x (u8 pictures, preprocess applied, or the model's own input for npy data) -> outputs
  *   predict_raw  x f32, the model's own input -> outputs          (pictures only; else predict is that)
  *   evaluate     x, y -> outputs; metric sums                     (only with a train section)
- *   train_step   x, y, id -> metric sums; loss set for autodiff   (only with a train section)
+ *   train_step   x, y, id -> metric sums; loss set for autodiff   (only with a train section); train_step_2 … of later phases
+ *   features     x -> what train_step and evaluate_features take as x, where a frozen base can be cut off (features.c)
  * All errors of the file are reported to d; NULL then.
  */
 #ifndef CNNC_FRONTEND_FRONTEND_H

@@ -207,7 +207,7 @@ static bool check_phase(Model *m, Phase *phase, int p, const Val *v)
 	if (own->kind == VAL_OBJECT && !check_optimizer(m, own, val(v, "callbacks")))
 		return false;
 	phase->optimizer = own->kind == VAL_OBJECT ? own : val(m->train, "optimizer");
-	phase->entry = p ? arena_printf(m->arena, "train_step_%d", p + 1) : "train_step";
+	phase->suffix = p ? arena_printf(m->arena, "_%d", p + 1) : "";
 	if (phase->optimizer->kind != VAL_OBJECT)
 		return diag_error(m->diag, v->loc, "this phase has no optimizer, and train has none either");
 	if (!choose_layers(m, p, val(v, "trainable"), val(v, "unfreeze"), val(v, "freeze")))
@@ -255,7 +255,7 @@ bool training_check(Model *m)
 		return false;
 	}
 	Phase *one = NEW(m->arena, Phase);
-	*one = (Phase){"train_step", optimizer};
+	*one = (Phase){"", optimizer};
 	m->phase = one;
 	m->nphases = 1;
 	return true;

@@ -11,7 +11,7 @@
 #include "runtime/pool.h"
 #include "runtime/status.h"
 
-enum { RT_MAX_ENTRIES = 16, RT_MAX_PORTS = 16, RT_MAX_PREPARED = 2 * RT_MAX_ENTRIES };
+enum { RT_MAX_ENTRIES = 32, RT_MAX_PORTS = 16, RT_MAX_PREPARED = 2 * RT_MAX_ENTRIES };
 
 typedef struct RtInstance {
 	const RtModel *model;

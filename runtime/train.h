@@ -15,6 +15,7 @@
 #include "runtime/checkpoint.h"
 #include "runtime/config.h"
 #include "runtime/data.h"
+#include "runtime/feature_cache.h"
 #include "runtime/learning_rate.h"
 #include "runtime/metrics.h"
 #include "runtime/profile.h"
@@ -59,6 +60,8 @@ typedef struct RtTrainer {
 	int64_t checkpoint_ns;
 	int nphases;
 	RtRate rate;   /* of the phase, as step_entry, epochs and callbacks are */
+	RtFeatures *features, *val_features; /* of its frozen base; NULL: it has none to cut off */
+	const RtEntry *val_entry;            /* eval_entry, or that on features */
 	bool averages; /* the phase keeps moving averages of the weights */
 
 	/* ---- state that a checkpoint holds ---- */
@@ -126,6 +129,7 @@ RtStatus rt_train_blame(RtTrainer *t, unsigned char *const *ports, uint32_t n);
 int rt_train_count_phases(const RtModel *m);
 RtStatus rt_train_set_phase(RtTrainer *t, int p); /* t->phase_epoch and the run folder are known */
 RtStatus rt_train_fresh_optimizer(RtTrainer *t);
+void rt_train_close_features(RtTrainer *t);
 bool rt_train_phase_finished(const RtTrainer *t);
 RtStatus rt_train_next_phase(RtTrainer *t);
 void rt_train_say_phase(const RtTrainer *t);

@@ -33,11 +33,12 @@ static int collect(const RtTrainer *t, bool all, RtShown *out)
 
 /* ---- steps ---- */
 
-static void bind_ports(const RtEntry *e, const RtBatch *b, unsigned char **ports)
+static void bind_ports(const RtEntry *e, const RtBatch *b, RtFeatures *f, unsigned char **ports)
 {
+	unsigned char *x = f ? rt_features_of(f, b->x, b->id, (uint32_t)b->n) : b->x;
 	for (uint32_t i = 0; i < e->nin; i++) {
 		const char *name = e->in[i].name;
-		ports[i] = strcmp(name, "y") == 0 ? b->y : strcmp(name, "id") == 0 ? (unsigned char *)b->id : b->x;
+		ports[i] = strcmp(name, "y") == 0 ? b->y : strcmp(name, "id") == 0 ? (unsigned char *)b->id : x;
 	}
 }
 
@@ -45,7 +46,7 @@ static RtStatus one_step(RtTrainer *t, const RtBatch *b)
 {
 	unsigned char *ports[RT_MAX_PORTS];
 	uint32_t n = (uint32_t)b->n;
-	bind_ports(t->step_entry, b, ports);
+	bind_ports(t->step_entry, b, t->features, ports);
 	rt_scalars_set(&t->in.scalars, t->model, n, t->step + 1);
 	rt_scalars_count(&t->in.scalars, t->model, t->step + 1 - t->phase_step);
 	t->in.scalars.lr = rt_rate_at(&t->rate, t->lr, t->step - t->phase_step);
@@ -101,9 +102,9 @@ static RtStatus validate(RtTrainer *t)
 		s = rt_stream_next(t->val_stream, &batch);
 		if (s != RT_OK || batch.n == 0)
 			break;
-		bind_ports(t->eval_entry, &batch, ports);
+		bind_ports(t->val_entry, &batch, t->val_features, ports);
 		rt_scalars_set(&t->in.scalars, t->model, (uint32_t)batch.n, t->step);
-		if (!rt_instance_run(&t->in, t->eval_entry, ports, rt_stop_flag()) || stop_wanted())
+		if (!rt_instance_run(&t->in, t->val_entry, ports, rt_stop_flag()) || stop_wanted())
 			return t->in.fault != RT_OK ? t->in.fault : RT_INTERRUPTED;
 		rt_metrics_add(&t->val, t->in.metric, (uint32_t)batch.n);
 	}

@@ -11,13 +11,15 @@
 
 enum { MOST_EPOCHS = INT32_MAX };
 
-static const char *entry_name(char out[32], int p)
+/* "train_step", "train_step_2", … */
+static const RtEntry *entry_of(const RtModel *m, const char *name, int p)
 {
+	char text[40];
 	if (p)
-		snprintf(out, 32, "train_step_%d", p + 1);
+		snprintf(text, sizeof text, "%s_%d", name, p + 1);
 	else
-		snprintf(out, 32, "train_step");
-	return out;
+		snprintf(text, sizeof text, "%s", name);
+	return rt_entry(m, text);
 }
 
 static bool has_fields(const RtTrainer *t, const char *start)
@@ -59,16 +61,39 @@ static RtStatus read_rate(RtTrainer *t, int p, int64_t epochs)
 	return s;
 }
 
+static RtStatus open_features(RtTrainer *t, int p)
+{
+	const RtEntry *features = entry_of(t->model, "features", p);
+	bool keep = strcmp(rt_config_text(&t->config, "data.cache", "auto"), "none") != 0;
+	rt_train_close_features(t);
+	t->val_entry = features ? entry_of(t->model, "evaluate_features", p) : t->eval_entry;
+	if (!features)
+		return RT_OK;
+	RtStatus s = rt_features_new(&t->in, features, rt_dataset_count(t->train_data), keep, &t->features);
+	if (s == RT_OK && t->val_data)
+		s = rt_features_new(&t->in, features, rt_dataset_count(t->val_data), keep, &t->val_features);
+	return s;
+}
+
+void rt_train_close_features(RtTrainer *t)
+{
+	rt_features_free(t->features);
+	rt_features_free(t->val_features);
+	t->features = t->val_features = NULL;
+}
+
 /* Entry, epochs, rate and callbacks of phase p; t->phase_epoch says where it begins. */
 RtStatus rt_train_set_phase(RtTrainer *t, int p)
 {
-	char name[32], path[80];
+	char path[80];
 	int64_t epochs;
 	t->phase = p;
-	t->step_entry = rt_entry(t->model, entry_name(name, p));
+	t->step_entry = entry_of(t->model, "train_step", p);
 	if (!t->step_entry)
-		return rt_fail(RT_INTERNAL, "the program has no entry %s", name);
-	RtStatus s = rt_config_int_in(&t->config, field(t, p, "epochs", path), 1, 0, MOST_EPOCHS, &epochs);
+		return rt_fail(RT_BAD_WEIGHTS, "there is no phase %d", p + 1);
+	RtStatus s = open_features(t, p);
+	if (s == RT_OK)
+		s = rt_config_int_in(&t->config, field(t, p, "epochs", path), 1, 0, MOST_EPOCHS, &epochs);
 	t->epochs = t->phase_epoch + epochs;
 	if (s == RT_OK)
 		s = read_rate(t, p, epochs);
@@ -110,9 +135,8 @@ static RtStatus renew_profile(RtTrainer *t)
 
 int rt_train_count_phases(const RtModel *m)
 {
-	char name[32];
 	int n = 0;
-	while (rt_entry(m, entry_name(name, n)))
+	while (entry_of(m, "train_step", n))
 		n++;
 	return n;
 }

@@ -109,7 +109,7 @@ static RtStatus open_validation(RtTrainer *t)
 static RtStatus open_datasets(RtTrainer *t)
 {
 	double fraction;
-	RtStatus s = rt_data_open(&t->config, t->step_entry, "train", NULL, &t->train_data);
+	RtStatus s = rt_data_open(&t->config, t->eval_entry ? t->eval_entry : t->step_entry, "train", NULL, &t->train_data);
 	if (s == RT_OK)
 		s = rt_check_classes(t->model, t->train_data, "the training data");
 	if (s == RT_OK)
@@ -165,11 +165,12 @@ static RtStatus make_labels_json(RtTrainer *t)
 
 static RtStatus open_memory(RtTrainer *t)
 {
-	const char *entries[RT_MAX_ENTRIES] = {"evaluate"};
-	int nentries = 1;
+	const char *entries[RT_MAX_ENTRIES];
+	int nentries = 0;
 	for (uint32_t i = 0; i < t->model->nentries && nentries < RT_MAX_ENTRIES; i++) {
-		if (strncmp(t->model->entry[i].name, "train_step", sizeof "train_step" - 1) == 0)
-			entries[nentries++] = t->model->entry[i].name;
+		const char *name = t->model->entry[i].name;
+		if (strncmp(name, "predict", sizeof "predict" - 1) != 0)
+			entries[nentries++] = name;
 	}
 	RtStatus s = rt_pool_new((int)rt_config_int(&t->config, "train.threads", 0), 0, &t->pool);
 	if (s == RT_OK)
@@ -319,6 +320,7 @@ static RtStatus train(RtTrainer *t)
 
 static void close_all(RtTrainer *t)
 {
+	rt_train_close_features(t);
 	rt_stream_free(t->train_stream);
 	rt_stream_free(t->val_stream);
 	rt_dataset_free(t->train_data);

@@ -79,6 +79,17 @@ same whole/weights/last.safetensors runs/tune/1/weights/last.safetensors
 exits 0 ./tune-train --resume
 says 'is finished'
 
+# Pictures that are not changed: what the frozen base makes of them is kept, and cannot be told from computing it again.
+sed '/augment:/d' tune.yaml >plain.yaml
+exits 0 "$cnnc" plain.yaml -o tune
+rm -r runs
+exits 0 ./tune-train
+exits 0 ./tune-train cache=none threads=1
+same runs/tune/1/weights/last.safetensors runs/tune/2/weights/last.safetensors
+rows runs/tune/1 >want.csv
+rows runs/tune/2 >got.csv
+diff want.csv got.csv || fail "results.csv with kept features"
+
 # What no phase trains has neither gradients nor optimizer state.
 sed 's/unfreeze: "\*", freeze: head/unfreeze: head/' tune.yaml >frozen.yaml
 exits 0 "$cnnc" frozen.yaml --stop-after=dce -o -
