@@ -46,7 +46,7 @@ typedef struct RtRequest {
 	struct evhttp_request *ev;
 	struct RtRequest *next;
 	bool close; /* the connection, after the answer */
-	int64_t answer_at_ns; /* refusals may wait a little */
+	int64_t answer_at_ns; /* of a refusal that waits */
 	char client[RT_CLIENT_TEXT];
 } RtRequest;
 
@@ -86,7 +86,10 @@ const unsigned char *rt_request_body(RtRequest *r);
 void rt_request_add_header(RtRequest *r, const char *name, const char *value);
 /* From any thread. The request is gone afterwards. */
 void rt_http_answer(RtRequest *r);
-/* The same on the loop's thread after delay_ms: clients that ask again at once are slowed down by it. */
-void rt_http_answer_later(RtRequest *r, int delay_ms);
+/* The same at once; on the loop's thread. */
+void rt_http_answer_now(RtRequest *r);
+/* For refusals, on the loop's thread: the body is dropped at once, but the answer waits, so that at most 500 go out a
+ * second and clients that ask again at once leave the processors to those who are served. At most two seconds. */
+void rt_http_answer_slowly(RtRequest *r);
 
 #endif

@@ -10,6 +10,8 @@
 #include "runtime/http_conn.h"
 #include "runtime/sys.h"
 
+enum { REFUSAL_LEAST_NS = 25000000, REFUSAL_APART_NS = 2000000, REFUSAL_MOST_NS = 2000000000 };
+
 static const char *method_of(enum evhttp_cmd_type type)
 {
 	switch (type) {
@@ -92,7 +94,7 @@ static void refuse(RtRequest *r, int status, const char *why)
 	rt_text_say(&r->body, "{\"error\":");
 	rt_json_say(&r->body, why);
 	rt_text_say(&r->body, "}\n");
-	rt_http_answer_later(r, 0);
+	rt_http_answer_now(r);
 }
 
 static RtRequest *request_new(RtHttp *h, RtConn *c, struct evhttp_request *ev)
@@ -268,25 +270,40 @@ static void wait_for_late(RtHttp *h, int64_t now)
 	event_add(h->late_due, &(struct timeval){us / 1000000, us % 1000000});
 }
 
-void rt_http_answer_later(RtRequest *r, int delay_ms)
+void rt_http_answer_now(RtRequest *r)
+{
+	send_answer(r->server, r);
+}
+
+static void drop_body(RtHttp *h, RtRequest *r)
+{
+	struct evbuffer *body = evhttp_request_get_input_buffer(r->ev);
+	evbuffer_drain(body, evbuffer_get_length(body));
+	if (r->conn) {
+		h->counts.buffered -= r->conn->wire;
+		r->conn->wire = 0;
+	}
+}
+
+void rt_http_answer_slowly(RtRequest *r)
 {
 	RtHttp *h = r->server;
-	int64_t now = rt_sys.monotonic_ns();
-	if (delay_ms == 0 || h->drain != RT_DRAIN_NO) {
+	int64_t now = rt_sys.monotonic_ns(), at = now + REFUSAL_LEAST_NS;
+	drop_body(h, r);
+	if (h->drain != RT_DRAIN_NO || h->counts.connections > h->o.max_connections / 2) {
 		send_answer(h, r);
 		return;
 	}
-	r->answer_at_ns = now + delay_ms * INT64_C(1000000);
+	if (h->late && h->late_last->answer_at_ns + REFUSAL_APART_NS > at)
+		at = h->late_last->answer_at_ns + REFUSAL_APART_NS;
+	r->answer_at_ns = at < now + REFUSAL_MOST_NS ? at : now + REFUSAL_MOST_NS; /* never before the last one's */
 	r->next = NULL;
-	RtRequest *first = h->late, **at = h->late && h->late_last->answer_at_ns <= r->answer_at_ns ? &h->late_last->next
-												    : &h->late;
-	while (*at && (*at)->answer_at_ns <= r->answer_at_ns)
-		at = &(*at)->next;
-	r->next = *at;
-	*at = r;
-	if (!r->next)
-		h->late_last = r;
-	if (h->late != first)
+	if (h->late)
+		h->late_last->next = r;
+	else
+		h->late = r;
+	h->late_last = r;
+	if (h->late == r)
 		wait_for_late(h, now);
 }
 

@@ -213,7 +213,7 @@ void rt_serve_route(void *server, RtRequest *r)
 	if (!r->authorized && !is_open(r)) {
 		rt_request_add_header(r, "WWW-Authenticate", "Bearer");
 		rt_answer_error(r, 401, "the bearer token is missing or wrong");
-		rt_http_answer_later(r, 0);
+		rt_http_answer_now(r);
 		return;
 	}
 	Found found = route(s, r, &protocol);
@@ -229,5 +229,5 @@ void rt_serve_route(void *server, RtRequest *r)
 		rt_answer_error(r, 404, "there is nothing at this path; the model's name is part of it");
 	if (found == FOUND_OTHER_METHOD)
 		rt_answer_error(r, 405, "this path takes another method");
-	rt_http_answer_later(r, 0);
+	rt_http_answer_now(r);
 }

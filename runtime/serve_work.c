@@ -7,8 +7,6 @@
 #include "runtime/serve.h"
 #include "runtime/sys.h"
 
-enum { REFUSAL_DELAY_MS = 25 };
-
 typedef struct Place {
 	RtJob *job;
 	int64_t row;
@@ -47,7 +45,7 @@ void rt_serve_enqueue(RtServer *s, RtRequest *r, RtProtocol protocol)
 		s->counts.refused++;
 		rt_request_add_header(r, "Retry-After", "1");
 		rt_answer_error(r, 503, full ? "too many requests wait" : "out of memory");
-		rt_http_answer_later(r, REFUSAL_DELAY_MS);
+		rt_http_answer_slowly(r);
 		return;
 	}
 	*j = (RtJob){.request = r, .protocol = protocol, .top_k = s->predictor->top_k};
