@@ -31,6 +31,8 @@ struct KEmit {
 	EVal (*phase_call)(KEmit *e);    /* pointer to RtCall */
 	EVal (*phase_part)(KEmit *e);
 	EVal (*phase_scratch)(KEmit *e);
+	/* The function that is open runs seldom or does little but call others: made in little time, not to be fast. */
+	void (*seldom)(KEmit *e);
 	/* if (call->mark) call->mark(call->mark_arg, kernel, end): the profile; only in a phase. */
 	void (*mark)(KEmit *e, EVal call, int kernel, bool end);
 

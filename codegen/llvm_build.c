@@ -132,6 +132,13 @@ static void begin_phase(KEmit *e, const char *name)
 	b->part = LLVMBuildZExt(b->b, LLVMGetParam(fn, 1), b->i64, "part");
 }
 
+static void seldom(KEmit *e)
+{
+	LlvmBuild *b = lb(e);
+	LLVMAddAttributeAtIndex(b->fn, LLVMAttributeFunctionIndex, attribute(b, "optnone"));
+	LLVMAddAttributeAtIndex(b->fn, LLVMAttributeFunctionIndex, attribute(b, "noinline")); /* optnone asks for it */
+}
+
 static EVal phase_call(KEmit *e)
 {
 	INVARIANT(lb(e)->phase);
@@ -448,7 +455,7 @@ void llvm_build_init(LlvmUnit *u, const LlvmTarget *t, const char *shared)
 	*e = (KEmit){
 		.begin = begin, .ptr_arg = ptr_arg, .int_arg = int_arg, .end = end, .call = call,
 		.begin_phase = begin_phase, .phase_call = phase_call, .phase_part = phase_part,
-		.phase_scratch = phase_scratch, .mark = mark, .ptr_add = ptr_add, .ptr_load = ptr_load,
+		.phase_scratch = phase_scratch, .seldom = seldom, .mark = mark, .ptr_add = ptr_add, .ptr_load = ptr_load,
 		.i64 = i64_of, .is_i64 = is_i64, .iadd = iadd, .isub = isub, .imul = imul, .idiv = idiv, .imin = imin,
 		.imax = imax, .icmp = icmp, .iselect = iselect, .to_i64 = to_i64, .from_i64 = from_i64,
 		.loop_begin = loop_begin, .loop_end = loop_end, .if_begin = if_begin, .if_end = if_end, .set_lanes = set_lanes,

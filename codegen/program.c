@@ -171,6 +171,7 @@ static void emit_piece(Prog *p, const CgFunction *fn, Frame *f)
 {
 	KEmit *e = p->e;
 	e->begin(e, fn->name, 2, 3, true);
+	e->seldom(e);
 	f->call = e->ptr_arg(e, 0);
 	f->scratch = e->ptr_arg(e, 1);
 	f->part = e->int_arg(e, 0);
@@ -235,6 +236,7 @@ static void emit_phase(Prog *p, const CgFunction *fn, Frame *f)
 	KEmit *e = p->e;
 	const KItem *item = fn->top;
 	e->begin_phase(e, fn->name);
+	e->seldom(e);
 	f->call = e->phase_call(e);
 	f->part = e->phase_part(e);
 	f->scratch = e->phase_scratch(e);
