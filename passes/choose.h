@@ -16,7 +16,7 @@ int choose_winograd(IrModule *m, KEntry *e, int at);
  * sums are split into parts. */
 void choose_lists(IrModule *m, KEntry *e);
 
-/* Kernel `at` of the entry, a product of matrices, reads copies of its factors that suit the caches, where each element is used
+/* Kernel `at` of the entry, a product of matrices or a convolution, reads copies of its factors that suit the caches, where each element is used
  * often enough. Returns how many kernels stand before those that come next. */
 int choose_pack(IrModule *m, KEntry *e, int at);
 

@@ -1,10 +1,11 @@
-/* choose_pack.c -- matrix products with copied factors: see choose.h
+/* choose_pack.c -- products with copied factors: see choose.h
  *
  * y[m, j] = sum(k) a[m, k] * b[k, j] becomes
  *   p[jo, k, ji] = b[k, 32jo + ji]          q[m, k] = a[m, k], in rows that are a little longer
  *   y[m, 32jo + ji] = sum(k) q[m, k] * p[jo, k, ji]
  * A tile's columns of b then lie one behind the other, where a matrix that is read across pages fills few sets of the caches and
- * misses the TLB. The rows of a are copied where their distance is a multiple of what a way of the first-level cache holds, so that
+ * misses the TLB. The same goes for the weights of a convolution, where m are samples and pixels and k rows, columns and channels
+ * of a kernel. The rows of a are copied where their distance is a multiple of what a way of the first-level cache holds, so that
  * all rows of a tile would fall into one set. It pays for itself when each copied element is used often; the order of the
  * sum stays.
  */
@@ -12,14 +13,14 @@
 #include "passes/rewrite.h"
 #include <string.h>
 
-enum { PANEL = 2 * K_LANES, PAD = K_LANES, WAY_BYTES = 4096, PACK_BYTES = 1 << 20, PACK_ROWS = 384, PAD_COLUMNS = 384,
-       CROSS_BYTES = 256 << 10, CROSS_ROWS = 8 };
+enum { PANEL = 2 * K_LANES, PAD = K_LANES, WAY_BYTES = 4096, PACK_BYTES = 1 << 20, PACK_USES = 384, PAD_COLUMNS = 384,
+       CROSS_BYTES = 256 << 10, CROSS_USES = 8 };
 
 typedef struct Product {
 	IrModule *m;
 	int stage, wide, other; /* REDUCE stage; its factors: the one that the columns move, the one that they do not */
-	int row, column, sum;   /* axes */
-	int dim[2];             /* of the wide factor: moved by the sum, by the columns */
+	int column, sum;        /* axes; sum -1: there are several */
+	int dim;                /* of the wide factor, moved by the columns */
 	int panels;             /* axis of the new kernel */
 	int packed, padded;     /* buffers, -1: not copied */
 	IrType packed_type, padded_type;
@@ -52,69 +53,99 @@ static int column_axis(const Kernel *k)
 	return axis;
 }
 
-/* Is load x a matrix of the axes sum and column, each in a dimension of its own? */
-static bool is_matrix(const Kernel *k, int x, int sum, int column, int dim[2])
+/* The one dimension of load x that the axis moves, alone and by ones; nothing gathered. -1: none. */
+static int column_dim(const Kernel *k, int x, int axis)
 {
 	const KExpr *l = &k->expr[x];
-	const IrType *t = &k->opnd[l->operand].type;
-	dim[0] = dim[1] = -1;
-	for (int d = 0; d < t->rank; d++) {
-		KSet axes = k_index_axes(k, &l->at[d]);
-		int a = only(axes);
-		if (l->at[d].expr >= 0 || l->at[d].c0 || (axes && a != sum && a != column) || (a >= 0 && l->at[d].coef[a] != 1) ||
-		    (a >= 0 && dim[a == column] >= 0))
-			return false;
-		if (a >= 0)
-			dim[a == column] = d;
+	int dim = -1;
+	for (int d = 0; d < k->opnd[l->operand].type.rank; d++) {
+		if (l->at[d].expr >= 0 || k->opnd[l->operand].type.dim[d] == IR_N)
+			return -1;
+		if (!l->at[d].coef[axis])
+			continue;
+		if (dim >= 0 || only(k_index_axes(k, &l->at[d])) != axis || l->at[d].coef[axis] != 1 || l->at[d].c0 ||
+		    k->opnd[l->operand].type.dim[d] != k->axis[axis].extent)
+			return -1;
+		dim = d;
 	}
-	return dim[0] >= 0 && dim[1] >= 0;
+	return dim;
 }
 
-static bool plain_load(const Kernel *k, int x)
+static bool read_only(const Kernel *k, int x)
 {
 	const KExpr *l = &k->expr[x];
-	return l->op == K_LOAD && l->edge == EDGE_NEVER && k->opnd[l->operand].mode == M_IN;
+	return l->op == K_LOAD && l->type == DT_F32 && k->opnd[l->operand].mode == M_IN;
 }
 
-/* One sum of products over one axis, two axes of results. */
+/* The one sum of products, and no stage that sums or compares columns. */
+static int product_stage(const Kernel *k, int column)
+{
+	int stage = -1;
+	for (int i = 0; i < k->nstages; i++) {
+		const KStage *s = &k->stage[i];
+		if (s->kind == S_REDUCE && (in(s->away, column) || !in(s->over, column)))
+			return -1;
+		if (k_is_contraction(k, s) && stage >= 0)
+			return -1;
+		stage = k_is_contraction(k, s) ? i : stage;
+	}
+	return stage;
+}
+
 static bool read_product(const Kernel *k, Product *p)
 {
-	p->stage = -1;
-	for (int i = 0; i < k->nstages; i++) {
-		if (k->stage[i].kind == S_REDUCE && p->stage >= 0)
+	for (int a = 0; a < k->naxes; a++) {
+		if (k->axis[a].ext != EXT_CONST && k->axis[a].ext != EXT_N)
 			return false;
-		p->stage = k->stage[i].kind == S_REDUCE ? i : p->stage;
 	}
-	if (p->stage < 0 || !k_is_contraction(k, &k->stage[p->stage]))
+	p->column = column_axis(k);
+	p->stage = p->column < 0 ? -1 : product_stage(k, p->column);
+	if (p->stage < 0 || k->axis[p->column].ext != EXT_CONST || k->naxes == K_MAX_AXES)
 		return false;
 	const KStage *s = &k->stage[p->stage];
 	const KExpr *x = &k->expr[s->value];
-	p->column = column_axis(k);
-	p->sum = only(s->away);
-	if (p->column < 0 || p->sum < 0 || k->axis[p->sum].ext != EXT_CONST || k->axis[p->column].ext != EXT_CONST)
-		return false;
-	p->row = only(s->over & ~((KSet)1 << p->column));
 	bool second = in(k->expr[x->arg[1]].axes, p->column);
+	p->sum = only(s->away);
 	p->wide = x->arg[second];
 	p->other = x->arg[!second];
-	return p->row >= 0 && in(s->over, p->column) && plain_load(k, p->wide) && plain_load(k, p->other) &&
-	       !in(k->expr[p->other].axes, p->column) && k->expr[p->wide].type == DT_F32 && k->expr[p->other].type == DT_F32 &&
-	       is_matrix(k, p->wide, p->sum, p->column, p->dim);
+	if (!read_only(k, p->wide) || !read_only(k, p->other) || in(k->expr[p->other].axes, p->column))
+		return false;
+	p->dim = column_dim(k, p->wide, p->column);
+	return p->dim >= 0 && k->expr[p->wide].edge == EDGE_NEVER && k->opnd[k->expr[p->wide].operand].type.rank < IR_MAX_RANK;
 }
 
-static int64_t rows(const Product *p, const Kernel *k)
+/* How often the product uses each element of the wide factor. */
+static int64_t uses(const Product *p, const Kernel *k)
 {
-	return k->axis[p->row].ext == EXT_N ? p->m->max_n : k->axis[p->row].extent;
+	const KStage *s = &k->stage[p->stage];
+	int64_t n = 1;
+	for (int a = 0; a < k->naxes; a++) {
+		if (in((s->over | s->away) & ~k->expr[p->wide].axes, a))
+			n *= k->axis[a].ext == EXT_N ? p->m->max_n : k->axis[a].extent;
+	}
+	return n;
 }
 
-/* Is the wide factor used often enough for a copy? Where its lanes cross rows, a copy of some kind is made anyway. */
+/* Do the lanes of columns cross rows of the wide factor? Then a copy of some kind is made anyway. */
+static bool crosses(const Product *p, const Kernel *k)
+{
+	return p->dim < k->opnd[k->expr[p->wide].operand].type.rank - 1;
+}
+
+static bool is_matrix_product(const Product *p, const Kernel *k)
+{
+	return p->sum >= 0 && only(k->stage[p->stage].over & ~((KSet)1 << p->column)) >= 0;
+}
+
+/* Is the wide factor used often enough for a copy? One that a kernel before makes is laid as that kernel likes. */
 static bool wants_panels(const Product *p, const Kernel *k)
 {
-	int64_t columns = k->axis[p->column].extent, bytes = columns * k->axis[p->sum].extent * dtype_size(DT_F32);
-	if (k->naxes == K_MAX_AXES || columns % PANEL || columns < 2 * PANEL)
+	const KOperand *o = &k->opnd[k->expr[p->wide].operand];
+	int64_t columns = k->axis[p->column].extent, bytes = ir_elems(&o->type, 1) * dtype_size(DT_F32);
+	bool made = p->m->program->buffer[o->buf].cls == B_SLAB, paired = p->m->precision == PRECISION_MIXED_BF16;
+	if (columns % PANEL || columns < 2 * PANEL || ((made || paired) && !is_matrix_product(p, k)))
 		return false;
-	bool crosses = p->dim[1] < p->dim[0];
-	return crosses ? bytes >= CROSS_BYTES && rows(p, k) >= CROSS_ROWS : bytes >= PACK_BYTES && rows(p, k) >= PACK_ROWS;
+	return crosses(p, k) ? bytes >= CROSS_BYTES && uses(p, k) >= CROSS_USES : bytes >= PACK_BYTES && uses(p, k) >= PACK_USES;
 }
 
 /* Do the rows of the other factor, walked by the sum, meet in one set of the first-level cache? */
@@ -123,9 +154,9 @@ static bool wants_padding(const Product *p, const Kernel *k)
 	const KExpr *l = &k->expr[p->other];
 	const IrType *t = &k->opnd[l->operand].type;
 	const KIndex *last = &l->at[t->rank - 1];
-	return only(k_index_axes(k, last)) == p->sum && last->coef[p->sum] == 1 &&
+	return is_matrix_product(p, k) && l->edge == EDGE_NEVER && only(k_index_axes(k, last)) == p->sum && last->coef[p->sum] == 1 &&
 	       t->dim[t->rank - 1] * (int64_t)dtype_size(DT_F32) % WAY_BYTES == 0 && k->axis[p->column].extent >= PAD_COLUMNS &&
-	       rows(p, k) >= PACK_ROWS && t->dim[t->rank - 1] < INT32_MAX - PAD;
+	       uses(p, k) >= PACK_USES && t->dim[t->rank - 1] < INT32_MAX - PAD;
 }
 
 /* ---- copies ---- */
@@ -137,23 +168,44 @@ static int new_buffer(const Product *p, const Kernel *k, int source, const char 
 	                      (KBuffer){.name = arena_printf(p->m->arena, "%s.%s", b->name, what), .cls = B_SLAB, .type = *t, .loc = k->loc});
 }
 
-/* packed[jo, k, ji] = wide[k, PANEL jo + ji] */
+/* The panel before, the column in it behind all other dimensions of the wide factor. */
+static void panel_index(const Product *p, const KIndex *at, int rank, KIndex panel, KIndex column, KIndex *out)
+{
+	*out++ = panel;
+	for (int d = 0; d < rank; d++) {
+		if (d != p->dim)
+			*out++ = at[d];
+	}
+	*out = column;
+}
+
+/* packed[jo, …, ji] = wide[…, PANEL jo + ji, …] */
 static Kernel *packing_kernel(Product *p, const Kernel *k)
 {
 	Arena *a = p->m->arena;
 	const KOperand *o = &k->opnd[k->expr[p->wide].operand];
-	int32_t panels = k->axis[p->column].extent / PANEL, length = k->axis[p->sum].extent;
-	p->packed_type = (IrType){.dtype = DT_F32, .rank = 3, .dim = {panels, length, PANEL}};
-	p->packed = new_buffer(p, k, o->buf, "panels", &p->packed_type);
+	int32_t panels = k->axis[p->column].extent / PANEL;
+	IrType *t = &p->packed_type;
+	*t = (IrType){.dtype = DT_F32, .rank = 1, .dim = {panels}};
+	for (int d = 0; d < o->type.rank; d++) {
+		if (d != p->dim)
+			t->dim[t->rank++] = o->type.dim[d];
+	}
+	t->dim[t->rank++] = PANEL;
+	p->packed = new_buffer(p, k, o->buf, "panels", t);
 	Kernel *c = k_new(a, p->m->program->buffer[p->packed].name, k->loc);
-	KIndex jo = k_index_axis(k_axis(a, c, "panel", EXT_CONST, panels)), i = k_index_axis(k_axis(a, c, "i", EXT_CONST, length)),
-	       ji = k_index_axis(k_axis(a, c, "j", EXT_CONST, PANEL)), at[IR_MAX_RANK];
-	for (int d = 0; d < o->type.rank; d++)
-		at[d] = d == p->dim[0] ? i : d == p->dim[1] ? k_index_plus(k_index_affine(jo, PANEL, 0), ji) : k_index(0);
+	KIndex jo = k_index_axis(k_axis(a, c, "panel", EXT_CONST, panels)), at[IR_MAX_RANK], to[IR_MAX_RANK];
+	for (int d = 0; d < o->type.rank; d++) {
+		if (d != p->dim)
+			at[d] = k_index_axis(k_axis(a, c, "i", EXT_CONST, o->type.dim[d]));
+	}
+	KIndex ji = k_index_axis(k_axis(a, c, "j", EXT_CONST, PANEL));
+	at[p->dim] = k_index_plus(k_index_affine(jo, PANEL, 0), ji);
+	panel_index(p, at, o->type.rank, jo, ji, to);
 	int x = k_load(a, c, k_operand(a, c, "x", o->buf, o->type, M_IN), at, EDGE_NEVER);
-	k_store(a, c, k_operand(a, c, "y", p->packed, p->packed_type, M_OUT), (KIndex[]){jo, i, ji}, x);
+	k_store(a, c, k_operand(a, c, "y", p->packed, *t, M_OUT), to, x);
 	k_finish(c);
-	c->copies = p->dim[1] > p->dim[0];
+	c->copies = !crosses(p, k);
 	return c;
 }
 
@@ -174,7 +226,7 @@ static Kernel *padding_kernel(Product *p, const Kernel *k)
 	int x = k_load(a, c, k_operand(a, c, "x", o->buf, o->type, M_IN), at, EDGE_NEVER);
 	k_store(a, c, k_operand(a, c, "y", p->padded, p->padded_type, M_OUT), at, x);
 	k_finish(c);
-	c->copies = p->dim[1] > p->dim[0];
+	c->copies = !crosses(p, k);
 	return c;
 }
 
@@ -184,7 +236,9 @@ static int load_copy(Rewrite *r, int x)
 {
 	const Product *p = r->arg;
 	if (x == p->wide && p->packed >= 0) {
-		KIndex at[3] = {k_index_axis(p->panels), k_index_axis(p->sum), k_index_axis(p->column)};
+		KIndex from[IR_MAX_RANK], at[IR_MAX_RANK];
+		rewrite_index(r, r->from->expr[x].at, p->packed_type.rank - 1, from);
+		panel_index(p, from, p->packed_type.rank - 1, k_index_axis(p->panels), k_index_axis(p->column), at);
 		return k_load(r->a, r->to, k_operand(r->a, r->to, "panels", p->packed, p->packed_type, M_IN), at, EDGE_NEVER);
 	}
 	if (x == p->other && p->padded >= 0) {
@@ -210,7 +264,7 @@ static Kernel *product_kernel(Product *p, const Kernel *k)
 		r->index = split_columns;
 	}
 	rewrite_all(r);
-	r->to->plain = p->dim[1] > p->dim[0] ? k : NULL; /* where lanes cross rows, layout copies anyway */
+	r->to->plain = crosses(p, k) ? NULL : k; /* where lanes cross rows, layout copies anyway */
 	return r->to;
 }
 
