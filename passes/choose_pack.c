@@ -13,8 +13,8 @@
 #include "passes/rewrite.h"
 #include <string.h>
 
-enum { PANEL = 2 * K_LANES, PAD = K_LANES, WAY_BYTES = 4096, PACK_BYTES = 1 << 20, PACK_USES = 384, PAD_COLUMNS = 384,
-       CROSS_BYTES = 256 << 10, CROSS_USES = 8 };
+enum { PANEL = 2 * K_LANES, PAD = K_LANES, WAY_BYTES = 4096, PACK_BYTES = 1 << 20, PACK_USES = 384, WEIGHT_USES = 768,
+       PAD_COLUMNS = 384, CROSS_BYTES = 256 << 10, CROSS_USES = 8 };
 
 typedef struct Product {
 	IrModule *m;
@@ -143,9 +143,12 @@ static bool wants_panels(const Product *p, const Kernel *k)
 	const KOperand *o = &k->opnd[k->expr[p->wide].operand];
 	int64_t columns = k->axis[p->column].extent, bytes = ir_elems(&o->type, 1) * dtype_size(DT_F32);
 	bool made = p->m->program->buffer[o->buf].cls == B_SLAB, paired = p->m->precision == PRECISION_MIXED_BF16;
-	if (columns % PANEL || columns < 2 * PANEL || ((made || paired) && !is_matrix_product(p, k)))
+	const bool matrix = is_matrix_product(p, k);
+	if (columns % PANEL || columns < 2 * PANEL || ((made || paired) && !matrix))
 		return false;
-	return crosses(p, k) ? bytes >= CROSS_BYTES && uses(p, k) >= CROSS_USES : bytes >= PACK_BYTES && uses(p, k) >= PACK_USES;
+	if (crosses(p, k))
+		return bytes >= CROSS_BYTES && uses(p, k) >= CROSS_USES;
+	return bytes >= PACK_BYTES && uses(p, k) >= (matrix ? PACK_USES : WEIGHT_USES);
 }
 
 /* Do the rows of the other factor, walked by the sum, meet in one set of the first-level cache? */
@@ -192,8 +195,7 @@ static Kernel *packing_kernel(Product *p, const Kernel *k)
 			t->dim[t->rank++] = o->type.dim[d];
 	}
 	t->dim[t->rank++] = PANEL;
-	p->packed = new_buffer(p, k, o->buf, "panels", t);
-	Kernel *c = k_new(a, p->m->program->buffer[p->packed].name, k->loc);
+	Kernel *c = k_new(a, arena_printf(a, "%s.panels", p->m->program->buffer[o->buf].name), k->loc);
 	KIndex jo = k_index_axis(k_axis(a, c, "panel", EXT_CONST, panels)), at[IR_MAX_RANK], to[IR_MAX_RANK];
 	for (int d = 0; d < o->type.rank; d++) {
 		if (d != p->dim)
@@ -203,10 +205,41 @@ static Kernel *packing_kernel(Product *p, const Kernel *k)
 	at[p->dim] = k_index_plus(k_index_affine(jo, PANEL, 0), ji);
 	panel_index(p, at, o->type.rank, jo, ji, to);
 	int x = k_load(a, c, k_operand(a, c, "x", o->buf, o->type, M_IN), at, EDGE_NEVER);
-	k_store(a, c, k_operand(a, c, "y", p->packed, *t, M_OUT), to, x);
+	k_store(a, c, k_operand(a, c, "y", -1, *t, M_OUT), to, x);
 	k_finish(c);
 	c->copies = !crosses(p, k);
 	return c;
+}
+
+static bool same_indices(const KIndex *a, const KIndex *b, int rank)
+{
+	for (int d = 0; d < rank; d++) {
+		if (!k_index_eq(&a[d], &b[d]))
+			return false;
+	}
+	return true;
+}
+
+/* Do both kernels copy the same elements of one buffer in the same way? */
+static bool same_copy(const Kernel *a, const Kernel *b)
+{
+	if (a->nexprs != 1 || b->nexprs != 1 || a->nstages != 1 || b->nstages != 1 || a->expr[0].op != K_LOAD ||
+	    b->expr[0].op != K_LOAD || a->naxes != b->naxes || a->copies != b->copies)
+		return false;
+	const KOperand *x = &a->opnd[a->expr[0].operand], *y = &b->opnd[b->expr[0].operand];
+	const KOperand *to = &a->opnd[a->stage[0].operand], *out = &b->opnd[b->stage[0].operand];
+	return x->buf == y->buf && ir_type_eq(&x->type, &y->type) && ir_type_eq(&to->type, &out->type) &&
+	       same_indices(a->expr[0].at, b->expr[0].at, x->type.rank) && same_indices(a->stage[0].at, b->stage[0].at, to->type.rank);
+}
+
+/* The panels that a kernel before `at` makes already, -1: none. */
+static int known_panels(const KEntry *e, int at, const Kernel *pack)
+{
+	for (int i = 0; i < at; i++) {
+		if (same_copy(pack, e->kernel[i]))
+			return e->kernel[i]->opnd[e->kernel[i]->stage[0].operand].buf;
+	}
+	return -1;
 }
 
 /* padded[m, k] = other[m, k] */
@@ -278,10 +311,14 @@ int choose_pack(IrModule *m, KEntry *e, int at)
 	Kernel *pad = pack && wants_padding(&p, k) ? padding_kernel(&p, k) : NULL;
 	if (!pack)
 		return at;
+	const int source = k->opnd[k->expr[p.wide].operand].buf, known = known_panels(e, at, pack);
+	p.packed = known >= 0 ? known : new_buffer(&p, k, source, "panels", &p.packed_type);
 	e->kernel[at] = product_kernel(&p, k);
 	if (pad)
 		entry_insert(m->arena, e, at++, pad);
-	bool state = m->program->buffer[k->opnd[k->expr[p.wide].operand].buf].cls == B_STATE;
-	entry_insert(m->arena, e, state ? 0 : at, pack);
+	if (known >= 0)
+		return at;
+	pack->opnd[pack->stage[0].operand].buf = p.packed;
+	entry_insert(m->arena, e, m->program->buffer[source].cls == B_STATE ? 0 : at, pack);
 	return at + 1;
 }

@@ -19,9 +19,9 @@ typedef struct Case {
 
 static const Case cases[] = {
 	{7, 5, 96, 64, 1, false, false, 5, 3, "hw:35"},
-	{4, 5, 512, 576, 1, false, false, 20, 3, "w.panels"},
-	{4, 6, 128, 256, 3, false, true, 17, 3, "w.panels"},
-	{5, 4, 128, 256, 3, false, false, 20, 2, "w.panels"},
+	{4, 5, 512, 576, 1, false, false, 39, 3, "w.panels"},
+	{4, 6, 128, 256, 3, false, true, 33, 3, "w.panels"},
+	{5, 4, 128, 256, 3, false, false, 40, 2, "w.panels"},
 	{5, 3, 64, 132, 3, true, false, 6, 5, "w.panels"},
 	{7, 7, 256, 260, 1, true, false, 5, 2, "w.panels"},
 	{3, 3, 72, 260, 3, true, false, 5, 2, "w.view"},
