@@ -6,13 +6,14 @@
  * Split sum: a sum over samples and pixels with few results (weight and bias gradients, batch statistics) becomes two kernels.
  * The first adds each part's share into a partial of its own, so parts run in parallel; the second adds the partials in
  * order and does what the kernel did with the sum. The number of parts comes from the planned maximum of samples, never
- * from the threads, so the bits do not depend on them.
+ * from the threads, so the bits do not depend on them. Many sums that lie in another order than the result are added as they
+ * lie, and turned over afterwards.
  * The other algorithms have files of their own: choose_*.c.
  */
 #include "passes/choose.h"
 #include "passes/rewrite.h"
 
-enum { MIN_PIXELS = 8, MAX_PARTIAL_BYTES = 8 << 20 };
+enum { MIN_PIXELS = 8, MAX_PARTIAL_BYTES = 8 << 20, TURN_SUMS = 4096 };
 
 typedef struct Split { int stage, buffer, over[IR_MAX_RANK], nover; } Split;
 
@@ -150,6 +151,81 @@ static Kernel *folding_kernel(IrModule *m, const Kernel *k, Split *s)
 	return rewrite_all(r);
 }
 
+/* Would a fold walk the partials across, and long enough to be worth two kernels? */
+static bool lies_across(const Kernel *k, const Split *s)
+{
+	if (s->nover < 2 || trips(k, k->stage[s->stage].over) < TURN_SUMS)
+		return false;
+	for (int i = 0; i < k->nstages; i++) {
+		const KStage *st = &k->stage[i];
+		const int rank = st->kind == S_STORE ? k->opnd[st->operand].type.rank : 0;
+		if (rank)
+			return st->at[rank - 1].coef[s->over[s->nover - 1]] == 0;
+	}
+	return false;
+}
+
+typedef struct Sums { const Split *split; int buffer; } Sums;
+
+static void sums_index(const Split *s, const int *axis, KIndex *at)
+{
+	for (int i = 0; i < s->nover; i++)
+		at[i] = k_index_axis(axis[i]);
+}
+
+/* sums[over…] = sum over the parts */
+static Kernel *summing_kernel(IrModule *m, const Kernel *k, const Sums *sums)
+{
+	Arena *a = m->arena;
+	const Split *s = sums->split;
+	const KBuffer *part = &m->program->buffer[s->buffer];
+	const IrType t = m->program->buffer[sums->buffer].type;
+	Kernel *out = k_new(a, arena_printf(a, "%s.fold", k->name), k->loc);
+	int axis[IR_MAX_RANK];
+	KIndex at[IR_MAX_RANK];
+	for (int i = 0; i < s->nover; i++)
+		axis[i] = k_axis(a, out, k->axis[s->over[i]].name, EXT_CONST, t.dim[i]);
+	int q = k_axis(a, out, "q", EXT_PARTS, part->type.dim[0]);
+	out->axis[q].rows = part->part_rows;
+	at[0] = k_index_axis(q);
+	sums_index(s, axis, at + 1);
+	int x = k_load(a, out, k_operand(a, out, "part", s->buffer, part->type, M_IN), at, EDGE_NEVER);
+	int sum = k_reduce(a, out, k->stage[s->stage].name, RED_sum, (KSet)1 << q, x, t.dtype);
+	k_store(a, out, k_operand(a, out, "sums", sums->buffer, t, M_OUT), at + 1, sum);
+	k_finish(out);
+	return out;
+}
+
+static int load_sum(Rewrite *r, int stage)
+{
+	const Sums *sums = r->arg;
+	const Split *s = sums->split;
+	KIndex at[IR_MAX_RANK];
+	if (stage != s->stage)
+		return -1;
+	IrType t = {.dtype = r->from->stage[stage].type, .rank = s->nover};
+	for (int i = 0; i < s->nover; i++)
+		t.dim[i] = r->from->axis[s->over[i]].extent;
+	sums_index(s, s->over, at);
+	return k_load(r->a, r->to, k_operand(r->a, r->to, "sums", sums->buffer, t, M_IN), at, EDGE_NEVER);
+}
+
+/* The kernel with its sum from memory, where summing_kernel leaves it. */
+static Kernel *turning_kernel(IrModule *m, const Kernel *k, Sums *sums)
+{
+	return rewrite_all(rewrite_new(m->arena, k, k->name, NULL, load_sum, sums));
+}
+
+static Sums new_sums(IrModule *m, const Kernel *k, const Split *s)
+{
+	const KBuffer *part = &m->program->buffer[s->buffer];
+	IrType t = {.dtype = part->type.dtype, .rank = s->nover};
+	for (int i = 0; i < s->nover; i++)
+		t.dim[i] = part->type.dim[i + 1];
+	return (Sums){s, program_buffer(m->arena, m->program, (KBuffer){.name = arena_printf(m->arena, "%s.sums", k->name), .cls = B_SLAB,
+	                                                                .type = t, .loc = k->loc})};
+}
+
 /* Splits the first stage of kernel `at` that wants it; the fold, which may hold another one, comes next. */
 static bool split_kernel(IrModule *m, KEntry *e, int at)
 {
@@ -159,7 +235,13 @@ static bool split_kernel(IrModule *m, KEntry *e, int at)
 			continue;
 		Split s = new_partial(m, k, i);
 		Kernel *add = adding_kernel(m, k, &s);
-		e->kernel[at] = folding_kernel(m, k, &s);
+		if (lies_across(k, &s)) {
+			Sums sums = new_sums(m, k, &s);
+			e->kernel[at] = turning_kernel(m, k, &sums);
+			entry_insert(m->arena, e, at, summing_kernel(m, k, &sums));
+		} else {
+			e->kernel[at] = folding_kernel(m, k, &s);
+		}
 		entry_insert(m->arena, e, at, add);
 		return true;
 	}
