@@ -89,7 +89,7 @@ void rt_http_answer(RtRequest *r);
 /* The same at once; on the loop's thread. */
 void rt_http_answer_now(RtRequest *r);
 /* For refusals, on the loop's thread: the body is dropped at once, but the answer waits, so that at most 500 go out a
- * second and clients that ask again at once leave the processors to those who are served. At most two seconds. */
+ * second and clients that ask again at once leave the processors to those who are served. At most 1.5 seconds. */
 void rt_http_answer_slowly(RtRequest *r);
 
 #endif

@@ -10,7 +10,7 @@
 #include "runtime/http_conn.h"
 #include "runtime/sys.h"
 
-enum { REFUSAL_LEAST_NS = 25000000, REFUSAL_APART_NS = 2000000, REFUSAL_MOST_NS = 2000000000 };
+enum { REFUSAL_LEAST_NS = 25000000, REFUSAL_APART_NS = 2000000, REFUSAL_MOST_NS = 1500000000 };
 
 static const char *method_of(enum evhttp_cmd_type type)
 {
@@ -84,7 +84,7 @@ static const char *ambiguity(const RtRequest *r)
 		return "a body where the method has none";
 	if (length && length[strspn(length, "0123456789")])
 		return "Content-Length is not a number";
-	return rt_request_header(r, "Host") || strcmp(r->method, "OTHER") == 0 ? NULL : "no Host";
+	return NULL;
 }
 
 static void refuse(RtRequest *r, int status, const char *why)

@@ -141,6 +141,39 @@ for _ in 1 2 3 4; do curl -s -o /dev/null -w '%{http_code}\n' "$url/v2/health/li
 grep -q 429 codes || fail "no request was limited: $(cat codes)"
 stop
 
+# ---- clients that are slow, many, or ambiguous ----
+# What comes back for bytes as they are; the connection stays open for some time.
+raw() { # SECONDS FORMAT
+	# shellcheck disable=SC2059 # the bytes are a format
+	{ printf "$2"; sleep "$1"; } | curl -s -m 20 "telnet://${url#http://}" >out 2>err
+}
+start --header-timeout 0.4 --body-timeout 0.4 --max-connections 8
+raw 2 'GET /v2 HTTP/1.1\r\nX: '
+says '^HTTP/1.1 408'
+raw 2 'POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nabc'
+says '^HTTP/1.1 408'
+raw 1 'GET /v2/health/live HTTP/1.1\r\nHost: a\r\n\r\nGET /v2 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n'
+says '"live":true'
+says '"extensions"'
+raw 1 'POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\nGET /v2 HTTP/1.1\r\n\r\n'
+says '^HTTP/1.1 400'
+! grep -q extensions out || fail "a request was smuggled"
+raw 1 'nonsense\r\n\r\n'
+says '^HTTP/1.1 400'
+raw 1 'POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n'
+says '^HTTP/1.1 400'
+raw 1 'POST /predict HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n'
+says '^HTTP/1.1 4'
+for _ in 1 2 3 4 5 6 7 8 9 10 11 12; do
+	sleep 2 | curl -s "telnet://${url#http://}" >/dev/null 2>&1 &
+done
+sleep 0.2
+gets 200 --data-binary @$picture "$url/predict"
+gets 200 "$url/metrics"
+says '^cnnc_http_connections_timed_out [2-9]'
+says '^cnnc_http_connections_evicted [1-9]'
+stop
+
 # ---- draining: ready says 503 at once, what has begun is answered ----
 start --access-log log.json --batch-delay-ms 700 --max-batch 2 --drain-ms 400
 curl -s -m 20 -o slow -w '%{http_code}' --data-binary @$picture "$url/predict" >slow.code &
