@@ -184,7 +184,9 @@ static void choose_protocols(RtServer *s)
 	const RtConfig *c = &s->predictor->config;
 	const char *text;
 	char path[40];
-	for (int i = 0; snprintf(path, sizeof path, "serve.protocol.%d", i), (text = rt_config_get(c, path)) != NULL; i++) {
+	for (int i = 0; i < 3; i++) {
+		snprintf(path, sizeof path, "serve.protocol.%d", i);
+		text = rt_config_text(c, path, "");
 		for (int k = 0; k < 3; k++)
 			s->protocols |= strcmp(text, name[k]) == 0 ? 1U << k : 0;
 	}
@@ -234,6 +236,7 @@ static RtStatus open_all(RtServer *s)
 	RtPredictor *p = s->predictor;
 	RtStatus status = rt_cpu_check(p->model);
 	choose_protocols(s);
+	p->device = "cpu"; /* workers borrow its weights */
 	if (status == RT_OK)
 		status = look_at_model(s);
 	if (status == RT_OK)

@@ -21,7 +21,7 @@ typedef struct Asking {
 	RtJson j;
 	RtSpan binary; /* what is left of it */
 	size_t n;      /* of the whole body */
-	bool all_binary;
+	bool all_binary, no_memory;
 	Input input;
 	int ninputs;
 } Asking;
@@ -221,7 +221,10 @@ static bool read_id(Asking *q)
 	RtSpan text;
 	if (!rt_scan_string(&q->j, &text))
 		return false;
-	unsigned char *id = q->out->id ? NULL : rt_ask_alloc(q->out, 1, text.n + 1);
+	if (q->out->id)
+		return rt_scan_fail(&q->j, "the id is given twice");
+	unsigned char *id = rt_ask_alloc(q->out, 1, text.n + 1);
+	q->no_memory = !id;
 	if (!id || !rt_scan_unescape(text, id, &q->out->id_n))
 		return rt_scan_fail(&q->j, "the id is no text");
 	q->out->id = id;
@@ -288,6 +291,8 @@ RtStatus rt_ask_v2(const RtTakes *t, const void *body, size_t n, size_t n_json, 
 		return ask_raw(t, q.binary, out);
 	rt_scan_open(&q.j, body, n_json);
 	read_body(&q);
+	if (q.no_memory)
+		return RT_NOMEM;
 	if (q.j.error)
 		return rt_ask_fail_json(&q.j);
 	if (q.ninputs != 1)

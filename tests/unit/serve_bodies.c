@@ -6,6 +6,7 @@
 #include "runtime/http_conn.h"
 #include "runtime/json_write.h"
 #include "runtime/serve_ask.h"
+#include "runtime/sys.h"
 #include "tests/support/suite.h"
 
 static const RtPort outputs[] = {{.name = "p", .dtype = RT_F32, .rank = 2, .dim = {0, 3}, .row_bytes = 12},
@@ -216,6 +217,39 @@ START_TEST(what_is_refused)
 }
 END_TEST
 
+static int allocations_left;
+
+static void *alloc_until(size_t n)
+{
+	return allocations_left-- > 0 ? calloc(1, n ? n : 1) : NULL;
+}
+
+/* Whichever allocation fails, it is said, and nothing leaks. */
+START_TEST(out_of_memory)
+{
+	static const char *const text[] = {
+		"{\"instances\":[[1,2,3,4]]}",
+		"{\"instances\":[{\"b64\":\"QQ==\"}]}",
+		"{\"id\":\"7\",\"inputs\":[{\"name\":\"x\",\"shape\":[1],\"datatype\":\"BYTES\",\"data\":[\"QQ==\"]}]}",
+		"{\"inputs\":[{\"name\":\"x\",\"shape\":[1,2,2],\"datatype\":\"FP32\",\"data\":[1,2,3,4]}]}",
+	};
+	RtSys real = rt_sys;
+	rt_sys.alloc = alloc_until;
+	for (size_t i = 0; i < sizeof text / sizeof *text; i++) {
+		RtStatus s = RT_NOMEM;
+		for (int n = 0; s != RT_OK; n++) {
+			RtAsk a;
+			ck_assert_int_lt(n, 10);
+			allocations_left = n;
+			s = ask(text[i], &a);
+			rt_ask_free(&a);
+			ck_assert(s == RT_OK || s == RT_NOMEM);
+		}
+	}
+	rt_sys = real;
+}
+END_TEST
+
 START_TEST(rates)
 {
 	RtRates *t = rt_rates_new(10);
@@ -248,6 +282,7 @@ int main(void)
 	tcase_add_test(tc, pictures);
 	tcase_add_test(tc, forms);
 	tcase_add_test(tc, what_is_refused);
+	tcase_add_test(tc, out_of_memory);
 	tcase_add_test(tc, rates);
 	suite_add_tcase(s, tc);
 	return suite_run(s);
