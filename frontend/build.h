@@ -128,6 +128,7 @@ IrNode *layer_activation(Build *b, const Layer *l, IrNode *x);                  
 
 /* ---- layer_window.c: windows of layers with kind->space ---- */
 int window_axes(const Layer *l);
+int window_axis(const Layer *l, int i);                 /* the window's axis for axis i of space */
 void window_field(const Layer *l, const char *field, int32_t *out);
 void window_extents(const Layer *l, const IrType *in, int64_t *out);
 bool window_count(Model *m, Layer *l, const IrType *in, int64_t *out);

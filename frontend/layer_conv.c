@@ -43,11 +43,11 @@ static bool kernel_fits(Model *m, const Layer *l, int64_t channels, int64_t filt
 /* The state of a kernel with the layer's window and two more axes. */
 static IrState *kernel_state(Model *m, Layer *l, const char *name, const char *field, int64_t in, int64_t out)
 {
-	const int space = l->kind->space, first = window_axes(l) - space;
+	const int space = l->kind->space;
 	const char *init = arena_printf(m->arena, "%s_initializer", field), *reg = arena_printf(m->arena, "%s_regularizer", field);
 	int32_t dim[IR_MAX_RANK];
 	for (int i = 0; i < space; i++)
-		dim[i] = l->window.size[first + i];
+		dim[i] = l->window.size[window_axis(l, i)];
 	dim[space] = (int32_t)in;
 	dim[space + 1] = (int32_t)out;
 	return layer_state(m, l, name, ir_type(DT_F32, space + 2, dim), val(l->arg, init), val(l->arg, reg), false);
@@ -64,9 +64,10 @@ static IrState *bias_state(Model *m, Layer *l, int64_t filters)
 /* The kernel as the ops want it, with `in` and `out` as its last two extents. */
 static IrNode *kernel(Build *b, const IrWindow *w, IrState *s, int32_t in, int32_t out)
 {
-	const int axes = w->size[2] ? 3 : 2;
+	const int axes = ir_window_axes(w);
 	int32_t dim[IR_MAX_RANK];
-	memcpy(dim, w->size, (size_t)axes * sizeof *dim);
+	for (int d = 0; d < axes; d++)
+		dim[d] = w->size[ir_window_outer(w, d)];
 	dim[axes] = in;
 	dim[axes + 1] = out;
 	return node_reshape(b, node_state(b, s), axes + 2, dim);
@@ -203,25 +204,26 @@ static int64_t transposed_extent(int64_t in, int64_t span, int64_t stride, bool 
 static bool transpose_shape(Model *m, Layer *l, const IrType *in)
 {
 	IrWindow *w = &l->window;
-	const int axes = window_axes(l), first = axes - l->kind->space;
+	const int axes = window_axes(l);
 	const bool same = strcmp(val_string(l->arg, "padding"), "same") == 0;
 	const Val *added = val(l->arg, "output_padding");
-	int64_t filters = val_int(l->arg, "filters"), extent[IR_SPACE], out[IR_SPACE];
+	int64_t filters = val_int(l->arg, "filters"), extent[IR_SPACE], out[IR_SPACE], more[IR_SPACE] = {-1, -1, -1};
+	for (int i = 0; added->kind == VAL_LIST && i < l->kind->space; i++)
+		more[window_axis(l, i)] = added->item[i].i;
 	if (!read_window(m, l) || !kernel_fits(m, l, filters, channels_of(in)))
 		return false;
 	window_extents(l, in, extent);
 	for (int i = 0; i < axes; i++) {
 		const int64_t span = (int64_t)(w->size[i] - 1) * w->dilation[i] + 1;
-		const bool given = added->kind == VAL_LIST && i >= first;
-		out[i] = transposed_extent(extent[i], span, w->stride[i], same, given ? added->item[i - first].i : -1);
+		out[i] = transposed_extent(extent[i], span, w->stride[i], same, more[i]);
 		if (out[i] < 1 || out[i] > INT32_MAX) {
 			snprintf(m->reason, sizeof m->reason, "output_padding and these strides do not go together: it must be less");
 			return false;
 		}
 		int64_t pad = same ? (extent[i] - 1) * w->stride[i] + span - out[i] : 0;
 		pad = pad < 0 ? 0 : pad;
-		w->pad[i] = (int32_t)(pad / 2);
-		w->pad[axes + i] = (int32_t)(pad - pad / 2);
+		w->pad[ir_pad_before(i)] = (int32_t)(pad / 2);
+		w->pad[ir_pad_after(i)] = (int32_t)(pad - pad / 2);
 	}
 	return window_out(m, l, out, filters);
 }
@@ -240,8 +242,8 @@ static IrNode *transpose_emit(Build *b, const Layer *l, IrNode *const *in)
 	IrAttr attr = {.conv = l->window};
 	IrNode *operand[2] = {window_picture(b, l, in[0]), kernel(b, &l->window, l->state[0], filters, channels)};
 	IrType out = operand[0]->type;
-	for (int i = 0; i < axes; i++)
-		out.dim[1 + i] = i < first ? 1 : l->out.dim[1 + i - first];
+	for (int d = 1; d <= axes; d++)
+		out.dim[d] = d <= first ? 1 : l->out.dim[d - first];
 	out.dim[1 + axes] = filters;
 	return finished(b, l, ir_node(b->e, NULL, OP_conv2d_dx, l->loc, 2, operand, &attr, &out), l->state[1]);
 }
@@ -249,8 +251,10 @@ static IrNode *transpose_emit(Build *b, const Layer *l, IrNode *const *in)
 const LayerKind layer_conv_kinds[] = {
 	{"Conv1D", 1, 1, 1, conv_shape, conv_states, conv_emit},
 	{"Conv2D", 1, 1, 2, conv_shape, conv_states, conv_emit},
+	{"Conv3D", 1, 1, 3, conv_shape, conv_states, conv_emit},
 	{"Conv1DTranspose", 1, 1, 1, transpose_shape, transpose_states, transpose_emit},
 	{"Conv2DTranspose", 1, 1, 2, transpose_shape, transpose_states, transpose_emit},
+	{"Conv3DTranspose", 1, 1, 3, transpose_shape, transpose_states, transpose_emit},
 	{"DepthwiseConv1D", 1, 1, 1, depthwise_shape, depthwise_states, depthwise_emit},
 	{"DepthwiseConv2D", 1, 1, 2, depthwise_shape, depthwise_states, depthwise_emit},
 	{"SeparableConv1D", 1, 1, 1, separable_shape, separable_states, separable_emit},

@@ -1,7 +1,7 @@
 /* layer_window.c -- windows of convolutions and pooling; the pooling layers
  *
- * Shapes are (N, …, channels) with one to three axes of space, as Keras channels_last. A window has the same axes, but two for
- * one axis of space: a sequence is a picture of height 1. Padding `same` is TensorFlow's: ceil(size / stride) windows, the
+ * Shapes are (N, …, channels) with one to three axes of space, as Keras channels_last. A window has the axes that
+ * IrWindow says; a sequence is a picture of height 1. Padding `same` is TensorFlow's: ceil(size / stride) windows, the
  * odd cell of padding goes to the end.
  */
 #include "frontend/build.h"
@@ -13,21 +13,27 @@ int window_axes(const Layer *l)
 	return l->kind->space < 2 ? 2 : l->kind->space;
 }
 
+int window_axis(const Layer *l, int i)
+{
+	return l->kind->space == 1 ? 1 : l->kind->space == 3 ? (i + 2) % 3 : i;
+}
+
 /* Fills the entries of a window from a field with one value an axis of space; 1 where there is no such field. */
 void window_field(const Layer *l, const char *field, int32_t *out)
 {
-	const int axes = window_axes(l), first = axes - l->kind->space;
 	const Val *v = field ? val(l->arg, field) : NULL;
-	for (int i = 0; i < axes; i++)
-		out[i] = v && i >= first ? (int32_t)v->item[i - first].i : 1;
+	for (int i = 0; i < window_axes(l); i++)
+		out[i] = 1;
+	for (int i = 0; v && i < l->kind->space; i++)
+		out[window_axis(l, i)] = (int32_t)v->item[i].i;
 }
 
 /* Extents of the picture in axes of the window. */
 void window_extents(const Layer *l, const IrType *in, int64_t *out)
 {
-	const int axes = window_axes(l), first = axes - l->kind->space;
-	for (int i = 0; i < axes; i++)
-		out[i] = i < first ? 1 : in->dim[1 + i - first];
+	out[0] = 1;
+	for (int i = 0; i < l->kind->space; i++)
+		out[window_axis(l, i)] = in->dim[1 + i];
 }
 
 static const char *extents_text(Arena *a, const int64_t *x, int n)
@@ -44,18 +50,19 @@ static const char *extents_text(Arena *a, const int64_t *x, int n)
 static bool too_small(Model *m, const Layer *l, const IrType *in, const int64_t *span)
 {
 	const IrWindow *w = &l->window;
-	const int axes = window_axes(l), space = l->kind->space, first = axes - space;
-	int64_t size[IR_SPACE], apart[IR_SPACE];
+	const int space = l->kind->space;
+	int64_t size[IR_SPACE] = {0}, apart[IR_SPACE] = {0}, needed[IR_SPACE] = {0};
 	const char *what = schema_field_index(l->arg->section, "kernel_size") >= 0 ? "kernel_size" : "pool_size", *dilation = "";
-	for (int i = first; i < axes; i++) {
-		size[i - first] = w->size[i];
-		apart[i - first] = w->dilation[i];
-		if (w->dilation[i] > 1)
+	for (int i = 0; i < space; i++) {
+		size[i] = w->size[window_axis(l, i)];
+		apart[i] = w->dilation[window_axis(l, i)];
+		needed[i] = span[window_axis(l, i)];
+		if (apart[i] > 1)
 			dilation = ", dilation_rate ";
 	}
 	if (*dilation)
 		dilation = arena_printf(m->arena, "%s%s", dilation, extents_text(m->arena, apart, space));
-	const char *least = extents_text(m->arena, span + first, space);
+	const char *least = extents_text(m->arena, needed, space);
 	snprintf(m->reason, sizeof m->reason, "input %s, %s %s%s, padding valid -> needs at least %s%s%s",
 	         ir_shape_text(m->arena, in), what, extents_text(m->arena, size, space), dilation, least,
 	         space == 2 && !strchr(least, 'x') ? "x" : "", space == 2 && !strchr(least, 'x') ? least : "");
@@ -117,8 +124,8 @@ bool window_count(Model *m, Layer *l, const IrType *in, int64_t *out)
 			snprintf(m->reason, sizeof m->reason, "its window spans %lld cells", (long long)span[i]);
 			return false;
 		}
-		w->pad[i] = (int32_t)(causal ? pad : pad / 2);
-		w->pad[axes + i] = (int32_t)pad - w->pad[i];
+		w->pad[ir_pad_before(i)] = (int32_t)(causal ? pad : pad / 2);
+		w->pad[ir_pad_after(i)] = (int32_t)pad - w->pad[ir_pad_before(i)];
 	}
 	return true;
 }
@@ -126,10 +133,10 @@ bool window_count(Model *m, Layer *l, const IrType *in, int64_t *out)
 /* Sets the layer's shape: extents in axes of the window, and channels. */
 bool window_out(Model *m, Layer *l, const int64_t *extent, int64_t channels)
 {
-	const int space = l->kind->space, first = window_axes(l) - space;
+	const int space = l->kind->space;
 	int64_t dim[IR_SPACE + 1];
 	for (int i = 0; i < space; i++)
-		dim[i] = extent[first + i];
+		dim[i] = extent[window_axis(l, i)];
 	dim[space] = channels;
 	return shape_set(m, l, space + 1, dim);
 }
@@ -163,18 +170,6 @@ static bool pool_shape(Model *m, Layer *l, const IrType *in)
 		return false;
 	}
 	return window_count(m, l, in, out) && window_out(m, l, out, in->dim[in->rank - 1]);
-}
-
-static bool max_pool_shape(Model *m, Layer *l, const IrType *in)
-{
-	if (!pool_shape(m, l, in))
-		return false;
-	const IrWindow *w = &l->window;
-	if (m->train && (int64_t)w->size[0] * w->size[1] > 256) {
-		snprintf(m->reason, sizeof m->reason, "windows of more than 256 cells are not supported yet in training");
-		return false;
-	}
-	return true;
 }
 
 static IrNode *pooled(Build *b, const Layer *l, IrNode *x, OpCode op)
@@ -219,10 +214,12 @@ static IrNode *global_average_emit(Build *b, const Layer *l, IrNode *const *in)
 }
 
 const LayerKind layer_window_kinds[] = {
-	{"MaxPooling1D", 1, 1, 1, max_pool_shape, NULL, max_pool_emit},
-	{"MaxPooling2D", 1, 1, 2, max_pool_shape, NULL, max_pool_emit},
+	{"MaxPooling1D", 1, 1, 1, pool_shape, NULL, max_pool_emit},
+	{"MaxPooling2D", 1, 1, 2, pool_shape, NULL, max_pool_emit},
+	{"MaxPooling3D", 1, 1, 3, pool_shape, NULL, max_pool_emit},
 	{"AveragePooling1D", 1, 1, 1, pool_shape, NULL, average_pool_emit},
 	{"AveragePooling2D", 1, 1, 2, pool_shape, NULL, average_pool_emit},
+	{"AveragePooling3D", 1, 1, 3, pool_shape, NULL, average_pool_emit},
 	{"GlobalAveragePooling1D", 1, 1, 1, global_shape, NULL, global_average_emit},
 	{"GlobalAveragePooling2D", 1, 1, 2, global_shape, NULL, global_average_emit},
 	{"GlobalAveragePooling3D", 1, 1, 3, global_shape, NULL, global_average_emit},

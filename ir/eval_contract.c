@@ -25,7 +25,8 @@ typedef enum Open { OPEN_Y, OPEN_X, OPEN_W } Open;
 
 typedef struct Conv {
 	const IrWindow *win;
-	Shape xs, ws, ys;         /* (N, H, W, C), (R, S, C / groups, K), (N, OH, OW, K) */
+	Shape xs, ws, ys;         /* (N, …, C), (…, C / groups, K), (N, …, K), … two or three axes of space */
+	int space;
 	const double *x, *w, *y;  /* the open one is NULL */
 	double *out;
 	Open open;
@@ -34,10 +35,10 @@ typedef struct Conv {
 /* All terms of one output position and one tap: input pixel (iy, ix) of sample n. */
 static void conv_tap(const Conv *c, int64_t pixel, int64_t tap, int64_t place)
 {
-	int64_t in_ch = c->ws.dim[2], out_ch = c->ws.dim[3], per_group = out_ch / c->win->groups;
+	int64_t in_ch = c->ws.dim[c->space], out_ch = c->ws.dim[c->space + 1], per_group = out_ch / c->win->groups;
 	for (int64_t k = 0; k < out_ch; k++) {
 		for (int64_t i = 0; i < in_ch; i++) {
-			int64_t xi = pixel * c->xs.dim[3] + k / per_group * in_ch + i;
+			int64_t xi = pixel * c->xs.dim[c->space + 1] + k / per_group * in_ch + i;
 			int64_t wi = (tap * in_ch + i) * out_ch + k;
 			int64_t yi = place * out_ch + k;
 			switch (c->open) {
@@ -49,21 +50,39 @@ static void conv_tap(const Conv *c, int64_t pixel, int64_t tap, int64_t place)
 	}
 }
 
+/* The pixel under tap number `tap` of window number `place`, both row-major; -1 outside. */
+static int64_t conv_pixel(const Conv *c, int64_t place, int64_t tap)
+{
+	int64_t pixel = 0, stride = 1;
+	for (int d = c->space; d >= 1; d--) {
+		const int i = ir_window_outer(c->win, d - 1);
+		const int64_t out = place % c->ys.dim[d], t = tap % c->ws.dim[d - 1];
+		const int64_t in = out * c->win->stride[i] - c->win->pad[ir_pad_before(i)] + t * c->win->dilation[i];
+		if (in < 0 || in >= c->xs.dim[d])
+			return -1;
+		pixel += in * stride;
+		stride *= c->xs.dim[d];
+		place /= c->ys.dim[d];
+		tap /= c->ws.dim[d - 1];
+	}
+	return place * stride + pixel;
+}
+
 /* Cross-correlation, as every framework's conv2d; pixels outside the picture are zero. */
 static void conv_walk(const Conv *c, int64_t elems)
 {
+	int64_t taps = 1, places = c->ys.dim[0];
 	for (int64_t i = 0; i < elems; i++)
 		c->out[i] = 0.0;
-	int64_t taps = c->ws.dim[0] * c->ws.dim[1];
-	for (int64_t place = 0; place < c->ys.dim[0] * c->ys.dim[1] * c->ys.dim[2]; place++) {
-		int64_t ox = place % c->ys.dim[2], oy = place / c->ys.dim[2] % c->ys.dim[1];
-		int64_t n = place / c->ys.dim[2] / c->ys.dim[1];
+	for (int d = 0; d < c->space; d++) {
+		taps *= c->ws.dim[d];
+		places *= c->ys.dim[1 + d];
+	}
+	for (int64_t place = 0; place < places; place++) {
 		for (int64_t tap = 0; tap < taps; tap++) {
-			int64_t r = tap / c->ws.dim[1], s = tap % c->ws.dim[1];
-			int64_t iy = oy * c->win->stride[0] - c->win->pad[0] + r * c->win->dilation[0];
-			int64_t ix = ox * c->win->stride[1] - c->win->pad[1] + s * c->win->dilation[1];
-			if (iy >= 0 && iy < c->xs.dim[1] && ix >= 0 && ix < c->xs.dim[2])
-				conv_tap(c, (n * c->xs.dim[1] + iy) * c->xs.dim[2] + ix, tap, place);
+			const int64_t pixel = conv_pixel(c, place, tap);
+			if (pixel >= 0)
+				conv_tap(c, pixel, tap, place);
 		}
 	}
 }
@@ -75,6 +94,7 @@ static void conv_run(const Eval *e, Open open, const IrType *x, const IrType *w,
 	c.ws = shape_of(w, e->n);
 	c.ys = shape_of(y, e->n);
 	c.open = open;
+	c.space = ir_window_axes(c.win);
 	c.out = e->out;
 	conv_walk(&c, ir_elems(&e->node->type, e->n));
 }

@@ -9,7 +9,7 @@
 
 typedef struct Pool {
 	const IrWindow *win;
-	Shape big, small; /* (N, H, W, C), (N, OH, OW, C) */
+	Shape big, small; /* (N, H, W, C), (N, OH, OW, C); or with depth */
 } Pool;
 
 static Pool pool_of(const Eval *x, const IrType *big, const IrType *small)
@@ -21,18 +21,26 @@ static Pool pool_of(const Eval *x, const IrType *big, const IrType *small)
  * -1 outside. */
 static int64_t pool_cell(const Pool *p, int64_t place, int64_t cell)
 {
-	int64_t c = place % p->small.dim[3], ox = place / p->small.stride[2] % p->small.dim[2];
-	int64_t oy = place / p->small.stride[1] % p->small.dim[1], n = place / p->small.stride[0];
-	int64_t y = oy * p->win->stride[0] - p->win->pad[0] + cell / p->win->size[1] * p->win->dilation[0];
-	int64_t x = ox * p->win->stride[1] - p->win->pad[1] + cell % p->win->size[1] * p->win->dilation[1];
-	if (y < 0 || y >= p->big.dim[1] || x < 0 || x >= p->big.dim[2])
-		return -1;
-	return n * p->big.stride[0] + y * p->big.stride[1] + x * p->big.stride[2] + c;
+	const int space = ir_window_axes(p->win);
+	int64_t at = place % p->small.dim[space + 1]; /* channel */
+	for (int d = space; d >= 1; d--) {
+		const int i = ir_window_outer(p->win, d - 1);
+		const int64_t out = place / p->small.stride[d] % p->small.dim[d], tap = cell % p->win->size[i];
+		const int64_t in = out * p->win->stride[i] - p->win->pad[ir_pad_before(i)] + tap * p->win->dilation[i];
+		if (in < 0 || in >= p->big.dim[d])
+			return -1;
+		at += in * p->big.stride[d];
+		cell /= p->win->size[i];
+	}
+	return place / p->small.stride[0] * p->big.stride[0] + at;
 }
 
 static int64_t pool_cells(const Pool *p)
 {
-	return (int64_t)p->win->size[0] * p->win->size[1];
+	int64_t cells = 1;
+	for (int i = 0; i < ir_window_axes(p->win); i++)
+		cells *= p->win->size[i];
+	return cells;
 }
 
 /* Winning cell of a window; -1 if it lies wholly outside (the shape rule does not let that happen). */

@@ -363,15 +363,21 @@ static IrNode *window_cell(const Grad *g, IrNode *v, int32_t cell)
 {
 	IrAttr attr = g->n->attr;
 	const IrWindow *win = &g->n->attr.pool;
-	attr.conv.groups = v->type.dim[3];
-	IrType t = ir_type(DT_I32, 4, (int32_t[]){ win->size[0], win->size[1], 1, v->type.dim[3] });
+	const int space = ir_window_axes(win);
+	attr.conv.groups = v->type.dim[space + 1];
+	IrType t = { .dtype = DT_I32, .rank = space + 2 };
+	for (int axis = 0; axis < space; axis++)
+		t.dim[axis] = win->size[ir_window_outer(win, axis)];
+	t.dim[space] = 1;
+	t.dim[space + 1] = v->type.dim[space + 1];
 	IrNode *hot = NULL;
-	for (int axis = 0; axis < 2; axis++) {
+	for (int axis = space - 1; axis >= 0; axis--) {
 		IrAttr along;
 		memset(&along, 0, sizeof along);
 		along.axis.axis = axis;
 		IrNode *at = ir_node(g->e, NULL, OP_iota, g->n->loc, 0, NULL, &along, &t);
-		int32_t want = axis ? cell % win->size[1] : cell / win->size[1];
+		int32_t want = cell % t.dim[axis];
+		cell /= t.dim[axis];
 		IrNode *hit = ir_binary(g->e, OP_eq, at, ir_konst(g->e, g->n->loc, DT_I32, want));
 		hot = hot ? ir_binary(g->e, OP_and, hot, hit) : hit;
 	}
@@ -386,7 +392,10 @@ void grad_maxpool_dx(const Grad *g)
 	const IrWindow *win = &g->n->attr.pool;
 	if (!g->need[0])
 		return;
-	for (int32_t cell = 0; cell < win->size[0] * win->size[1]; cell++) {
+	int32_t cells = 1;
+	for (int i = 0; i < ir_window_axes(win); i++)
+		cells *= win->size[i];
+	for (int32_t cell = 0; cell < cells; cell++) {
 		IrNode *here = ir_binary(g->e, OP_eq, arg, ir_konst(g->e, g->n->loc, arg->type.dtype, cell));
 		sum = ir_select(g->e, here, window_cell(g, g->dy, cell), sum);
 	}

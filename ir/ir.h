@@ -73,13 +73,33 @@ typedef enum IrScalar {
 
 typedef struct IrState IrState;
 
-/* Windows over height and width, or depth, height and width: axis i of the window is axis 1 + i of the picture; unused entries are 0.
- * Cells outside the picture are skipped (or zero: conv). pad: before each axis, then after each. */
+/* Windows over height and width, and depth where the picture (N, depth, height, width, channels) has it: entries 0, 1 and 2 of
+ * size, stride, dilation; 2 is 0 where there is no depth. Cells outside the picture are skipped (or zero: conv). */
 typedef struct IrWindow {
 	int32_t size[IR_SPACE], stride[IR_SPACE], dilation[IR_SPACE];
-	int32_t pad[2 * IR_SPACE]; /* top, left, bottom, right */
+	int32_t pad[2 * IR_SPACE]; /* top, left, bottom, right, front, back */
 	int32_t groups;
 } IrWindow;
+
+static inline int ir_window_axes(const IrWindow *w)
+{
+	return w->size[2] ? 3 : 2;
+}
+
+/* The dimension of the picture that axis i of the window slides along; depth is the outermost. */
+static inline int ir_window_dim(const IrWindow *w, int i)
+{
+	return i == 2 ? 1 : w->size[2] ? 2 + i : 1 + i;
+}
+
+/* Axes in the order of the picture's dimensions: entry `i` of a walk from the outermost. */
+static inline int ir_window_outer(const IrWindow *w, int i)
+{
+	return w->size[2] ? (i + 2) % 3 : i;
+}
+
+static inline int ir_pad_before(int i) { return i == 2 ? 4 : i; }
+static inline int ir_pad_after(int i) { return i == 2 ? 5 : 2 + i; }
 
 typedef union IrAttr {
 	struct { int32_t port; } input;             /* index into entry->port */

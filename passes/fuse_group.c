@@ -71,8 +71,11 @@ static const Frame *stretched_frame(const IrNode *n, const IrNode *in, const Fra
 
 static bool meets_once(const IrWindow *w) /* no cell lies in two windows, none outside */
 {
-	return w->stride[0] >= w->size[0] && w->stride[1] >= w->size[1] && w->dilation[0] == 1 && w->dilation[1] == 1 &&
-	       w->pad[0] == 0 && w->pad[1] == 0 && w->pad[2] <= 0 && w->pad[3] <= 0;
+	bool once = true;
+	for (int i = 0; i < ir_window_axes(w); i++)
+		once = once && w->stride[i] >= w->size[i] && w->dilation[i] == 1 && w->pad[ir_pad_before(i)] == 0 &&
+		       w->pad[ir_pad_after(i)] <= 0;
+	return once;
 }
 
 /* Frame of operand i where n is computed in frame `at`; *load: it must be in memory. */
@@ -226,14 +229,15 @@ static bool folds_samples(const IrNode *n)
 	return ir_has(n, CONTRACTS) && ir_batched(&n->in[0]->type) && !ir_batched(&n->type);
 }
 
-/* Windows of a gradient along dimension 1 + d: phases of the stride, or blocks where they lie edge to edge. */
-static Split window_split(const IrNode *n, const IrWindow *w, int d)
+/* Windows of a gradient along axis i: phases of the stride, or blocks where they lie edge to edge. */
+static Split window_split(const IrNode *n, const IrWindow *w, int i)
 {
-	const int32_t stride = w->stride[d], windows = n->in[0]->type.dim[1 + d], extent = n->type.dim[1 + d];
+	const int d = ir_window_dim(w, i);
+	const int32_t stride = w->stride[i], windows = n->in[0]->type.dim[d], extent = n->type.dim[d];
 	if (stride == 1)
 		return (Split){ 0 };
 	const int64_t rest = extent - (int64_t)windows * stride;
-	if (w->size[d] == stride && w->dilation[d] == 1 && w->pad[d] == 0 && rest >= 0 && rest < stride)
+	if (w->size[i] == stride && w->dilation[i] == 1 && w->pad[ir_pad_before(i)] == 0 && rest >= 0 && rest < stride)
 		return (Split){ stride, windows, true };
 	return (Split){ stride, 0, false };
 }
@@ -244,15 +248,17 @@ static bool splits_of(const IrNode *n, Split *s)
 	bool any = false;
 	if (ir_has(n, UNSLIDES)) {
 		const IrWindow *w = ir_has(n, CONVOLVES) ? &n->attr.conv : &n->attr.pool;
-		for (int d = 0; d < 2; d++) {
-			s[1 + d] = window_split(n, w, d);
-			any |= s[1 + d].by != 0;
+		for (int i = 0; i < ir_window_axes(w); i++) {
+			const int d = ir_window_dim(w, i);
+			s[d] = window_split(n, w, i);
+			any |= s[d].by != 0;
 		}
 	}
 	if (ir_has(n, CONVOLVES) && n->attr.conv.groups > 1) {
-		const int32_t channels = n->type.dim[3], by = channels / n->attr.conv.groups;
+		const int last = n->type.rank - 1;
+		const int32_t channels = n->type.dim[last], by = channels / n->attr.conv.groups;
 		if (by > 1)
-			s[3] = (Split){ by, n->attr.conv.groups, true };
+			s[last] = (Split){ by, n->attr.conv.groups, true };
 		any |= by > 1;
 	}
 	return any;
@@ -266,8 +272,8 @@ static int axes_of(const IrNode *n)
 	if (ir_has(n, ROWWISE))
 		return 1;
 	if (ir_has(n, CONTRACTS))
-		return ir_has(n, CONVOLVES) ? 3 : 1;
-	return ir_has(n, WINDOW) || ir_has(n, UNSLIDES) ? 2 : 0;
+		return ir_has(n, CONVOLVES) ? n->type.rank - 1 : 1;
+	return ir_has(n, WINDOW) || ir_has(n, UNSLIDES) ? ir_window_axes(&n->attr.pool) : 0;
 }
 
 static bool class_allows(const IrNode *n, GroupClass cls)
@@ -307,8 +313,10 @@ static bool joins(const IrNode *n, const Group *g, const Frame *at)
 		return false;
 	if (!splits_of(n, split))
 		return true;
-	const bool channels_only = !split[1].by && !split[2].by && n->type.rank == g->shape.rank &&
-	                           n->type.dim[3] == g->shape.dim[3];
+	const int last = n->type.rank - 1;
+	bool channels_only = n->type.rank == g->shape.rank && n->type.dim[last] == g->shape.dim[last];
+	for (int d = 0; d < last; d++)
+		channels_only = channels_only && !split[d].by;
 	const bool in_place = at->kind == F_ROOT && same_shape(&n->type, &g->shape);
 	return (in_place || channels_only) && splits_agree(split, g->split);
 }

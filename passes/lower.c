@@ -160,7 +160,7 @@ LowerTaps lower_taps(LowerCx *cx, const IrNode *key, int dim, KIndex i, const Ir
 {
 	const int32_t size = w->size[dim], stride = w->stride[dim], dilation = w->dilation[dim];
 	KIndex quot, phase;
-	lower_divmod(cx, k_index_affine(i, 1, w->pad[dim]), stride, &quot, &phase);
+	lower_divmod(cx, k_index_affine(i, 1, w->pad[ir_pad_before(dim)]), stride, &quot, &phase);
 	if (k_index_axes(cx->k, &phase)) { /* split by an axis: windows meet edge to edge */
 		INVARIANT(dilation == 1 && size == stride);
 		return (LowerTaps){ phase, quot, 1 };
@@ -173,7 +173,7 @@ LowerTaps lower_taps(LowerCx *cx, const IrNode *key, int dim, KIndex i, const Ir
 	if (first == step || first >= size)
 		return (LowerTaps){ k_index(0), k_index(0), 0 };
 	const int32_t count = (size - first + step - 1) / step;
-	const KIndex t = lower_axis(cx, key, dim, dim ? "s" : "r", count);
+	const KIndex t = lower_axis(cx, key, dim, dim == 2 ? "q" : dim ? "s" : "r", count);
 	return (LowerTaps){
 		.tap = k_index_affine(t, step, first),
 		.out = k_index_plus(k_index_affine(quot, 1, -(int32_t)(((int64_t)first * dilation - phase.c0) / stride)),

@@ -100,10 +100,10 @@ int lower_matmul(LowerCx *cx, const IrNode *n, const KIndex *idx)
 	return product(cx, n, a, EDGE_NEVER, b, k_index_axes(cx->k, &i));
 }
 
-/* Pixel of x under tap `tap` of the window at `out`. */
-static KIndex pixel(const IrWindow *w, int dim, KIndex out, KIndex tap)
+/* Pixel of x under tap `tap` of the window at `out`, along axis i of the window. */
+static KIndex pixel(const IrWindow *w, int i, KIndex out, KIndex tap)
 {
-	return k_index_plus(k_index_affine(out, w->stride[dim], -w->pad[dim]), k_index_affine(tap, w->dilation[dim], 0));
+	return k_index_plus(k_index_affine(out, w->stride[i], -w->pad[ir_pad_before(i)]), k_index_affine(tap, w->dilation[i], 0));
 }
 
 /* Channel of x that channel c of the group of output channel k reads. per: output channels a group. */
@@ -118,27 +118,42 @@ static KIndex group_channel(const LowerCx *cx, const IrWindow *w, KIndex k, int3
 
 int lower_conv(LowerCx *cx, const IrNode *n, const KIndex *idx)
 {
+	static const char *const names[IR_SPACE] = { "r", "s", "q" };
 	const IrWindow *win = &n->attr.conv;
 	const IrType *w = &n->in[1]->type;
-	const KIndex r = lower_axis(cx, n, 0, "r", w->dim[0]), s = lower_axis(cx, n, 1, "s", w->dim[1]);
-	const KIndex c = lower_axis(cx, n, 2, "c", w->dim[2]);
-	const KIndex x[4] = { idx[0], pixel(win, 0, idx[1], r), pixel(win, 1, idx[2], s),
-	                      group_channel(cx, win, idx[3], w->dim[3] / win->groups, c, w->dim[2]) };
-	const KIndex taps[4] = { r, s, c, idx[3] };
-	return product(cx, n, x, EDGE_ZERO, taps, lower_axes(cx, taps, 3));
+	const int space = ir_window_axes(win);
+	KIndex x[IR_MAX_RANK], taps[IR_MAX_RANK];
+	x[0] = idx[0];
+	for (int d = 0; d < space; d++) {
+		const int i = ir_window_outer(win, d);
+		taps[d] = lower_axis(cx, n, d, names[i], w->dim[d]);
+		x[1 + d] = pixel(win, i, idx[1 + d], taps[d]);
+	}
+	const KIndex c = lower_axis(cx, n, space, "c", w->dim[space]), k = idx[space + 1];
+	x[space + 1] = group_channel(cx, win, k, w->dim[space + 1] / win->groups, c, w->dim[space]);
+	taps[space] = c;
+	taps[space + 1] = k;
+	return product(cx, n, x, EDGE_ZERO, taps, lower_axes(cx, taps, space + 1));
 }
 
 /* dw[r,s,c,k] = sum(n oh ow) x * dy; x is in[0], dy in[1] */
 int lower_conv_dw(LowerCx *cx, const IrNode *n, const KIndex *idx)
 {
+	static const char *const names[IR_SPACE] = { "oh", "ow", "od" };
 	const IrWindow *win = &n->attr.conv;
 	const IrType *dy = &n->in[1]->type;
-	const KIndex b = lower_axis(cx, n, 0, "n", dy->dim[0]);
-	const KIndex oh = lower_axis(cx, n, 1, "oh", dy->dim[1]), ow = lower_axis(cx, n, 2, "ow", dy->dim[2]);
-	const KIndex x[4] = { b, pixel(win, 0, oh, idx[0]), pixel(win, 1, ow, idx[1]),
-	                      group_channel(cx, win, idx[3], n->type.dim[3] / win->groups, idx[2], n->type.dim[2]) };
-	const KIndex y[4] = { b, oh, ow, idx[3] };
-	return product(cx, n, x, EDGE_ZERO, y, lower_axes(cx, y, 3));
+	const int space = ir_window_axes(win);
+	KIndex x[IR_MAX_RANK], y[IR_MAX_RANK];
+	x[0] = y[0] = lower_axis(cx, n, 0, "n", dy->dim[0]);
+	for (int d = 0; d < space; d++) {
+		const int i = ir_window_outer(win, d);
+		y[1 + d] = lower_axis(cx, n, 1 + d, names[i], dy->dim[1 + d]);
+		x[1 + d] = pixel(win, i, y[1 + d], idx[d]);
+	}
+	const KIndex k = idx[space + 1];
+	x[space + 1] = group_channel(cx, win, k, n->type.dim[space + 1] / win->groups, idx[space], n->type.dim[space]);
+	y[space + 1] = k;
+	return product(cx, n, x, EDGE_ZERO, y, lower_axes(cx, y, space + 1));
 }
 
 /* dx[n,h,w,c] = sum over the windows that see (h, w), and over k of the group, of dy * w */
@@ -146,20 +161,26 @@ int lower_conv_dx(LowerCx *cx, const IrNode *n, const KIndex *idx)
 {
 	IrWindow win = n->attr.conv;
 	const IrType *w = &n->in[1]->type;
-	win.size[0] = w->dim[0];
-	win.size[1] = w->dim[1];
-	const LowerTaps r = lower_taps(cx, n, 0, idx[1], &win), s = lower_taps(cx, n, 1, idx[2], &win);
-	if (r.count == 0 || s.count == 0)
-		return k_konst(cx->arena, cx->k, n->type.dtype, 0);
-	const int32_t per = w->dim[3] / win.groups;
-	KIndex k = lower_axis(cx, n, 2, "k", per), c = idx[3], group;
-	KSet away = k_index_axes(cx->k, &k);
+	const int space = ir_window_axes(&win);
+	KIndex y[IR_MAX_RANK], taps[IR_MAX_RANK], c = idx[space + 1], group;
+	KSet away = 0;
+	y[0] = idx[0];
+	for (int d = 0; d < space; d++) {
+		const LowerTaps t = lower_taps(cx, n, ir_window_outer(&win, d), idx[1 + d], &win);
+		if (t.count == 0)
+			return k_konst(cx->arena, cx->k, n->type.dtype, 0);
+		y[1 + d] = t.out;
+		taps[d] = t.tap;
+		away |= t.count > 1 ? k_index_axes(cx->k, &t.tap) : 0;
+	}
+	const int32_t per = w->dim[space + 1] / win.groups;
+	KIndex k = lower_axis(cx, n, IR_SPACE, "k", per);
+	away |= k_index_axes(cx->k, &k);
 	if (win.groups > 1) {
-		lower_divmod(cx, idx[3], w->dim[2], &group, &c);
+		lower_divmod(cx, idx[space + 1], w->dim[space], &group, &c);
 		k = k_index_plus(k_index_affine(group, per, 0), k);
 	}
-	away |= r.count > 1 ? k_index_axes(cx->k, &r.tap) : 0;
-	away |= s.count > 1 ? k_index_axes(cx->k, &s.tap) : 0;
-	const KIndex y[4] = { idx[0], r.out, s.out, k }, taps[4] = { r.tap, s.tap, c, k };
+	y[space + 1] = taps[space + 1] = k;
+	taps[space] = c;
 	return product(cx, n, y, EDGE_ZERO, taps, away);
 }

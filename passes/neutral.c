@@ -158,8 +158,9 @@ static IrNode *whole(IrEntry *e, IrNode *n)
 		return n->nin == 1 && ir_type_eq(&n->type, &n->in[0]->type) ? n->in[0] : NULL;
 	case OP_maxpool:
 	case OP_avgpool:
-		return n->attr.pool.size[0] == 1 && n->attr.pool.size[1] == 1 && ir_type_eq(&n->type, &n->in[0]->type) &&
-		       n->attr.pool.pad[0] == 0 && n->attr.pool.pad[1] == 0 ? n->in[0] : NULL;
+		return n->attr.pool.size[0] == 1 && n->attr.pool.size[1] == 1 && n->attr.pool.size[2] <= 1 &&
+		       ir_type_eq(&n->type, &n->in[0]->type) && n->attr.pool.pad[0] == 0 && n->attr.pool.pad[1] == 0 &&
+		       n->attr.pool.pad[4] == 0 ? n->in[0] : NULL;
 	default:
 		return NULL;
 	}

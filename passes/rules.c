@@ -76,7 +76,7 @@ static IrNode *monotone_after_pool(IrEntry *e, IrNode *n)
  * bias gradient of a pooled layer needs no full-size tensor. Only the order of the sum changes. */
 static IrNode *sum_of_unpooled(IrEntry *e, IrNode *n)
 {
-	const uint32_t spatial = 1u << 1 | 1u << 2;
+	const uint32_t spatial = (1u << (n->nin ? n->in[0]->type.rank - 1 : 1)) - 2;
 	if (n->op != OP_sum || !ir_has(n->in[0], ONE_PER_WINDOW) || (n->attr.reduce.axes & spatial) != spatial)
 		return NULL;
 	return ir_reduce(e, OP_sum, n->in[0]->in[0], n->attr.reduce.axes, n->attr.reduce.keep);
@@ -127,17 +127,19 @@ static IrNode *pad_into_conv(IrEntry *e, IrNode *n)
 	const IrNode *pad = n->nin ? n->in[0] : NULL;
 	if (!ir_has(n, CONVOLVES | SLIDES) || !ir_has(pad, PADS))
 		return NULL;
-	const int d = pad->attr.slice.axis - 1, space = n->type.rank - 2;
+	const int d = pad->attr.slice.axis, space = ir_window_axes(&n->attr.conv);
 	IrAttr attr = n->attr;
-	if (d < 0 || d >= space)
+	if (d < 1 || d > space)
 		return NULL;
-	const int64_t before = (int64_t)attr.conv.pad[d] + pad->attr.slice.start;
-	const int64_t all = (int64_t)pad->type.dim[1 + d] - pad->in[0]->type.dim[1 + d];
-	const int64_t after = attr.conv.pad[space + d] + all - pad->attr.slice.start;
+	const int i = ir_window_outer(&attr.conv, d - 1);
+	int32_t *at = attr.conv.pad;
+	const int64_t before = (int64_t)at[ir_pad_before(i)] + pad->attr.slice.start;
+	const int64_t all = (int64_t)pad->type.dim[d] - pad->in[0]->type.dim[d];
+	const int64_t after = at[ir_pad_after(i)] + all - pad->attr.slice.start;
 	if (before > IR_MAX_PAD || after > IR_MAX_PAD)
 		return NULL;
-	attr.conv.pad[d] = (int32_t)before;
-	attr.conv.pad[space + d] = (int32_t)after;
+	at[ir_pad_before(i)] = (int32_t)before;
+	at[ir_pad_after(i)] = (int32_t)after;
 	return ir_node(e, NULL, n->op, n->loc, 2, (IrNode *[]){ pad->in[0], n->in[1] }, &attr, NULL);
 }
 

@@ -97,6 +97,22 @@ static int stored_pair(const Kernel *k, int v)
 	return -1;
 }
 
+/* An argmax is the first of equals: unrolled axes come after all loops, so only its last axes may be unrolled. */
+static void unroll_in_order(const Kernel *k, Tile *t)
+{
+	for (int i = 0; i < k->nstages; i++) {
+		const KStage *st = &k->stage[i];
+		bool loop = false;
+		for (int a = k->naxes; st->kind == S_REDUCE && st->red == RED_argmax && a-- > 0;) {
+			if (!in(st->away, a))
+				continue;
+			if (loop)
+				t->copies[a] = 1;
+			loop |= t->copies[a] == 1;
+		}
+	}
+}
+
 /* vectors: at most so many of them at a time; one: no rows either */
 static void nest_candidate(Search *s, int v, int vectors)
 {
@@ -114,6 +130,7 @@ static void nest_candidate(Search *s, int v, int vectors)
 			copies *= extent;
 		}
 	}
+	unroll_in_order(k, &t);
 	if (v >= 0 && copies == (pair < 0 ? 1 : 2) && walking_axis(k, v) < 0 && k->nexprs <= BODY_MAX) {
 		int most = (s->cx.extent[v] + K_LANES - 1) / K_LANES;
 		t.copies[v] = most < vectors ? most : vectors;

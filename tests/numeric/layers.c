@@ -31,6 +31,20 @@ static const struct { const char *shape, *layers; bool kinks; } rows[] = {
 	{"20, 5", "DepthwiseConv1D: {kernel_size: 3, padding: same, depth_multiplier: 2}|SeparableConv1D: {filters: 9, kernel_size: 2}|"
 	          "AveragePooling1D: {pool_size: 3, padding: same}|GlobalMaxPooling1D: {keepdims: true}", true},
 	{"8, 5", "Conv1DTranspose: {filters: 6, kernel_size: 4, strides: 3, padding: same, activation: tanh}|GlobalAveragePooling1D", false},
+	/* windows that are long one way, and of more than 256 cells */
+	{"9, 13, 3", "MaxPooling2D: {pool_size: [3, 5], strides: [2, 1]}|MaxPooling2D: {pool_size: [1, 7], strides: 1}|Dense: {units: 3}", true},
+	{"33, 20, 3", "MaxPooling2D: {pool_size: [17, 16]}|Dense: {units: 3}", true},
+	{"23, 21, 3", "Conv2D: {filters: 5, kernel_size: 2}|ReLU|MaxPooling2D: {pool_size: 19, strides: 2}|Dense: {units: 3}", true},
+	/* volumes */
+	{"5, 6, 7, 3", "Conv3D: {filters: 5, kernel_size: [3, 2, 3], activation: tanh}|Conv3D: {filters: 6, kernel_size: 3, strides: [1, 2, 3], padding: same}|"
+	               "AveragePooling3D: {pool_size: [1, 2, 2], padding: same}", false},
+	{"5, 6, 7, 4", "Conv3D: {filters: 6, kernel_size: 2, groups: 2, dilation_rate: [2, 1, 3], padding: same, activation: relu}|MaxPooling3D|ZeroPadding3D|"
+	               "Conv3D: {filters: 2, kernel_size: 3}", true},
+	{"6, 5, 7, 2", "Conv3D: {filters: 3, kernel_size: 2, activation: tanh}|MaxPooling3D: {pool_size: [3, 2, 3], strides: [2, 1, 2], padding: same}|"
+	               "AveragePooling3D: {pool_size: 2, strides: 1}|Dense: {units: 3}", true},
+	{"3, 4, 2, 3", "Conv3DTranspose: {filters: 4, kernel_size: [2, 3, 4], strides: [2, 1, 3], activation: tanh}|Conv3DTranspose: {filters: 2, kernel_size: 3, padding: same, strides: 2}|"
+	               "GlobalAveragePooling3D", false},
+	{"8, 8, 8, 2", "MaxPooling3D: {pool_size: 7, strides: 1}|Dense: {units: 3}", true},
 	/* moving elements */
 	{"7, 6, 3", "ZeroPadding2D: {padding: [[1, 2], [0, 3]]}|Conv2D: {filters: 4, kernel_size: 3, activation: tanh}|Cropping2D: {cropping: [[1, 0], [2, 1]]}|"
 	            "ZeroPadding2D|MaxPooling2D: {pool_size: 3, strides: 2}", true},

@@ -87,6 +87,14 @@ for i, axes in enumerate([2, [1, 1], [2, 1]]):
                              ('Dot', dict(axes=axes, normalize=i == 1, inputs=['a', 'b'])), ('Flatten', {}), ('Dense', dict(units=2))])
 case('dot_vector', [6], [('Dense', dict(units=4, name='a')), ('Dense', dict(units=4, inputs='input', name='b')), ('Dot', dict(axes=1, inputs=['a', 'b'])), ('Dense', dict(units=2))])
 case('softmax_axis', [6, 5], [('Conv1D', dict(filters=4, kernel_size=2)), ('Softmax', dict(axis=1)), ('Flatten', {}), ('Dense', dict(units=2))])
+for i, args in enumerate([{}, dict(strides=2, padding='same'), dict(kernel_size=[1, 3, 2], strides=[1, 2, 1], use_bias=False)]):
+    regression(f'conv3d{i}', [5, 6, 7, 3], ('Conv3D', dict(dict(filters=6, kernel_size=2, activation='tanh'), **args)), ('Conv3D', dict(filters=2, kernel_size=2, padding='same')))
+regression('conv3d_transposed', [3, 4, 2, 3], ('Conv3DTranspose', dict(filters=4, kernel_size=[2, 3, 4], strides=[2, 1, 3], activation='tanh')))
+for kind in ('MaxPooling3D', 'AveragePooling3D'):
+    regression(kind, [5, 6, 7, 3], ('Conv3D', dict(filters=4, kernel_size=2)), (kind, {}), (kind, dict(pool_size=[1, 2, 3], strides=1, padding='same')))
+for kind in ('GlobalAveragePooling3D', 'GlobalMaxPooling3D'):
+    case(kind, [4, 3, 5, 2], [('Conv3D', dict(filters=6, kernel_size=2)), (kind, {}), ('Dense', dict(units=2))])
+regression('big_window', [20, 19, 2], ('MaxPooling2D', dict(pool_size=17, strides=1)))
 case('dense_3d', [5, 9], [('Dense', dict(units=6, activation='tanh')), ('Flatten', {}), ('Dense', dict(units=1))])
 for reg in ({'l2': 0.1}, {'l1': 0.02}, {'l1_l2': {'l1': 0.01, 'l2': 0.05}}):
     case('reg_' + next(iter(reg)), [9], [('Dense', dict(units=12, kernel_regularizer=reg, bias_regularizer=reg, activation='relu')), ('Dense', dict(units=2))])
