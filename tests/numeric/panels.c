@@ -4,10 +4,7 @@
  * bits must depend neither on the threads, nor on the target, nor on how many samples a call has.
  */
 #include <check.h>
-#include <stdlib.h>
-#include <string.h>
-#include "tests/support/jit_check.h"
-#include "tests/support/same_bits.h"
+#include "tests/support/form_check.h"
 #include "tests/support/suite.h"
 
 typedef struct Case {
@@ -27,8 +24,9 @@ static const Case cases[] = {
 	{3, 3, 72, 260, 3, true, false, 5, 2, "w.view"},
 };
 
-static IrModule *convolution(const Case *c)
+static IrModule *convolution(const void *what)
 {
+	const Case *c = what;
 	char text[1024];
 	int pad = c->size / 2, from = c->gradient ? c->k : c->c, to = c->gradient ? c->c : c->k;
 	int len = snprintf(text, sizeof text,
@@ -48,84 +46,35 @@ static IrModule *convolution(const Case *c)
 	return m;
 }
 
-static void integers(double *v, int64_t n, unsigned seed)
+static bool has(const IrModule *m, const void *what)
 {
-	for (int64_t i = 0; i < n; i++) {
-		seed = seed * 1664525u + 1013904223u;
-		v[i] = (int)(seed >> 24) % 5 - 2;
-	}
+	const Case *c = what;
+	return kernels_say(m, c->has);
 }
 
-static bool written(const IrModule *m, const char *what)
+static FormCheck form(int i, int n)
 {
-	char *text = NULL;
-	size_t len = 0;
-	FILE *f = open_memstream(&text, &len);
-	ck_assert_ptr_nonnull(f);
-	k_print_program(m->program, f);
-	ck_assert_int_eq(fclose(f), 0);
-	bool found = strstr(text, what) != NULL;
-	free(text);
-	return found;
+	return (FormCheck){.name = "a convolution", .build = convolution, .what = &cases[i], .n = n, .holds = has};
 }
 
 START_TEST(equals_the_interpreter)
 {
-	static const struct { const char *cpu; int threads; } run[] = {{"native", 1}, {"native", 3}, {"x86-64-v3", 2}};
-	const Case *c = &cases[_i];
-	IrModule *m = convolution(c);
-	const IrEntry *e = ir_entry_find(m, "predict");
-	Arena *a = arena_new();
-	IrScalars s = {.lr = 0};
-	Values v = random_values(a, e, c->n, 5);
-	integers(v.state[0], ir_elems(&m->state->type, 1), 1);
-	integers(v.in[0], ir_elems(&e->port[0].type, c->n), 9);
-	ir_eval(e, c->n, &s, v.state, (const double *const *)v.in, v.out);
-	for (size_t i = 0; i < COUNT(run); i++) {
-		Jitted j = jit_open(convolution(c), run[i].cpu, run[i].threads);
-		jit_check(&j, e, &v, c->n, &s, 0);
-		ck_assert_msg(written(j.module, c->has), "case %d: no %s", _i, c->has);
-		jit_close(&j);
-	}
-	arena_free(a);
-	ir_module_free(m);
+	FormCheck c = form(_i, cases[_i].n);
+	form_equals(&c);
 }
 END_TEST
 
-static unsigned char *results(const void *what, const char *cpu, int threads, size_t *bytes)
-{
-	const Case *c = what;
-	IrModule *m = convolution(c);
-	const IrEntry *e = ir_entry_find(m, "predict");
-	Arena *a = arena_new();
-	Values v = random_values(a, e, c->n, 5);
-	Jitted j = jit_open(convolution(c), cpu, threads);
-	unsigned char *out = jit_outputs(&j, e, &v, c->n, &(IrScalars){.lr = 0}, bytes);
-	jit_close(&j);
-	arena_free(a);
-	ir_module_free(m);
-	return out;
-}
-
 START_TEST(bits_agree)
 {
-	same_bits("a convolution", &cases[_i], results);
+	FormCheck c = form(_i, cases[_i].n);
+	form_same_bits(&c);
 }
 END_TEST
 
 START_TEST(samples_agree)
 {
-	const Case *c = &cases[_i];
-	IrModule *m = convolution(c);
-	const IrEntry *e = ir_entry_find(m, "predict");
-	Arena *a = arena_new();
-	IrScalars s = {.lr = 0};
-	Values v = random_values(a, e, c->max_n, 5);
-	Jitted j = jit_open(convolution(c), "native", 2);
-	jit_same_bits(&j, e, &v, c->max_n, &s);
-	jit_close(&j);
-	arena_free(a);
-	ir_module_free(m);
+	FormCheck c = form(_i, cases[_i].max_n);
+	form_same_alone(&c);
 }
 END_TEST
 

@@ -4,10 +4,7 @@
  * threads, nor on whether x86-64-v3 or v4 runs. Sizes miss tiles, vectors, blocks and parts.
  */
 #include <check.h>
-#include <stdlib.h>
-#include <string.h>
-#include "tests/support/jit_check.h"
-#include "tests/support/same_bits.h"
+#include "tests/support/form_check.h"
 #include "tests/support/suite.h"
 
 typedef struct Case {
@@ -34,8 +31,9 @@ static const Case cases[] = {
 static const Loc nowhere = {0};
 
 /* y = relu(a b + bias): a a port; b a parameter, or a port where samples are summed. */
-static IrModule *product(const Case *c)
+static IrModule *product(const void *what)
 {
+	const Case *c = what;
 	IrModule *m = ir_module_new("products");
 	m->max_n = c->max_n;
 	IrEntry *e = ir_entry_new(m, "predict");
@@ -57,78 +55,28 @@ static IrModule *product(const Case *c)
 	return m;
 }
 
-static void integers(double *v, int64_t n, unsigned seed)
+static bool has(const IrModule *m, const void *what)
 {
-	for (int64_t i = 0; i < n; i++) {
-		seed = seed * 1664525u + 1013904223u;
-		v[i] = (int)(seed >> 24) % 7 - 3;
-	}
+	const Case *c = what;
+	return !c->has || kernels_say(m, c->has);
 }
 
-static Values values(Arena *a, const IrModule *m, const IrEntry *e, const Case *c, bool whole)
+static FormCheck form(int i)
 {
-	Values v = random_values(a, e, c->n, 5);
-	int i = 0;
-	for (const IrState *s = m->state; s && whole; s = s->next, i++)
-		integers(v.state[i], ir_elems(&s->type, 1), (unsigned)i + 1);
-	for (i = 0; i < e->nport && whole; i++)
-		integers(v.in[i], ir_elems(&e->port[i].type, c->n), (unsigned)i + 9);
-	return v;
-}
-
-static bool written(const IrModule *m, const char *what)
-{
-	char *text = NULL;
-	size_t len = 0;
-	FILE *f = open_memstream(&text, &len);
-	ck_assert_ptr_nonnull(f);
-	k_print_program(m->program, f);
-	ck_assert_int_eq(fclose(f), 0);
-	bool found = strstr(text, what) != NULL;
-	free(text);
-	return found;
+	return (FormCheck){.name = "a product", .build = product, .what = &cases[i], .n = cases[i].n, .holds = has};
 }
 
 START_TEST(equals_the_interpreter)
 {
-	static const struct { const char *cpu; int threads; } run[] = {{"native", 1}, {"native", 3}, {"x86-64-v3", 2}};
-	const Case *c = &cases[_i];
-	IrModule *m = product(c);
-	const IrEntry *e = ir_entry_find(m, "predict");
-	Arena *a = arena_new();
-	IrScalars s = {.lr = 0};
-	Values v = values(a, m, e, c, true);
-	ir_eval(e, c->n, &s, v.state, (const double *const *)v.in, v.out);
-	for (size_t i = 0; i < COUNT(run); i++) {
-		Jitted j = jit_open(product(c), run[i].cpu, run[i].threads);
-		jit_check(&j, e, &v, c->n, &s, 0);
-		if (c->has && i == 2) /* its caches do not depend on the machine */
-			ck_assert_msg(written(j.module, c->has), "case %d: no %s", _i, c->has);
-		jit_close(&j);
-	}
-	arena_free(a);
-	ir_module_free(m);
+	FormCheck c = form(_i);
+	form_equals(&c);
 }
 END_TEST
 
-static unsigned char *results(const void *what, const char *cpu, int threads, size_t *bytes)
-{
-	const Case *c = what;
-	IrModule *m = product(c);
-	const IrEntry *e = ir_entry_find(m, "predict");
-	Arena *a = arena_new();
-	Values v = values(a, m, e, c, false);
-	Jitted j = jit_open(product(c), cpu, threads);
-	unsigned char *out = jit_outputs(&j, e, &v, c->n, &(IrScalars){.lr = 0}, bytes);
-	jit_close(&j);
-	arena_free(a);
-	ir_module_free(m);
-	return out;
-}
-
 START_TEST(bits_agree)
 {
-	same_bits("a product", &cases[_i], results);
+	FormCheck c = form(_i);
+	form_same_bits(&c);
 }
 END_TEST
 

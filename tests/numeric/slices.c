@@ -4,8 +4,7 @@
  * small integers, so results must be equal; with other values the bits must not depend on the threads nor on the target.
  */
 #include <check.h>
-#include "tests/support/jit_check.h"
-#include "tests/support/same_bits.h"
+#include "tests/support/form_check.h"
 #include "tests/support/suite.h"
 
 typedef struct Case { int h, w, c, k, size, stride, pad, n; } Case;
@@ -18,8 +17,9 @@ static const Case cases[] = {
 	{66, 60, 64, 17, 5, 3, 4, 2},
 };
 
-static IrModule *gradient(const Case *c)
+static IrModule *gradient(const void *what)
 {
+	const Case *c = what;
 	char text[512];
 	int oh = (c->h + 2 * c->pad - c->size) / c->stride + 1, ow = (c->w + 2 * c->pad - c->size) / c->stride + 1;
 	int len = snprintf(text, sizeof text,
@@ -35,19 +35,12 @@ static IrModule *gradient(const Case *c)
 	return m;
 }
 
-static void integers(double *v, int64_t n, unsigned seed)
-{
-	for (int64_t i = 0; i < n; i++) {
-		seed = seed * 1664525u + 1013904223u;
-		v[i] = (int)(seed >> 24) % 5 - 2;
-	}
-}
-
 /* Has a kernel's schedule two loops over one axis? */
-static bool sliced(const IrModule *m)
+static bool sliced(const IrModule *m, const void *what)
 {
 	const KEntry *e = &m->program->entry[0];
 	bool found = false;
+	(void)what;
 	for (int i = 0; i < e->nkernels; i++) {
 		const KSchedule *s = &e->kernel[i]->sched;
 		KSet looped = 0;
@@ -59,47 +52,22 @@ static bool sliced(const IrModule *m)
 	return found;
 }
 
+static FormCheck form(int i)
+{
+	return (FormCheck){.name = "a weight gradient", .build = gradient, .what = &cases[i], .n = cases[i].n, .holds = sliced};
+}
+
 START_TEST(equals_the_interpreter)
 {
-	static const struct { const char *cpu; int threads; } run[] = {{"native", 1}, {"native", 3}, {"x86-64-v3", 2}};
-	const Case *c = &cases[_i];
-	IrModule *m = gradient(c);
-	const IrEntry *e = ir_entry_find(m, "predict");
-	Arena *a = arena_new();
-	IrScalars s = {.lr = 0};
-	Values v = random_values(a, e, c->n, 5);
-	for (int i = 0; i < e->nport; i++)
-		integers(v.in[i], ir_elems(&e->port[i].type, c->n), (unsigned)i + 9);
-	ir_eval(e, c->n, &s, v.state, (const double *const *)v.in, v.out);
-	for (size_t i = 0; i < COUNT(run); i++) {
-		Jitted j = jit_open(gradient(c), run[i].cpu, run[i].threads);
-		jit_check(&j, e, &v, c->n, &s, 0);
-		ck_assert_msg(sliced(j.module), "case %d is not sliced", _i);
-		jit_close(&j);
-	}
-	arena_free(a);
-	ir_module_free(m);
+	FormCheck c = form(_i);
+	form_equals(&c);
 }
 END_TEST
 
-static unsigned char *results(const void *what, const char *cpu, int threads, size_t *bytes)
-{
-	const Case *c = what;
-	IrModule *m = gradient(c);
-	const IrEntry *e = ir_entry_find(m, "predict");
-	Arena *a = arena_new();
-	Values v = random_values(a, e, c->n, 5);
-	Jitted j = jit_open(gradient(c), cpu, threads);
-	unsigned char *out = jit_outputs(&j, e, &v, c->n, &(IrScalars){.lr = 0}, bytes);
-	jit_close(&j);
-	arena_free(a);
-	ir_module_free(m);
-	return out;
-}
-
 START_TEST(bits_agree)
 {
-	same_bits("a weight gradient", &cases[_i], results);
+	FormCheck c = form(_i);
+	form_same_bits(&c);
 }
 END_TEST
 
