@@ -214,6 +214,7 @@ static void put_file(const InitFound *f, const Choice *c, const char *dir, FILE 
 	put_data(f, c, out);
 	put_model(f, c, out);
 	put_train(c, out);
+	fputs("\nserve: {}                               # the program's command `serve`; smaller without\n", out);
 }
 
 /* ---- the file ---- */

@@ -3,6 +3,7 @@
  * What could be read in two ways (a body where there should be none, a transfer coding beside a length) is refused and the
  * connection closed: whoever stands between a client and us must not see other requests than we do.
  */
+#include <event2/keyvalq_struct.h>
 #include <string.h>
 #include <strings.h>
 #include <time.h>
@@ -76,10 +77,19 @@ static bool is_authorized(const RtRequest *r, const char *token)
 /* NULL, or why the request may mean something else to others than to us. */
 static const char *ambiguity(const RtRequest *r)
 {
+	const struct evkeyvalq *headers = evhttp_request_get_input_headers(r->ev);
+	int lengths = 0;
+	for (const struct evkeyval *kv = headers->tqh_first; kv; kv = kv->next.tqe_next) {
+		lengths += strcasecmp(kv->key, "Content-Length") == 0 || strcasecmp(kv->key, "Transfer-Encoding") == 0;
+		if (strpbrk(kv->key, " \t"))
+			return "a blank in the name of a header";
+	}
+	if (lengths > 1)
+		return "the length of the body is said twice";
 	const char *coding = rt_request_header(r, "Transfer-Encoding"), *length = rt_request_header(r, "Content-Length");
 	bool bodyless = strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0;
-	if (coding && (length || strcasecmp(coding, "chunked") != 0))
-		return "a transfer coding other than chunked, or beside Content-Length";
+	if (coding && strcasecmp(coding, "chunked") != 0)
+		return "a transfer coding other than chunked";
 	if (bodyless && (coding || (length && strcmp(length, "0") != 0)))
 		return "a body where the method has none";
 	if (length && length[strspn(length, "0123456789")])

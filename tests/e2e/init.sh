@@ -14,6 +14,7 @@ says 'photos is a folder; -o needs another name'
 exits 0 "$cnnc" photos-classifier.yaml -o photos-classifier
 exits 0 ./photos-classifier-train epochs=1
 exits 0 ./photos-classifier photos/val/cat
+exits 0 ./photos-classifier serve --help
 exits 2 "$cnnc" init photos
 says 'photos-classifier.yaml is there already'
 

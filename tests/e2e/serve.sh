@@ -158,6 +158,12 @@ says '"extensions"'
 raw 1 'POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\nGET /v2 HTTP/1.1\r\n\r\n'
 says '^HTTP/1.1 400'
 ! grep -q extensions out || fail "a request was smuggled"
+raw 1 'POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 40\r\n\r\nabcGET /v2 HTTP/1.1\r\n\r\n'
+says '^HTTP/1.1 400'
+! grep -q extensions out || fail "a request was smuggled"
+raw 1 'POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length : 30\r\n\r\nGET /v2 HTTP/1.1\r\nHost: a\r\n\r\n'
+says '^HTTP/1.1 400'
+! grep -q extensions out || fail "a request was smuggled"
 raw 1 'nonsense\r\n\r\n'
 says '^HTTP/1.1 400'
 raw 1 'POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n'
