@@ -168,6 +168,12 @@ bool activation_halves(const Val *activation);         /* the last axis becomes 
 /* ---- pictures.c ---- */
 IrNode *pictures_emit(Build *b);                       /* b->x as the model's input */
 bool pictures_check(Model *m);
+IrNode *pictures_draw(Build *b, double lo, double hi);                 /* f32[N,1,1,1], uniform in [lo, hi) */
+IrNode *pictures_channels(Build *b, const double *value, int n);       /* f32[n], f32[] where all are equal */
+
+/* ---- augment.c ---- */
+IrNode *augment_emit(Build *b, IrNode *x, const Val *layer);
+bool augment_check(Model *m, const Val *layer);
 
 /* ---- loss.c ---- */
 bool loss_check(Model *m);

@@ -6,6 +6,7 @@
  */
 #include "frontend/build.h"
 
+#include <math.h>
 #include <string.h>
 
 /* ---- preprocess ---- */
@@ -34,8 +35,7 @@ static const Standard *standard(const Val *preprocess)
 	return NULL;
 }
 
-/* f32[C] (f32[] where all are equal): channel c has value[c]. */
-static IrNode *channels(Build *b, const double *value, int n)
+IrNode *pictures_channels(Build *b, const double *value, int n)
 {
 	IrNode *index = NULL, *out = node_k(b, value[n - 1]);
 	for (int c = n - 2; c >= 0; c--) {
@@ -52,7 +52,7 @@ static IrNode *list_channels(Build *b, const Val *list)
 	double value[4];
 	for (int i = 0; i < list->n; i++)
 		value[i] = list->item[i].x;
-	return channels(b, value, list->n);
+	return pictures_channels(b, value, list->n);
 }
 
 static IrNode *reverse_channels(Build *b, IrNode *x)
@@ -76,8 +76,8 @@ static IrNode *apply_standard(Build *b, IrNode *x, const Standard *s)
 		x = reverse_channels(b, x);
 	x = shift(b, node_scaled(b, x, s->rescale), s->offset);
 	if (s->centred)
-		x = node2(b, OP_sub, x, channels(b, s->mean, 3));
-	return s->scaled ? node2(b, OP_div, x, channels(b, s->std, 3)) : x;
+		x = node2(b, OP_sub, x, pictures_channels(b, s->mean, 3));
+	return s->scaled ? node2(b, OP_div, x, pictures_channels(b, s->std, 3)) : x;
 }
 
 static IrNode *apply_fields(Build *b, IrNode *x, const Val *preprocess, const Val *augment)
@@ -119,8 +119,7 @@ static IrNode *apply_samplewise(Build *b, IrNode *x, const Val *augment)
 
 /* ---- augment: draws ---- */
 
-/* f32[N,1,1,1], uniform in [lo, hi) */
-static IrNode *draw(Build *b, double lo, double hi)
+IrNode *pictures_draw(Build *b, double lo, double hi)
 {
 	uint32_t stream = b->m->module->next_stream++;
 	IrNode *u = node_random(b, b->id, stream, 4, (int32_t[]){IR_N, 1, 1, 1});
@@ -159,6 +158,7 @@ static IrAttr generator_draws(const Model *m, const Val *a)
 		.width_shift = fraction_of(val_number(a, "width_shift_range"), m->input.dim[2]),
 		.height_shift = fraction_of(val_number(a, "height_shift_range"), m->input.dim[1]),
 		.zoom_lo = zoom->n == 2 ? z0 : 1 - z0, .zoom_hi = zoom->n == 2 ? z1 : 1 + z0,
+		.zoom_y_lo = zoom->n == 2 ? z0 : 1 - z0, .zoom_y_hi = zoom->n == 2 ? z1 : 1 + z0,
 		.flip_h = val_bool(a, "horizontal_flip"), .flip_v = val_bool(a, "vertical_flip"),
 	}};
 }
@@ -166,7 +166,7 @@ static IrAttr generator_draws(const Model *m, const Val *a)
 static bool moves(const IrAttr *a)
 {
 	return a->affine.rotation != 0 || a->affine.shear != 0 || a->affine.width_shift != 0 || a->affine.height_shift != 0 ||
-	       a->affine.zoom_lo != 1 || a->affine.zoom_hi != 1 || a->affine.flip_h || a->affine.flip_v;
+	       a->affine.zoom_lo != 1 || a->affine.zoom_hi != 1 || a->affine.zoom_y_lo != 1 || a->affine.zoom_y_hi != 1 || a->affine.flip_h || a->affine.flip_v;
 }
 
 /* apply_channel_shift: the same value on all channels, clipped to the picture's own range */
@@ -174,14 +174,14 @@ static IrNode *channel_shift(Build *b, IrNode *x, double range)
 {
 	IrNode *hi = node_reduce(b, OP_reduce_max, x, 14, true);
 	IrNode *lo = node1(b, OP_neg, node_reduce(b, OP_reduce_max, node1(b, OP_neg, x), 14, true));
-	IrNode *y = node2(b, OP_add, x, draw(b, -range, range));
+	IrNode *y = node2(b, OP_add, x, pictures_draw(b, -range, range));
 	return node2(b, OP_min, node2(b, OP_max, y, lo), hi);
 }
 
 /* apply_brightness_shift: through PIL, which keeps whole values of 0 … 255 before and after */
 static IrNode *brightness(Build *b, IrNode *x, const Val *range)
 {
-	IrNode *y = node2(b, OP_mul, node1(b, OP_floor, x), draw(b, range->item[0].x, range->item[1].x));
+	IrNode *y = node2(b, OP_mul, node1(b, OP_floor, x), pictures_draw(b, range->item[0].x, range->item[1].x));
 	return node1(b, OP_floor, node_clip(b, y, 0, 255));
 }
 
@@ -198,15 +198,34 @@ static IrNode *generator(Build *b, const Val *a)
 
 /* ---- augment: list of Keras layers ---- */
 
-/* Flips, a rotation and a translation behind it are one affine map. */
+/* Flips, a rotation, a translation and a zoom in this order are one affine map. */
 static bool is_geometric(const Val *v)
 {
-	return schema_alias_is("RandomFlip|RandomRotation|RandomTranslation", v->section->name);
+	return schema_alias_is("RandomFlip|RandomRotation|RandomTranslation|RandomZoom", v->section->name);
+}
+
+static void zoom_range(const Val *v, double *lo, double *hi)
+{
+	double a = v->item[0].x, z = v->item[v->n - 1].x;
+	bool one = v->n == 1;
+	a = one ? -fabs(a) : a;
+	z = one ? fabs(z) : z;
+	*lo = 1 + (a < z ? a : z);
+	*hi = 1 + (a < z ? z : a);
+}
+
+/* Without a width_factor both directions have one draw. */
+static void set_zoom(IrAttr *draws, const Val *v)
+{
+	const Val *width = val(v, "width_factor");
+	zoom_range(val(v, "height_factor"), &draws->affine.zoom_y_lo, &draws->affine.zoom_y_hi);
+	zoom_range(width->kind == VAL_LIST ? width : val(v, "height_factor"), &draws->affine.zoom_lo, &draws->affine.zoom_hi);
+	draws->affine.one_zoom = width->kind != VAL_LIST;
 }
 
 static IrNode *geometric(Build *b, const Val *list)
 {
-	IrAttr draws = {.affine = {.zoom_lo = 1, .zoom_hi = 1}};
+	IrAttr draws = {.affine = {.zoom_lo = 1, .zoom_hi = 1, .zoom_y_lo = 1, .zoom_y_hi = 1}};
 	const Val *fill = NULL;
 	for (int i = 0; i < list->n; i++) {
 		const Val *v = &list->item[i];
@@ -219,6 +238,8 @@ static IrNode *geometric(Build *b, const Val *list)
 		}
 		if (strcmp(name, "RandomRotation") == 0)
 			draws.affine.rotation = val_number(v, "factor") * 360;
+		else if (strcmp(name, "RandomZoom") == 0)
+			set_zoom(&draws, v);
 		else if (strcmp(name, "RandomTranslation") == 0)
 			draws.affine.height_shift = val_number(v, "height_factor"), draws.affine.width_shift = val_number(v, "width_factor");
 		else
@@ -236,17 +257,8 @@ static IrNode *layers(Build *b, const Val *list)
 {
 	IrNode *x = geometric(b, list);
 	for (int i = 0; i < list->n; i++) {
-		const Val *v = &list->item[i];
-		if (is_geometric(v))
-			continue;
-		double f = val_number(v, "factor");
-		if (strcmp(v->section->name, "RandomContrast") == 0) {
-			IrNode *mean = picture_mean(b, x, 6); /* of each channel */
-			x = node2(b, OP_add, node2(b, OP_mul, node2(b, OP_sub, x, mean), draw(b, 1 - f, 1 + f)), mean);
-		} else {
-			x = node2(b, OP_add, x, draw(b, -f * 255, f * 255));
-		}
-		x = node_clip(b, x, 0, 255);
+		if (!is_geometric(&list->item[i]))
+			x = augment_emit(b, x, &list->item[i]);
 	}
 	return x;
 }
@@ -313,7 +325,7 @@ static bool check_generator(Model *m, const Val *a)
 
 static bool check_layers(Model *m, const Val *list)
 {
-	bool ok = true, turned = false, moved = false, other = false;
+	bool ok = true, turned = false, moved = false, zoomed = false, other = false;
 	const char *fill = NULL;
 	for (int i = 0; i < list->n; i++) {
 		const Val *v = &list->item[i];
@@ -321,10 +333,12 @@ static bool check_layers(Model *m, const Val *list)
 		bool translation = strcmp(v->section->name, "RandomTranslation") == 0;
 		if (geometry && other)
 			ok = diag_error(m->diag, v->loc, "%s behind a change of colour is not supported yet", v->section->name);
-		if ((rotation && (turned || moved)) || (translation && moved))
-			ok = diag_error(m->diag, v->loc, "%s here is not supported yet: one rotation, then one translation",
+		bool zoom = strcmp(v->section->name, "RandomZoom") == 0;
+		if ((rotation && (turned || moved || zoomed)) || (translation && (moved || zoomed)) || (zoom && zoomed))
+			ok = diag_error(m->diag, v->loc, "%s here is not supported yet: one rotation, one translation, one zoom, in this order",
 			                v->section->name);
-		if (rotation || translation) {
+		ok = augment_check(m, v) && ok;
+		if (rotation || translation || zoom) {
 			const char *mode = val_string(v, "fill_mode");
 			if (fill && strcmp(fill, mode) != 0)
 				ok = diag_error(m->diag, v->loc, "two fill modes in one list are not supported yet");
@@ -332,6 +346,7 @@ static bool check_layers(Model *m, const Val *list)
 		}
 		turned = turned || rotation;
 		moved = moved || translation;
+		zoomed = zoomed || zoom;
 		other = other || !geometry;
 	}
 	return ok;

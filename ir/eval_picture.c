@@ -13,7 +13,8 @@
  *   sym   = u * 2 - 1
  *   theta = sym[ROTATION] * (rotation * pi / 180)       phi = sym[SHEAR] * (shear * pi / 180)
  *   ty    = sym[SHIFT_Y] * (height_shift * H)           tx  = sym[SHIFT_X] * (width_shift * W)
- *   zx    = u[ZOOM_X] * (zoom_hi - zoom_lo) + zoom_lo   zy  = u[ZOOM_Y] * (zoom_hi - zoom_lo) + zoom_lo
+ *   zx    = u[ZOOM_X] * (zoom_hi - zoom_lo) + zoom_lo   zy  = u[ZOOM_Y] * (zoom_y_hi - zoom_y_lo) + zoom_y_lo
+ *                                                       one_zoom: u[ZOOM_X] here too
  *   c, s  = cos(theta), sin(theta)                      cp, sp = cos(phi), sin(phi)
  *
  *   rotation . shift . shear . zoom about the centre cy = H * 0.5 - 0.5, cx = W * 0.5 - 0.5, output to source:
@@ -41,11 +42,12 @@ static Affine affine_map(const IrNode *n, const double *u)
 {
 	double h = n->attr.affine.height, w = n->attr.affine.width;
 	double zoom_lo = n->attr.affine.zoom_lo, zoom = n->attr.affine.zoom_hi - zoom_lo;
+	double zoom_y_lo = n->attr.affine.zoom_y_lo, zoom_y = n->attr.affine.zoom_y_hi - zoom_y_lo;
 	double theta = (u[ROTATION] * 2.0 - 1.0) * (n->attr.affine.rotation * pi / 180.0);
 	double phi = (u[SHEAR] * 2.0 - 1.0) * (n->attr.affine.shear * pi / 180.0);
 	double ty = (u[SHIFT_Y] * 2.0 - 1.0) * (n->attr.affine.height_shift * h);
 	double tx = (u[SHIFT_X] * 2.0 - 1.0) * (n->attr.affine.width_shift * w);
-	double zx = u[ZOOM_X] * zoom + zoom_lo, zy = u[ZOOM_Y] * zoom + zoom_lo;
+	double zx = u[ZOOM_X] * zoom + zoom_lo, zy = u[n->attr.affine.one_zoom ? ZOOM_X : ZOOM_Y] * zoom_y + zoom_y_lo;
 	double c = cos(theta), s = sin(theta), cp = cos(phi), sp = sin(phi);
 	double cy = h * 0.5 - 0.5, cx = w * 0.5 - 0.5;
 	Affine m = { .xx = c * zx, .xy = -((c * sp + s * cp) * zy), .yx = s * zx, .yy = (c * cp - s * sp) * zy };

@@ -116,7 +116,8 @@ typedef union IrAttr {
 	IrWindow conv, pool;
 	struct {                                    /* Keras ImageDataGenerator; fractions of height and width */
 		double rotation, width_shift, height_shift, shear, zoom_lo, zoom_hi; /* degrees for rotation and shear */
-		bool flip_h, flip_v;
+		double zoom_y_lo, zoom_y_hi; /* of the height; zoom_lo and zoom_hi are of the width */
+		bool flip_h, flip_v, one_zoom; /* one_zoom: the width's draw is the height's */
 		uint32_t stream;
 		int32_t height, width;
 	} affine;

@@ -77,9 +77,9 @@ static int symmetric(LowerCx *cx, const IrNode *n, int id, Draw which, double ra
 	return mul(cx, sub(cx, mul(cx, uniform(cx, n, id, which), num(cx, 2)), num(cx, 1)), num(cx, range));
 }
 
-static int zoom(LowerCx *cx, const IrNode *n, int id, Draw which)
+static int zoom(LowerCx *cx, const IrNode *n, int id, Draw which, double lo, double hi)
 {
-	const double lo = n->attr.affine.zoom_lo, range = n->attr.affine.zoom_hi - lo;
+	const double range = hi - lo;
 	if (range == 0)
 		return num(cx, lo);
 	return add(cx, mul(cx, uniform(cx, n, id, which), num(cx, range)), num(cx, lo));
@@ -102,7 +102,9 @@ static Map affine_map(LowerCx *cx, const IrNode *n, int id)
 	const Angle p = angle(cx, n, id, SHEAR, n->attr.affine.shear);
 	const int ty = symmetric(cx, n, id, SHIFT_Y, n->attr.affine.height_shift * h);
 	const int tx = symmetric(cx, n, id, SHIFT_X, n->attr.affine.width_shift * w);
-	const int zx = zoom(cx, n, id, ZOOM_X), zy = zoom(cx, n, id, ZOOM_Y);
+	const int zx = zoom(cx, n, id, ZOOM_X, n->attr.affine.zoom_lo, n->attr.affine.zoom_hi);
+	const int zy = zoom(cx, n, id, n->attr.affine.one_zoom ? ZOOM_X : ZOOM_Y, n->attr.affine.zoom_y_lo,
+	                    n->attr.affine.zoom_y_hi);
 	const int cy = num(cx, h * 0.5 - 0.5), mx = num(cx, w * 0.5 - 0.5);
 	Map m = { .xx = mul(cx, t.cos, zx), .yx = mul(cx, t.sin, zx) };
 	m.xy = neg(cx, mul(cx, add(cx, mul(cx, t.cos, p.sin), mul(cx, t.sin, p.cos)), zy));

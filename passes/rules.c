@@ -108,9 +108,10 @@ static IrNode *warp_by_axis(IrEntry *e, IrNode *n)
 	const IrAttr *m = &n->in[1]->attr;
 	if (m->affine.rotation != 0 || m->affine.shear != 0)
 		return NULL;
-	const bool zooms = m->affine.zoom_lo != 1 || m->affine.zoom_hi != 1;
-	const bool moved[2] = { zooms || m->affine.height_shift != 0 || m->affine.flip_v,
-	                        zooms || m->affine.width_shift != 0 || m->affine.flip_h };
+	const bool tall = m->affine.zoom_y_lo != 1 || m->affine.zoom_y_hi != 1;
+	const bool wide = m->affine.zoom_lo != 1 || m->affine.zoom_hi != 1;
+	const bool moved[2] = { tall || m->affine.height_shift != 0 || m->affine.flip_v,
+	                        wide || m->affine.width_shift != 0 || m->affine.flip_h };
 	IrNode *by = n->in[0];
 	for (int axis = 2; axis >= 1; axis--) {
 		IrAttr attr = n->attr;

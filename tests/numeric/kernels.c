@@ -95,9 +95,12 @@ static const OpCase cases[] = {
 	{ { .op = OP_avgpool_dx, .in = { "f32[N,3,4,2]" }, .want = "f32[N,6,8,2]", .attr = POOL(2, 2, 2, 2, 1, 1, 0, 0, 0, 0, 1) }, true },
 	{ { .op = OP_avgpool_dx, .in = { "f32[N,3,7,2]" }, .want = "f32[N,6,7,2]", .attr = POOL(3, 3, 2, 1, 1, 1, 1, 1, 0, 1, 1) }, false },
 	{ { .op = OP_avgpool_dx, .in = { "f32[N,2,3,2]" }, .want = "f32[N,8,8,2]", .attr = POOL(2, 2, 3, 3, 2, 2, 0, 1, 0, 1, 1) }, false },
-	{ { .op = OP_affine_draw, .in = { "u32[N]" }, .attr = { .affine = { 10, .2, .1, 15, .8, 1.2, true, true, 5, 12, 16 } } }, true },
-	{ { .op = OP_affine_draw, .in = { "u32[N]" }, .attr = { .affine = { 0, .2, .1, 0, 1, 1, true, false, 5, 12, 16 } } }, true },
-	{ { .op = OP_affine_draw, .in = { "u32[N]" }, .attr = { .affine = { 0, 0, 0, 0, 1, 1, false, false, 5, 12, 16 } } }, true },
+	{ { .op = OP_affine_draw, .in = { "u32[N]" },
+	    .attr = { .affine = { 10, .2, .1, 15, .8, 1.2, .8, 1.2, true, true, false, 5, 12, 16 } } }, true },
+	{ { .op = OP_affine_draw, .in = { "u32[N]" },
+	    .attr = { .affine = { 0, .2, .1, 0, 1, 1, 1, 1, true, false, false, 5, 12, 16 } } }, true },
+	{ { .op = OP_affine_draw, .in = { "u32[N]" },
+	    .attr = { .affine = { 0, 0, 0, 0, 1, 1, 1, 1, false, false, false, 5, 12, 16 } } }, true },
 };
 
 static IrModule *one_op_module(const OneOp *op)
@@ -124,11 +127,11 @@ END_TEST
 
 /* Ranges of Keras' ImageDataGenerator, with every fill mode, on a picture that is not square. */
 static const IrAttr draws[] = {
-	{ .affine = { 0, 0, 0, 0, 1, 1, false, false, 5, 7, 9 } },
-	{ .affine = { 0, 0, 0, 0, 1, 1, true, false, 5, 7, 9 } },
-	{ .affine = { 0, .3, .2, 0, 1, 1, true, true, 5, 7, 9 } },
-	{ .affine = { 40, .3, .2, 20, .5, 1.5, true, true, 5, 7, 9 } },
-	{ .affine = { 180, 3, 3, 20, .25, 4, false, true, 5, 7, 9 } },
+	{ .affine = { 0, 0, 0, 0, 1, 1, 1, 1, false, false, false, 5, 7, 9 } },
+	{ .affine = { 0, 0, 0, 0, 1, 1, 1, 1, true, false, false, 5, 7, 9 } },
+	{ .affine = { 0, .3, .2, 0, 1, 1, 1, 1, true, true, false, 5, 7, 9 } },
+	{ .affine = { 40, .3, .2, 20, .5, 1.5, .5, 1.5, true, true, false, 5, 7, 9 } },
+	{ .affine = { 180, 3, 3, 20, .25, 4, .25, 4, false, true, true, 5, 7, 9 } },
 };
 
 /* until: NULL, one kernel by the general form; "plan": columns, then rows, where the map allows it */

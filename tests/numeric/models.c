@@ -423,6 +423,13 @@ static const char *const augmentations[] = {
 	"fill_mode: nearest",
 };
 static const char *const augmentation_lists[] = {
+	"[RandomZoom: {height_factor: 0.2}]",
+	"[RandomZoom: {height_factor: [-0.3, -0.1], width_factor: 0.2, fill_mode: constant, fill_value: 7}]",
+	"[RandomZoom: {height_factor: [0.1, 0.3], width_factor: [0, 0]}]",
+	"[RandomErasing]",
+	"[RandomErasing: {factor: [0.5, 1], scale: [0.1, 0.5], fill_value: 9}]",
+	"[RandomInvert, RandomColorDegeneration: {factor: 0.5}]",
+	"[RandomRotation: {factor: 0.1}, RandomZoom: {height_factor: 0.1}, RandomGrayscale, RandomErasing: {fill_value: [1, 2, 3]}]",
 	"[RandomFlip]",
 	"[RandomFlip: {mode: horizontal}]",
 	"[RandomRotation: {factor: 0.1}]",

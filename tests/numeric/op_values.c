@@ -260,7 +260,7 @@ static void draw(Known k, int64_t n, double *out)
 	ck_assert_int_eq(elems, n * 6);
 }
 
-static const IrAttr still = { .affine = { .zoom_lo = 1, .zoom_hi = 1, .height = 4, .width = 6, .stream = 2 } };
+static const IrAttr still = { .affine = { .zoom_lo = 1, .zoom_hi = 1, .zoom_y_lo = 1, .zoom_y_hi = 1, .height = 4, .width = 6, .stream = 2 } };
 
 START_TEST(affine_identity)
 {
@@ -317,13 +317,16 @@ START_TEST(affine_full)
 	attr.affine.shear = 20;
 	attr.affine.zoom_lo = 0.5;
 	attr.affine.zoom_hi = 1.5;
+	attr.affine.zoom_y_lo = 0.25;
+	attr.affine.zoom_y_hi = 1.5;
+	attr.affine.one_zoom = _i == 1;
 	draw((Known){ .op = { OP_affine_draw, { "u32[N]" }, NULL, attr } }, IDS, out);
 	for (int i = 0; i < IDS; i++) {
 		double u[6], *m = out + i * 6;
 		for (uint32_t k = 0; k < 6; k++)
 			u[k] = (philox(scalars.seed, k, (uint32_t)i * 1000, scalars.pass, 2, 0) >> 8) * 0x1p-24;
 		double theta = (2 * u[0] - 1) * 30 * acos(-1) / 180, phi = (2 * u[3] - 1) * 20 * acos(-1) / 180;
-		double zx = 0.5 + u[4], zy = 0.5 + u[5];
+		double zx = 0.5 + u[4], zy = 0.25 + 1.25 * u[_i == 1 ? 4 : 5];
 		ck_assert_double_eq_tol(m[4], cos(theta) * zx * 65536, 0.51);
 		ck_assert_double_eq_tol(m[3], -sin(theta + phi) * zy * 65536, 0.51);
 		ck_assert_double_eq_tol(m[1], sin(theta) * zx * 65536, 0.51);
@@ -416,7 +419,7 @@ int main(void)
 	tcase_add_test(t, affine_identity);
 	tcase_add_test(t, affine_flips);
 	tcase_add_test(t, affine_shifts);
-	tcase_add_test(t, affine_full);
+	tcase_add_loop_test(t, affine_full, 0, 2);
 	tcase_add_test(t, warp_fill_modes);
 	tcase_add_test(t, warp_channels_and_samples);
 	tcase_add_test(t, entry_roots);
