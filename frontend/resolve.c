@@ -269,7 +269,7 @@ static bool resolve_input(Model *m)
 const char *resolve_split_owner(const char *field)
 {
 	static const struct { const char *field, *type; } owner[] = {
-		{"directory", "image_directory"}, {"x", "npy"}, {"y", "npy"}, {"images", "idx"}, {"labels", "idx"},
+		{"directory", "image_directory"}, {"x", "npy"}, {"y", "npy"}, {"images", "idx"}, {"labels", "idx"}, {"file", "csv"},
 	};
 	for (size_t i = 0; i < COUNT(owner); i++) {
 		if (strcmp(owner[i].field, field) == 0)

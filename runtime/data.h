@@ -17,7 +17,7 @@
 typedef struct RtDataset RtDataset;
 typedef struct RtStream RtStream;
 
-typedef enum RtDataType { RT_DATA_IMAGES, RT_DATA_IDX, RT_DATA_NPY } RtDataType;
+typedef enum RtDataType { RT_DATA_IMAGES, RT_DATA_IDX, RT_DATA_NPY, RT_DATA_CSV } RtDataType;
 typedef enum RtInterpolation { RT_BILINEAR, RT_NEAREST, RT_BICUBIC, RT_AREA } RtInterpolation;
 typedef enum RtCache { RT_CACHE_AUTO, RT_CACHE_RAM, RT_CACHE_DISK, RT_CACHE_NONE } RtCache;
 
@@ -26,6 +26,7 @@ typedef struct RtDataSpec {
 	const char *directory;      /* images: CLASS/… below it */
 	const char *images, *labels;/* idx */
 	const char *x, *y;          /* npy */
+	const char *file, *path_column, *label_column; /* csv: a table of pictures */
 	RtPort xport, yport;        /* what the model takes: u8[N,H,W,C] for pictures, the model's own input for npy; y: i32[N] or f32 */
 	bool has_y;
 	char **class_names;         /* wanted classes in index order, or NULL: folder names sorted bytewise */

@@ -10,7 +10,8 @@ enum { MOST_WORKERS = 64, PATH_FIELDS = 3 };
 static RtDataType type_of(const RtConfig *c)
 {
 	const char *type = rt_config_text(c, "data.type", "image_directory");
-	return strcmp(type, "npy") == 0 ? RT_DATA_NPY : strcmp(type, "idx") == 0 ? RT_DATA_IDX : RT_DATA_IMAGES;
+	return strcmp(type, "npy") == 0 ? RT_DATA_NPY : strcmp(type, "idx") == 0 ? RT_DATA_IDX :
+	       strcmp(type, "csv") == 0 ? RT_DATA_CSV : RT_DATA_IMAGES;
 }
 
 static RtInterpolation interpolation_of(const RtConfig *c)
@@ -64,7 +65,8 @@ static const char *split_file(const RtConfig *c, const char *split, const char *
 static const char *const *needed(RtDataType type)
 {
 	static const char *const names[][PATH_FIELDS] = {
-		[RT_DATA_IMAGES] = {"directory"}, [RT_DATA_IDX] = {"images", "labels"}, [RT_DATA_NPY] = {"x", "y"}};
+		[RT_DATA_IMAGES] = {"directory"}, [RT_DATA_IDX] = {"images", "labels"}, [RT_DATA_NPY] = {"x", "y"},
+		[RT_DATA_CSV] = {"file"}};
 	return names[type];
 }
 
@@ -106,6 +108,9 @@ RtStatus rt_data_open_named(const RtConfig *c, const RtEntry *entry, const char 
 			return rt_fail(RT_USAGE, "no data is named: set data.%s.%s=…", split, *name);
 	}
 	spec.directory = directory ? directory : file_of(c, split, "directory");
+	spec.file = split_file(c, split, "file");
+	spec.path_column = rt_config_text(c, "data.columns.path", "path");
+	spec.label_column = rt_config_text(c, "data.columns.label", "label");
 	spec.images = split_file(c, split, "images");
 	spec.labels = split_file(c, split, "labels");
 	spec.x = split_file(c, split, "x");
@@ -130,7 +135,7 @@ RtStatus rt_check_classes(const RtModel *m, const RtDataset *d, const char *what
 
 int rt_data_workers(const RtConfig *c, int threads)
 {
-	int64_t workers = rt_config_int(c, "data.workers", type_of(c) == RT_DATA_IMAGES ? threads : 0);
+	int64_t workers = rt_config_int(c, "data.workers", type_of(c) == RT_DATA_IMAGES || type_of(c) == RT_DATA_CSV ? threads : 0);
 	return workers < 0 ? 0 : workers > MOST_WORKERS ? MOST_WORKERS : (int)workers;
 }
 

@@ -56,12 +56,14 @@ static RtStatus open_source(RtStore *s)
 		return rt_fail(RT_INTERNAL, "the model's input can't be read from this kind of data");
 	const char *needed = type == RT_DATA_IMAGES ? s->spec.directory
 			     : type == RT_DATA_IDX  ? s->spec.images
+			     : type == RT_DATA_CSV  ? s->spec.file
 						    : s->spec.x;
 	const char *beside = type == RT_DATA_IDX ? s->spec.labels : type == RT_DATA_NPY ? s->spec.y : "";
 	if (!needed || !*needed || (s->spec.has_y && !beside))
 		return rt_fail(RT_USAGE, "no path is given for the data");
 	RtStatus status = type == RT_DATA_IMAGES ? rt_store_open_folder(s)
 			  : type == RT_DATA_IDX  ? rt_store_open_idx(s)
+			  : type == RT_DATA_CSV  ? rt_store_open_csv(s)
 						 : rt_store_open_npy(s);
 	if (!status && s->spec.has_y && type != RT_DATA_NPY)
 		status = check_label_port(s);

@@ -62,11 +62,15 @@ static inline uint32_t rt_dataset_at(const RtDataset *d, int64_t i)
 	return d->index ? d->index[i] : (uint32_t)i;
 }
 
-/* ---- what fills a store (dataset_dir.c, dataset_idx.c, dataset_npy.c); on failure rt_dataset_open frees what is there
+/* ---- what fills a store (dataset_dir.c, dataset_idx.c, dataset_npy.c, dataset_csv.c); on failure rt_dataset_open frees what is there
  * ---- */
 RtStatus rt_store_open_folder(RtStore *s);
 RtStatus rt_store_open_idx(RtStore *s);
 RtStatus rt_store_open_npy(RtStore *s);
+RtStatus rt_store_open_csv(RtStore *s);
+/* Appends a picture of the folder or table; *room starts as zero. */
+typedef struct RtPictureRoom { size_t used, room, pictures; } RtPictureRoom; /* bytes of paths; pictures */
+RtStatus rt_store_add_picture(RtStore *s, RtPictureRoom *room, const char *path, size_t length, int32_t label);
 void rt_store_idx_row(const RtStore *s, uint32_t i, unsigned char *row);
 /* Copies names (spec's, or NULL: "0", "1", …) into class_name. */
 RtStatus rt_store_name_classes(RtStore *s, char *const *names, int n);

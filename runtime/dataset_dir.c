@@ -19,8 +19,7 @@ typedef struct Walk {
 	RtStore *store;
 	char path[PATH_BYTES]; /* of the folder that is being read, and then of an entry */
 	size_t length;
-	size_t used, room; /* of store->paths */
-	int64_t pictures_room;
+	RtPictureRoom room;
 } Walk;
 
 static RtStatus no_memory(void)
@@ -65,27 +64,26 @@ static void pop(Walk *w, size_t before)
 	w->path[before] = '\0';
 }
 
-static RtStatus add_picture(Walk *w, int32_t label)
+RtStatus rt_store_add_picture(RtStore *s, RtPictureRoom *w, const char *path, size_t length, int32_t label)
 {
-	RtStore *s = w->store;
-	size_t room = (size_t)w->pictures_room, labels = room, need = (size_t)s->count + 1;
+	size_t room = w->pictures, labels = room, need = (size_t)s->count + 1;
 	if (s->count >= UINT32_MAX - 1)
 		return rt_fail(RT_BAD_DATA, "more than %u pictures", UINT32_MAX - 1);
 	if (!grow(&s->picture, &room, need, sizeof *s->picture) || !grow(&s->label, &labels, need, sizeof *s->label))
 		return no_memory();
-	w->pictures_room = (int64_t)room;
-	if (!grow(&s->paths, &w->room, w->used + w->length + 1, 1))
+	w->pictures = room;
+	if (!grow(&s->paths, &w->room, w->used + length + 1, 1))
 		return no_memory();
 	struct stat st;
 	RtPicture *p = &s->picture[s->count];
 	*p = (RtPicture){.path = w->used};
-	if (!rt_sys.stat(w->path, &st)) {
+	if (!rt_sys.stat(path, &st)) {
 		p->size = st.st_size;
 		p->changed = st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec;
 	}
 	s->label[s->count++] = label;
-	memcpy(s->paths + w->used, w->path, w->length + 1);
-	w->used += w->length + 1;
+	memcpy(s->paths + w->used, path, length + 1);
+	w->used += length + 1;
 	return RT_OK;
 }
 
@@ -130,7 +128,7 @@ static RtStatus list(Walk *w, int32_t label, int depth)
 		if (status)
 			break;
 		if (picture)
-			status = add_picture(w, label);
+			status = rt_store_add_picture(w->store, &w->room, w->path, w->length, label);
 		else if (depth == MOST_NESTED)
 			status = rt_fail(RT_BAD_DATA, "folders nest deeper than %d at %s", MOST_NESTED, w->path);
 		else
