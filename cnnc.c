@@ -105,6 +105,10 @@ static int emit_level(const Pipeline *p, const Options *o, const char *name, Dia
 		if (o->emit & texts[i].kind)
 			ok = write_text(p, texts[i].kind, file_of_kind(name, texts[i].suffix, p->arena), d);
 	}
+	if (ok && (o->emit & EMIT_ONNX))
+		ok = fe_onnx_export(p->fe.module, p->fe.weights, file_of_kind(name, ".onnx", p->arena), d);
+	if (!ok && diag_errors(d))
+		return EXIT_USAGE;
 	if (ok && (o->emit & EMIT_CUDA) && !emit_cuda(p, file_of_kind(name, ".cu", p->arena), d))
 		return EXIT_USAGE;
 	if (!ok || !(o->emit & (EMIT_LLVM | EMIT_ASM | EMIT_OBJ)))

@@ -18,7 +18,7 @@ typedef struct Option {
 static const Option options[] = {
 	{"-o", "NAME", "write NAME and NAME-train; `-` with --emit is stdout", TEXT, offsetof(Options, output)},
 	{"-D", "KEY=VALUE", "set a field of the model file, as train.epochs=5", DEFINE, 0},
-	{"--emit", "KIND[,KIND]", "write graph, kernels, dot (layers, for Graphviz), llvm, asm, obj or cuda (of --op: header too), no programs", EMIT, 0},
+	{"--emit", "KIND[,KIND]", "write graph, kernels, dot (layers, for Graphviz), llvm, asm, obj, cuda or onnx (of --op: header too), no programs", EMIT, 0},
 	{"--cpu", "CPU", "native (default), portable (v4, v3 and v2 in one program), x86-64-v3, or a name LLVM knows", TEXT,
 	 offsetof(Options, cpu)},
 	{"--triple", "TRIPLE", "system to compile for, with --emit; default: this one", TEXT, offsetof(Options, triple)},
@@ -102,8 +102,8 @@ static bool refuse_near(FILE *err, const char *what, const char *word, const cha
 /* ---- values ---- */
 static bool set_emit(Options *o, const char *list, FILE *err)
 {
-	static const char *const name[] = {"graph", "kernels", "llvm", "asm", "obj", "header", "cuda", "dot", "lib", "ptx"};
-	enum { BUILT = 8 };
+	static const char *const name[] = {"graph", "kernels", "llvm", "asm", "obj", "header", "cuda", "dot", "onnx", "lib", "ptx"};
+	enum { BUILT = 9 };
 	while (*list) {
 		char word[32];
 		size_t n = strcspn(list, ","), i = 0;

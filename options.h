@@ -7,7 +7,7 @@
 
 typedef enum Command { CMD_COMPILE, CMD_CHECK, CMD_BENCH, CMD_INIT, CMD_IMPORT, CMD_DOCTOR, CMD_HELP, CMD_SCHEMA, CMD_VERSION, CMD_USAGE, CMD_LIST_PASSES } Command;
 
-typedef enum EmitKind { EMIT_GRAPH = 1, EMIT_KERNELS = 2, EMIT_LLVM = 4, EMIT_ASM = 8, EMIT_OBJ = 16, EMIT_HEADER = 32, EMIT_CUDA = 64, EMIT_DOT = 128 } EmitKind;
+typedef enum EmitKind { EMIT_GRAPH = 1, EMIT_KERNELS = 2, EMIT_LLVM = 4, EMIT_ASM = 8, EMIT_OBJ = 16, EMIT_HEADER = 32, EMIT_CUDA = 64, EMIT_DOT = 128, EMIT_ONNX = 256 } EmitKind;
 
 typedef struct Options {
 	Command command;

@@ -74,6 +74,8 @@ bool fe_onnx_load(const char *path, const char *weights, Arena *a, Diag *d, FeOn
 bool fe_onnx_save_weights(const FeOnnx *m, const char *path, Diag *d);
 /* Values of the weights into buffers of doubles parallel to the module's states; false: one is missing. */
 bool fe_onnx_set_states(const FeOnnx *m, const IrModule *module, double *const *state);
+/* The entry `predict` with the weights of a safetensors file (NULL: it has none) as an ONNX file; path "-" is stdout. */
+bool fe_onnx_export(const IrModule *m, const char *weights, const char *path, Diag *d);
 void fe_onnx_operators(FILE *f);               /* docs/onnx.md */
 
 /* ---- everything printed from the schema table ---- */

@@ -6,6 +6,7 @@
  *   onnx_math.c    NumPy-like operations on values, which the rules are made of
  *   onnx_op_*.c    one rule an ONNX operator, listed in onnx.def
  *   onnx_import.c  graph, inputs, outputs, and what becomes of the samples
+ *   onnx_export.c  the other way: the graph of `predict` as an ONNX file
  *   onnx_text.c    the model file and the weights' file
  *
  * A graph becomes layers of the model file (Keras' where there is one, else rows of the op table) and named weights; it is

@@ -330,3 +330,121 @@ bool onnx_read_tensor(const char *path, const void *bytes, size_t length, Arena 
 	read_tensor(t, out, a);
 	return !out->problem || diag_error(d, at, "%s", out->problem);
 }
+
+/* ---- writing ---- */
+
+static Onnx__TensorProto *write_tensor(const OnnxTensor *t, Arena *a)
+{
+	Onnx__TensorProto *p = NEW(a, Onnx__TensorProto);
+	onnx__tensor_proto__init(p);
+	p->name = (char *)(uintptr_t)t->name;
+	p->has_data_type = true;
+	p->data_type = (int32_t)t->type;
+	p->n_dims = (size_t)t->rank;
+	p->dims = (int64_t *)(uintptr_t)t->dim;
+	p->has_raw_data = true;
+	p->raw_data.data = (uint8_t *)(uintptr_t)t->data;
+	p->raw_data.len = (size_t)t->elems * onnx_type_bytes(t->type);
+	return p;
+}
+
+static Onnx__AttributeProto *write_attr(const OnnxAttr *x, Arena *a)
+{
+	Onnx__AttributeProto *p = NEW(a, Onnx__AttributeProto);
+	onnx__attribute_proto__init(p);
+	p->name = (char *)(uintptr_t)x->name;
+	p->has_type = true;
+	p->type = x->is_int ? ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT : ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS;
+	p->has_i = x->is_int;
+	p->i = x->i;
+	p->n_ints = (size_t)x->nints;
+	p->ints = (int64_t *)(uintptr_t)x->ints;
+	return p;
+}
+
+static Onnx__NodeProto *write_node(const OnnxNode *n, Arena *a)
+{
+	Onnx__NodeProto *p = NEW(a, Onnx__NodeProto);
+	onnx__node_proto__init(p);
+	p->name = (char *)(uintptr_t)n->name;
+	p->op_type = (char *)(uintptr_t)n->op;
+	p->n_input = (size_t)n->nin;
+	p->input = (char **)(uintptr_t)n->in;
+	p->n_output = (size_t)n->nout;
+	p->output = (char **)(uintptr_t)n->out;
+	p->n_attribute = (size_t)n->nattr;
+	p->attribute = NEWN(a, Onnx__AttributeProto *, n->nattr + 1);
+	for (int i = 0; i < n->nattr; i++)
+		p->attribute[i] = write_attr(&n->attr[i], a);
+	return p;
+}
+
+static Onnx__ValueInfoProto *write_port(const OnnxPort *port, Arena *a)
+{
+	Onnx__ValueInfoProto *p = NEW(a, Onnx__ValueInfoProto);
+	Onnx__TypeProto *type = NEW(a, Onnx__TypeProto);
+	Onnx__TypeProto__Tensor *tensor = NEW(a, Onnx__TypeProto__Tensor);
+	Onnx__TensorShapeProto *shape = NEW(a, Onnx__TensorShapeProto);
+	onnx__value_info_proto__init(p);
+	onnx__type_proto__init(type);
+	onnx__type_proto__tensor__init(tensor);
+	onnx__tensor_shape_proto__init(shape);
+	p->name = (char *)(uintptr_t)port->name;
+	p->type = type;
+	type->value_case = ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE;
+	type->tensor_type = tensor;
+	tensor->has_elem_type = true;
+	tensor->elem_type = (int32_t)port->type;
+	tensor->shape = shape;
+	shape->n_dim = (size_t)port->rank;
+	shape->dim = NEWN(a, Onnx__TensorShapeProto__Dimension *, port->rank + 1);
+	for (int i = 0; i < port->rank; i++) {
+		Onnx__TensorShapeProto__Dimension *d = shape->dim[i] = NEW(a, Onnx__TensorShapeProto__Dimension);
+		onnx__tensor_shape_proto__dimension__init(d);
+		d->value_case = port->dim[i] < 0 ? ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM
+		                                 : ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
+		if (port->dim[i] < 0)
+			d->dim_param = arena_strdup(a, "N");
+		else
+			d->dim_value = port->dim[i];
+	}
+	return p;
+}
+
+const unsigned char *onnx_write(const OnnxGraph *g, Arena *a, size_t *out_length)
+{
+	Onnx__ModelProto m = ONNX__MODEL_PROTO__INIT;
+	Onnx__GraphProto p = ONNX__GRAPH_PROTO__INIT;
+	Onnx__OperatorSetIdProto set = ONNX__OPERATOR_SET_ID_PROTO__INIT, *sets = &set;
+	set.domain = arena_strdup(a, "");
+	set.has_version = true;
+	set.version = g->opset;
+	m.has_ir_version = true;
+	m.ir_version = 8;
+	m.n_opset_import = 1;
+	m.opset_import = &sets;
+	m.producer_name = arena_strdup(a, "cnnc");
+	m.producer_version = arena_strdup(a, CNNC_VERSION);
+	m.graph = &p;
+	p.name = (char *)(uintptr_t)g->name;
+	p.n_node = (size_t)g->nnodes;
+	p.node = NEWN(a, Onnx__NodeProto *, g->nnodes + 1);
+	for (int i = 0; i < g->nnodes; i++)
+		p.node[i] = write_node(&g->node[i], a);
+	p.n_initializer = (size_t)g->ninits;
+	p.initializer = NEWN(a, Onnx__TensorProto *, g->ninits + 1);
+	for (int i = 0; i < g->ninits; i++)
+		p.initializer[i] = write_tensor(&g->init[i], a);
+	p.n_input = (size_t)g->ninputs;
+	p.input = NEWN(a, Onnx__ValueInfoProto *, g->ninputs + 1);
+	for (int i = 0; i < g->ninputs; i++)
+		p.input[i] = write_port(&g->input[i], a);
+	p.n_output = (size_t)g->noutputs;
+	p.output = NEWN(a, Onnx__ValueInfoProto *, g->noutputs + 1);
+	for (int i = 0; i < g->noutputs; i++)
+		p.output[i] = write_port(&g->output[i], a);
+	*out_length = onnx__model_proto__get_packed_size(&m);
+	unsigned char *bytes = arena_alloc(a, *out_length, 1);
+	onnx__model_proto__pack(&m, bytes);
+	return bytes;
+}
