@@ -485,6 +485,7 @@ static const char head[] =
 	"cnnc import model.onnx -o model.yaml    # a readable model file, its weights in model.safetensors beside it\n"
 	"cnnc check model.onnx                   # layers, memory\n"
 	"cnnc model.onnx -o NAME                 # the predictor, weights inside\n"
+	"cnnc model.yaml --emit=onnx -o model.onnx -D model.weights=best.safetensors   # the predictor as ONNX, opset 17\n"
 	"```\n\n"
 	"There is one way: the graph is turned into a model file, and that is checked and compiled like any other. Operators that\n"
 	"are Keras layers become those; others become `Op` layers, rows of the op table (`cnnc help Op`). To train the model, give\n"
