@@ -13,6 +13,8 @@
 #include <unistd.h>
 #include "frontend/onnx_value.h"
 
+enum { MOST_PORTS = 16384, MOST_OUTPUTS = 64 };
+
 /* ---- operators ---- */
 
 static const OnnxOp operators[] = {
@@ -61,33 +63,17 @@ static bool all_supported(const OnnxGraph *g, Arena *a, Diag *d)
 
 /* ---- inputs ---- */
 
-static bool is_initializer(const OnnxGraph *g, const char *name)
+/* Before inputs are defined: initializers alone are. */
+static bool is_initializer(Onx *m, const char *name)
 {
-	for (int i = 0; i < g->ninits; i++) {
-		if (strcmp(g->init[i].name, name) == 0)
-			return true;
-	}
-	return false;
+	return onx_find(m, name) != NULL;
 }
 
 static DType type_of(Onx *m, OnnxType t)
 {
-	switch (t) {
-	case ONNX_UINT8: return DT_U8;
-	case ONNX_BOOL: return DT_BOOL;
-	case ONNX_UINT32:
-	case ONNX_UINT64: return DT_U32;
-	case ONNX_INT8:
-	case ONNX_INT16:
-	case ONNX_UINT16:
-	case ONNX_INT32:
-	case ONNX_INT64: return DT_I32;
-	case ONNX_FLOAT:
-	case ONNX_FLOAT16:
-	case ONNX_BFLOAT16:
-	case ONNX_DOUBLE: return DT_F32;
-	default: onx_fail(m, "an input of type %s is not supported", onnx_type_name(t)); return DT_F32;
-	}
+	if (onnx_type_bytes(t) == 0)
+		onx_fail(m, "an input of type %s is not supported", onnx_type_name(t));
+	return onx_dtype_of(t);
 }
 
 static const char *port_name(Onx *m, const char *name, int index)
@@ -194,7 +180,7 @@ static void define_inputs(Onx *m)
 		const OnnxPort *p = m->input[i].port;
 		const OnnxTensor *t = m->input[i].given;
 		const int rank = t ? t->rank : p->rank;
-		if (is_initializer(m->g, p->name) || rank < 1 || !first)
+		if (is_initializer(m, p->name) || rank < 1 || !first)
 			continue;
 		const int64_t dim = t ? t->dim[0] : p->dim[0];
 		m->batch = dim < 1 ? 1 : dim;
@@ -202,7 +188,7 @@ static void define_inputs(Onx *m)
 	}
 	for (int i = 0; i < m->g->ninputs && !m->failed; i++) {
 		OnxInput *in = &m->input[i];
-		if (is_initializer(m->g, in->port->name))
+		if (is_initializer(m, in->port->name))
 			continue;
 		in->layer = port_name(m, in->port->name, i);
 		define_input(m, in);
@@ -437,6 +423,9 @@ bool fe_onnx_import(const char *path, const void *bytes, size_t length, const ch
 	const char *why = NULL;
 	if (!onnx_read(path, bytes, length, a, d, &g) || !all_supported(&g, a, d))
 		return false;
+	if (g.ninputs > MOST_PORTS || g.ninits > MOST_PORTS || g.noutputs > MOST_OUTPUTS)
+		return diag_error(d, (Loc){ path, 0, 0, 0 }, "%d inputs, %d initializers, %d outputs; at most %d, %d and %d are possible",
+		                  g.ninputs, g.ninits, g.noutputs, MOST_PORTS, MOST_PORTS, MOST_OUTPUTS);
 	OnnxTensor *values = NEWN(a, OnnxTensor, g.ninputs + 1);
 	if (!read_given(&g, given, ngiven, a, d, values))
 		return false;

@@ -8,6 +8,8 @@
 
 /* ---- constants ---- */
 
+static const int64_t most_made = INT64_C(1) << 25;
+
 Value *onx_const(Onx *m, DType t, int rank, const int64_t *dim, const double *d)
 {
 	int32_t small[ONNX_MAX_RANK] = { 0 };
@@ -19,6 +21,9 @@ Value *onx_const(Onx *m, DType t, int rank, const int64_t *dim, const double *d)
 			return onx_fail(m, "a constant is too large");
 		small[i] = (int32_t)dim[i];
 	}
+	m->folded += d ? all : 0;
+	if (m->folded > most_made)
+		return onx_fail(m, "the constants of the graph come to more than %lld elements", (long long)most_made);
 	Phys *p = phys_known(m, ir_type(t, rank, small), NULL, d);
 	p->fixed = true;
 	return onx_new(m, p, rank);
@@ -31,22 +36,6 @@ Value *onx_k(Onx *m, DType t, double x)
 	return onx_const(m, t, 0, NULL, d);
 }
 
-static DType dtype_of(OnnxType t)
-{
-	switch (t) {
-	case ONNX_UINT8: return DT_U8;
-	case ONNX_BOOL: return DT_BOOL;
-	case ONNX_UINT32:
-	case ONNX_UINT64: return DT_U32;
-	case ONNX_INT8:
-	case ONNX_INT16:
-	case ONNX_UINT16:
-	case ONNX_INT32:
-	case ONNX_INT64: return DT_I32;
-	default: return DT_F32;
-	}
-}
-
 Value *onx_tensor(Onx *m, const OnnxTensor *t)
 {
 	if (t->problem)
@@ -55,7 +44,7 @@ Value *onx_tensor(Onx *m, const OnnxTensor *t)
 	const unsigned char *bytes = onnx_tensor_bytes(t, m->g->path, m->arena, m->diag);
 	if (!bytes || diag_errors(m->diag) > before)
 		return onx_fail(m, "its tensor '%.80s' can't be read", t->name);
-	Value *v = onx_const(m, dtype_of(t->type), t->rank, t->dim, NULL);
+	Value *v = onx_const(m, onx_dtype_of(t->type), t->rank, t->dim, NULL);
 	if (m->failed)
 		return v;
 	v->p->fixed = false;
@@ -601,7 +590,7 @@ Value *onx_expand(Onx *m, Value *a, int rank, const int64_t *dim)
 
 Value *onx_iota(Onx *m, int rank, int axis, int64_t extent)
 {
-	if (m->failed || extent < 1 || extent > INT64_C(1) << 24)
+	if (m->failed || extent < 1 || extent > INT64_C(1) << 20)
 		return onx_fail(m, "an axis of extent %lld", (long long)extent);
 	double *d = NEWN(m->arena, double, extent);
 	int64_t dim[ONNX_MAX_RANK];
@@ -689,9 +678,28 @@ Value *onx_sub1(Onx *m, Value *a, int axis, int64_t i)
 	return onx_squeeze(m, onx_slice(m, a, axis, i, 1), 1u << axis);
 }
 
+static Value *reversed(Onx *m, Value *a, int axis, int64_t extent)
+{
+	const double *from = onx_doubles(m, a);
+	const int64_t n = m->failed ? 0 : onx_elems(m, a);
+	double *to = NEWN(m->arena, double, n + 1);
+	int64_t dim[ONNX_MAX_RANK], inner = 1;
+	for (int i = 0; i < a->rank; i++) {
+		dim[i] = onx_dim(m, a, i);
+		inner *= i > axis ? dim[i] : 1;
+	}
+	for (int64_t i = 0; i < n && from; i++)
+		to[i] = from[i + (extent - 1 - 2 * (i / inner % extent)) * inner];
+	Value *v = onx_const(m, onx_dtype(a), a->rank, dim, to);
+	v->p->fixed = a->p->fixed;
+	return v;
+}
+
 Value *onx_reverse(Onx *m, Value *a, int axis)
 {
 	const int64_t extent = onx_dim(m, a, axis);
+	if (!m->failed && a->p->known)
+		return reversed(m, a, axis, extent);
 	Value *index = onx_iota(m, a->rank, axis, extent);
 	return onx_pick(m, a, onx_2(m, OP_sub, onx_k(m, DT_I32, (double)(extent - 1)), index), axis);
 }

@@ -95,7 +95,7 @@ static Value *repeated(Onx *m, Value *x, int axis, const Resize *r, const double
 
 static Value *resized(Onx *m, Value *x, int axis, const Resize *r)
 {
-	if (m->failed || r->out < 1 || r->out > 65536 || r->in * r->out > 1 << 24)
+	if (m->failed || r->out < 1 || r->out > 65536 || r->in * r->out > 1 << 22)
 		return onx_fail(m, "an axis of %lld to one of %lld", (long long)r->in, (long long)r->out);
 	double *matrix = NEWN(m->arena, double, r->in * r->out), *inside = NEWN(m->arena, double, r->out);
 	bool all_inside = true;

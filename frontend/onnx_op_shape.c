@@ -87,7 +87,7 @@ Value *import_range(Onx *m)
 	if (m->failed)
 		return m->nothing;
 	const double start = at[0][0], step = at[2][0], count = ceil((at[1][0] - start) / step);
-	if (!(count >= 1 && count <= 1 << 24))
+	if (!(count >= 1 && count <= 1 << 20))
 		return onx_fail(m, "%g elements", count);
 	const int64_t n = (int64_t)count;
 	double *d = NEWN(m->arena, double, n);

@@ -13,7 +13,7 @@ static RtStDType dtype_of(DType t)
 
 static double element(const OnxWeight *w, int64_t i)
 {
-	return w->f ? (double)w->f[i] : w->d[i];
+	return w->splat ? w->d[0] : w->f ? (double)w->f[i] : w->d[i];
 }
 
 static void put(unsigned char *at, DType t, double v)

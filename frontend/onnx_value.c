@@ -12,7 +12,7 @@
 #include "ir/attr.h"
 
 enum { MAX_LAYERS = 8192, MAX_INPUTS = 64 };
-static const int64_t large = 4096, most_filled = INT64_C(1) << 28, most_folded = INT64_C(1) << 22, most_folded_all = INT64_C(1) << 27;
+static const int64_t large = 4096, most_filled = INT64_C(1) << 29, most_folded = INT64_C(1) << 22, most_folded_all = INT64_C(1) << 24;
 
 /* ---- problems ---- */
 
@@ -63,8 +63,8 @@ static const char *new_name(Onx *m, const char *from)
 	if (!isalpha((unsigned char)*base))
 		base = arena_printf(m->arena, "n%s", base);
 	const char *name = base;
-	for (int i = 1; taken(m, name); i++)
-		name = arena_printf(m->arena, "%s_%d", base, i);
+	for (int i = 1; taken(m, name); i++) /* many of one name: counted by all names, so that the search is short */
+		name = arena_printf(m->arena, "%s_%d", base, i < 16 ? i : m->nlayer_names + i);
 	if (m->nlayer_names == m->room) {
 		m->layer_name = arena_grow(m->arena, m->layer_name, (size_t)m->room, (size_t)m->room * 2 + 64, sizeof *m->layer_name);
 		m->room = m->room * 2 + 64;
@@ -95,17 +95,17 @@ Phys *phys_known(Onx *m, IrType type, const float *f, const double *d)
 
 double phys_element(const Phys *p, int64_t i)
 {
-	return p->f ? (double)p->f[i] : p->d[i];
+	return p->splat ? p->d[0] : p->f ? (double)p->f[i] : p->d[i];
 }
 
 static const double *as_doubles(Arena *a, const Phys *p)
 {
-	if (p->d)
+	if (p->d && !p->splat)
 		return p->d;
 	const int64_t n = ir_elems(&p->node.type, 1);
 	double *d = NEWN(a, double, n);
 	for (int64_t i = 0; i < n; i++)
-		d[i] = (double)p->f[i];
+		d[i] = phys_element(p, i);
 	return d;
 }
 
@@ -130,17 +130,20 @@ static Phys *fold_transpose(Onx *m, const Phys *in, const IrType *type, const in
 			at[k] = 0;
 		}
 	}
-	return phys_known(m, *type, out, NULL);
+	Phys *p = phys_known(m, *type, out, NULL);
+	p->fixed = in->fixed;
+	return p;
 }
 
-/* One number everywhere. */
-static Phys *fold_fill(Onx *m, const Phys *in, const IrType *type)
+/* One number everywhere, of whatever shape: takes no memory. */
+static Phys *fold_splat(Onx *m, const Phys *in, const IrType *type)
 {
-	const int64_t n = ir_elems(type, 1);
-	float *out = NEWN(m->arena, float, n);
-	for (int64_t i = 0; i < n; i++)
-		out[i] = (float)phys_element(in, 0);
-	return phys_known(m, *type, out, NULL);
+	double *one = NEW(m->arena, double);
+	*one = phys_element(in, 0);
+	Phys *p = phys_known(m, *type, NULL, one);
+	p->splat = true;
+	p->fixed = in->fixed;
+	return p;
 }
 
 static Phys *fold(Onx *m, const IrNode *node, int n, Phys *const *in)
@@ -201,6 +204,22 @@ static const char *shape_text(Arena *a, const IrType *t, bool samples)
 	return arena_printf(a, "%s]", text);
 }
 
+DType onx_dtype_of(OnnxType t)
+{
+	switch (t) {
+	case ONNX_UINT8: return DT_U8;
+	case ONNX_BOOL: return DT_BOOL;
+	case ONNX_UINT32:
+	case ONNX_UINT64: return DT_U32;
+	case ONNX_INT8:
+	case ONNX_INT16:
+	case ONNX_UINT16:
+	case ONNX_INT32:
+	case ONNX_INT64: return DT_I32;
+	default: return DT_F32;
+	}
+}
+
 static const char *dtype_word(DType t)
 {
 	return t == DT_F32 ? "float32" : t == DT_I32 ? "int32" : t == DT_U32 ? "uint32" : t == DT_U8 ? "uint8" : "bool";
@@ -209,7 +228,7 @@ static const char *dtype_word(DType t)
 void phys_weight(Onx *m, const char *layer, const char *suffix, const Phys *p)
 {
 	OnxWeight *w = NEW(m->arena, OnxWeight);
-	*w = (OnxWeight){ .name = arena_printf(m->arena, "%s.%s", layer, suffix), .type = p->node.type, .f = p->f, .d = p->d };
+	*w = (OnxWeight){ .name = arena_printf(m->arena, "%s.%s", layer, suffix), .type = p->node.type, .f = p->f, .d = p->d, .splat = p->splat };
 	*m->weight_end = w;
 	m->weight_end = &w->next;
 }
@@ -223,7 +242,7 @@ static bool may_write(Onx *m)
 
 static bool all_equal(const Phys *p)
 {
-	const int64_t n = ir_elems(&p->node.type, 1);
+	const int64_t n = p->splat ? 0 : ir_elems(&p->node.type, 1);
 	for (int64_t i = 1; i < n; i++) {
 		if (phys_element(p, i) != phys_element(p, 0))
 			return false;
@@ -395,11 +414,13 @@ Phys *phys_op(Onx *m, OpCode op, int n, Phys *const *in, const IrAttr *attr, con
 	const char *why = ir_infer_why(node, m->arena);
 	if (why)
 		return onx_fail(m, "%s: %s", ir_ops[op].text, why)->p;
+	if ((op == OP_transpose || op == OP_reshape) && in[0]->known && in[0]->splat)
+		return fold_splat(m, in[0], &node->type);
 	if (op == OP_transpose && in[0]->known && in[0]->f)
 		return fold_transpose(m, in[0], &node->type, node->attr.perm.perm);
 	if (op == OP_broadcast && in[0]->known && !ir_batched(&node->type) && node->type.dtype == DT_F32 &&
-	    ir_elems(&in[0]->node.type, 1) == 1 && ir_elems(&node->type, 1) <= most_filled)
-		return fold_fill(m, in[0], &node->type);
+	    ir_elems(&in[0]->node.type, 1) == 1 && (m->filled += ir_elems(&node->type, 1)) <= most_filled)
+		return fold_splat(m, in[0], &node->type);
 	if (can_fold(m, node, n, in))
 		return fold(m, node, n, in);
 	const char *fields = op_fields(m, node, want != NULL);
@@ -417,8 +438,11 @@ Phys *phys_reshape(Onx *m, Phys *p, int rank, const int32_t *dim)
 	IrType to = ir_type(p->node.type.dtype, rank, dim);
 	if (ir_type_eq(&to, &p->node.type))
 		return p;
-	if (p->known && p->f && ir_elems(&to, 1) == ir_elems(&p->node.type, 1))
-		return phys_known(m, to, p->f, NULL);
+	if (p->known && p->f && ir_elems(&to, 1) == ir_elems(&p->node.type, 1)) {
+		Phys *same = phys_known(m, to, p->f, NULL);
+		same->fixed = p->fixed;
+		return same;
+	}
 	return phys_op(m, OP_reshape, 1, &p, NULL, &to);
 }
 
@@ -630,6 +654,8 @@ const double *onx_doubles(Onx *m, Value *v)
 		onx_fail(m, "an input must be a constant");
 		return NULL;
 	}
+	if (onx_elems(m, v) > most_folded)
+		onx_fail(m, "a constant of %lld elements", (long long)onx_elems(m, v));
 	for (int i = 0; i < v->rank; i++)
 		axis[i] = i;
 	Phys *p = onx_take(m, v, v->rank, axis);

@@ -23,6 +23,7 @@ typedef struct Phys {
 	IrNode node;          /* only its type is used; operand of shape rules and of the interpreter */
 	const char *layer;    /* that gives it; NULL: not written yet */
 	bool known;
+	bool splat;           /* d[0] everywhere */
 	bool fixed;           /* a constant of the importer's own making: not to be trained */
 	const float *f;
 	const double *d;
@@ -41,6 +42,7 @@ typedef struct OnxWeight {
 	IrType type;
 	const float *f;
 	const double *d;
+	bool splat;
 	struct OnxWeight *next;
 } OnxWeight;
 
@@ -70,7 +72,7 @@ struct Onx {
 	bool split;           /* axis 0 is the batch */
 	bool bake;            /* inputs of another leading extent are constants */
 	int64_t batch;
-	int64_t folded;       /* elements computed so far */
+	int64_t folded, filled; /* elements computed so far; and filled with one number */
 	OnxName *table;       /* values by name: open addressing */
 	size_t table_size;
 	const OnnxNode *node; /* being imported */
@@ -102,6 +104,7 @@ Value *onx_new(Onx *m, Phys *p, int rank);                        /* of a consta
 int64_t onx_dim(const Onx *m, const Value *v, int axis);
 int64_t onx_elems(const Onx *m, const Value *v);
 DType onx_dtype(const Value *v);
+DType onx_dtype_of(OnnxType t);                                   /* what it is computed in */
 int onx_batch_axis(const Onx *m, const Value *v);                 /* logical axis that is N; -1: none */
 int onx_axis(Onx *m, const Value *v, int64_t axis);               /* negative: from the end; checked */
 Value *onx_real(Onx *m, Value *v);                                /* elements in order: not `flat` */
