@@ -83,7 +83,7 @@ Value *import_gathernd(Onx *m)
 	if (m->failed || index->rank < 1 || b < 0 || b > 1 || b >= index->rank)
 		return onx_fail(m, "%lld batch dimensions", (long long)b);
 	const int k = (int)onx_dim(m, index, index->rank - 1), from = (int)b;
-	if (from + k > x->rank)
+	if (k < 1 || from + k > x->rank)
 		return onx_fail(m, "tuples of %d for %d dimensions", k, x->rank);
 	Value *at = linear_index(m, index, x, from, k, &all);
 	int n = 0, r = 0;
@@ -120,7 +120,7 @@ static Value *scattered(Onx *m, Value *x, Value *index, Value *updates, int axis
 	if (strcmp(reduction, "mul") == 0) {
 		Value *y = NULL, *all = onx_select(m, here, wide, onx_k(m, type, 1));
 		const int64_t n = onx_dim(m, index, axis);
-		if (m->failed || n > 64)
+		if (m->failed || n < 1 || n > 64)
 			return onx_fail(m, "a product of %lld updates", (long long)n);
 		for (int64_t i = 0; i < n; i++) {
 			Value *one = onx_sub1(m, all, axis + 1, i);

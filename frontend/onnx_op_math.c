@@ -488,7 +488,7 @@ static Value *product(Onx *m, Value *x, uint32_t axes, bool keep)
 		const int64_t n = onx_dim(m, x, axis);
 		if (!(axes >> axis & 1))
 			continue;
-		if (n > 256)
+		if (n < 1 || n > 256)
 			return onx_fail(m, "a product of %lld elements", (long long)n);
 		for (int64_t i = 0; i < n; i++) {
 			Value *one = onx_slice(m, x, axis, i, 1);
@@ -521,6 +521,10 @@ Value *import_reduce(Onx *m)
 	const uint32_t axes = axes_of(m, x, &none);
 	if (none || m->failed)
 		return x;
+	if (onx_elems(m, x) == 0)
+		return onx_fail(m, "a reduction of nothing");
+	if (onx_dtype(x) == DT_BOOL)
+		return onx_fail(m, "a reduction of booleans is not supported");
 	if (is(m, "ReduceSum"))
 		return sums(m, x, axes, keep);
 	if (is(m, "ReduceMean"))

@@ -516,7 +516,7 @@ Value *import_einsum(Onx *m)
 	}
 	const char *arrow = strstr(text, "->"), *at = text;
 	const int inputs = m->node->nin;
-	if (!arrow || inputs > 8 || strlen(text) > 64)
+	if (!arrow || inputs < 1 || inputs > 8 || strlen(text) > 64)
 		return onx_fail(m, "an equation without a result, or too long a one");
 	for (int i = 0; i < inputs && !m->failed; i++) {
 		const size_t len = strcspn(at, ",-");

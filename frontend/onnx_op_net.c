@@ -16,7 +16,7 @@ static bool is(const Onx *m, const char *op)
 
 typedef struct Window {
 	int dims;                 /* of the picture: 1, 2, 3 */
-	int64_t in[3], size[3], stride[3], dilation[3], begin[3], end[3], out[3];
+	int64_t in[3], size[3], stride[3], dilation[3], begin[3], end[3], extra[3], out[3]; /* extra: of end, for ceil_mode */
 } Window;
 
 static void auto_pad(Onx *m, Window *w, int i)
@@ -43,7 +43,8 @@ static void count_windows(Onx *m, Window *w, int i, bool ceil_mode)
 	}
 	w->out[i] = room / w->stride[i] + 1;
 	if (ceil_mode && room % w->stride[i] && w->out[i] * w->stride[i] < w->in[i] + w->begin[i]) {
-		w->end[i] += w->stride[i] - room % w->stride[i];
+		w->extra[i] = w->stride[i] - room % w->stride[i];
+		w->end[i] += w->extra[i];
 		w->out[i]++;
 	}
 }
@@ -385,8 +386,9 @@ Value *import_pool(Onx *m)
 	if (type != DT_F32)
 		x = onx_cast(m, x, DT_F32);
 	for (int i = 0; i < w.dims && counts; i++) {
-		x = onx_pad(m, x, 2 + i, w.begin[i], w.end[i]);
-		w.begin[i] = w.end[i] = 0;
+		x = onx_pad(m, x, 2 + i, w.begin[i], w.end[i] - w.extra[i]);
+		w.begin[i] = 0;
+		w.end[i] = w.extra[i];
 	}
 	Value *y = w.dims == 3 ? pooled_3d(m, x, op, &w) : pooled(m, x, op, window_of(&w, 0, w.dims), w.dims);
 	return onx_cast(m, y, type);
