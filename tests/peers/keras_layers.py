@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Every layer, activation, loss, optimizer and metric, with its arguments, in cnnc and in Keras from one description.
 
-usage: keras_layers.py [--cnnc build/bin/cnnc] [--work FOLDER] [--only PATTERN]       (through tests/peers/run.sh)
+usage: keras_layers.py [--cnnc build/bin/cnnc] [--work FOLDER] [--only PATTERN] [--vectors]      (through tests/peers/run.sh)
 
 Each case is a list of layers as a model file has them; Keras' objects are made from the same names and arguments. Both train
 three steps from the same weights on the same arrays. Compared: weights after the steps (to Keras in float64, beside Keras'
@@ -90,8 +90,7 @@ case('softmax_axis', [6, 5], [('Conv1D', dict(filters=4, kernel_size=2)), ('Soft
 for i, args in enumerate([{}, dict(strides=2, padding='same'), dict(kernel_size=[1, 3, 2], strides=[1, 2, 1], use_bias=False)]):
     regression(f'conv3d{i}', [5, 6, 7, 3], ('Conv3D', dict(dict(filters=6, kernel_size=2, activation='tanh'), **args)), ('Conv3D', dict(filters=2, kernel_size=2, padding='same')))
 regression('conv3d_transposed', [3, 4, 2, 3], ('Conv3DTranspose', dict(filters=4, kernel_size=[2, 3, 4], strides=[2, 1, 3], activation='tanh')))
-for kind in ('MaxPooling3D', 'AveragePooling3D'):
-    regression(kind, [5, 6, 7, 3], ('Conv3D', dict(filters=4, kernel_size=2)), (kind, {}), (kind, dict(pool_size=[1, 2, 3], strides=1, padding='same')))
+# MaxPooling3D and AveragePooling3D: TensorFlow has none in float64
 for kind in ('GlobalAveragePooling3D', 'GlobalMaxPooling3D'):
     case(kind, [4, 3, 5, 2], [('Conv3D', dict(filters=6, kernel_size=2)), (kind, {}), ('Dense', dict(units=2))])
 regression('big_window', [20, 19, 2], ('MaxPooling2D', dict(pool_size=17, strides=1)))
@@ -237,12 +236,36 @@ def run(c, cnnc, rng):
         ('' if ok else f'  {row}  {values}')
 
 
+def formula(name, shape):
+    v = 0.5 * np.sin(0.7 * np.arange(int(np.prod(shape))) + len(name)).reshape(shape)
+    return 1 + v if 'variance' in name else v
+
+
+def vectors(c):
+    """A row of tests/numeric/keras_layers.def: what Keras predicts in float64 with weights and inputs by formula."""
+    model = keras_model(c, 'float64')
+    for name, v in by_name(model).items():
+        v.assign(formula(name, v.shape))
+    y = model.predict(np.sin(0.31 * np.arange(2 * int(np.prod(c['shape'])))).reshape(2, *c['shape']), verbose=0).reshape(-1)
+    numbers = [y.sum(), (y * np.cos(np.arange(y.size))).sum(), np.abs(y).max(), y[0], y[-1]]
+    text = '|'.join(f'{{{kind}: {json.dumps(args)}}}'.replace('"', '') for kind, args in c['layers'])
+    text = re.sub(r'\b(True|False)\b', lambda m: m.group().lower(), text)
+    return f'ROW({json.dumps(c["name"])}, "{", ".join(map(str, c["shape"]))}", {json.dumps(text)},\n    {", ".join(f"{v:.12g}" for v in numbers)})'
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument('--cnnc', default='build/bin/cnnc')
     p.add_argument('--work', default='build/peers-layers')
     p.add_argument('--only', default='')
+    p.add_argument('--vectors', action='store_true')
     a = p.parse_args()
+    if a.vectors:
+        print('/* keras_layers.def -- made by keras_layers.py --vectors: predictions of Keras ' + keras.__version__ + ' in float64 */')
+        for c in CASES:
+            if re.search(a.only, c['name']):
+                print(vectors(c), flush=True)
+        return
     cnnc = os.path.abspath(a.cnnc)
     os.makedirs(a.work, exist_ok=True)
     os.chdir(a.work)
