@@ -2,7 +2,7 @@
  *
  * Weights and inputs come from formulas that tests/peers/keras_layers.py has too: element i of a weight is
  * sin(0.7 i + length of its name) / 2, plus 1 for variances, input i is sin(0.31 i). The interpreter must give Keras' numbers:
- * their sum, their sum weighted by cos(i), the largest, the first and the last (TensorFlow enlarges pictures in float32).
+ * their sum, their sum weighted by cos(i), the largest, the first and the last (bilinear UpSampling2D is missing: TensorFlow works in float32).
  */
 #include <check.h>
 #include <math.h>
@@ -78,7 +78,7 @@ START_TEST(as_keras)
 		have[2] = fmax(have[2], fabs(y[i]));
 	}
 	for (int k = 0; k < NUMBERS; k++)
-		ck_assert_msg(fabs(have[k] - rows[_i].want[k]) <= 1e-8 * fmax(1, have[2] * (double)n), "%s: number %d is %.12g, Keras has %.12g",
+		ck_assert_msg(fabs(have[k] - rows[_i].want[k]) <= 1e-9 * fmax(1, have[2] * (double)n), "%s: number %d is %.12g, Keras has %.12g",
 		              rows[_i].name, k, have[k], rows[_i].want[k]);
 	ir_module_free(model.module);
 	diag_free(d);
