@@ -115,6 +115,19 @@ static void with_rows(Search *s, Tile *t)
 	}
 }
 
+/* Does the axis step over the vectors of a row of results? Its copies would be vectors beyond those that a tile may have. */
+static bool steps_over_vectors(const Kernel *k, const Tile *t, int axis)
+{
+	for (int i = 0; i < k->nstages; i++) {
+		const KStage *s = &k->stage[i];
+		for (int d = 0; s->kind != S_REDUCE && d < k->opnd[s->operand].type.rank; d++) {
+			if (s->at[d].coef[axis] && s->at[d].coef[t->vector])
+				return true;
+		}
+	}
+	return false;
+}
+
 /* Short axes, each unrolled whole or not at all. */
 static void with_whole(Search *s, Tile *t, int axis, int copies)
 {
@@ -127,7 +140,7 @@ static void with_whole(Search *s, Tile *t, int axis, int copies)
 	with_whole(s, t, axis + 1, copies);
 	int extent = s->cx.extent[axis];
 	if (k->axis[axis].ext != EXT_CONST || axis == t->vector || axis == s->part_axis || extent < 2 || extent > WHOLE_MAX ||
-	    copies * extent > WHOLE_COPIES || !in(st->over | st->away, axis))
+	    copies * extent > WHOLE_COPIES || !in(st->over | st->away, axis) || steps_over_vectors(k, t, axis))
 		return;
 	t->copies[axis] = extent;
 	with_whole(s, t, axis + 1, copies * extent);
