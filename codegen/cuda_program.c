@@ -176,7 +176,7 @@ static RtKernel *kernels_of(Arena *a, const KEntry *e)
 {
 	RtKernel *out = NEWN(a, RtKernel, e->nkernels + 1);
 	for (int i = 0; i < e->nkernels; i++)
-		out[i] = (RtKernel){e->kernel[i]->name, e->kernel[i]->flops, k_sample_axis(e->kernel[i]) >= 0};
+		out[i] = (RtKernel){arena_strdup(a, e->kernel[i]->name), e->kernel[i]->flops, k_sample_axis(e->kernel[i]) >= 0};
 	return out;
 }
 

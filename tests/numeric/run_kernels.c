@@ -151,20 +151,30 @@ void kernels_make(IrModule *m, const char *until, const char *what)
 }
 
 /* Port 1 is what maxpool_arg would give for some picture: cells of the window that lie inside. */
-static void make_positions(const KEntry *e, const Values *v, int64_t n)
+static void make_positions(const IrEntry *e, const Values *v, int64_t n)
 {
-	const IrNode *dx = e->graph->last;
+	const IrNode *dx = e->last;
 	Arena *a = arena_new();
 	IrNode arg = *dx, picture = { .op = OP_input, .type = dx->type };
 	double *x = NEWN(a, double, ir_elems(&dx->type, n));
 	for (int64_t i = 0; i < ir_elems(&dx->type, n); i++)
 		x[i] = (double)(i * 7 % 11);
 	arg.op = OP_maxpool_arg;
-	arg.type = e->graph->port[1].type;
+	arg.type = e->port[1].type;
 	arg.in = (IrNode *[]){ &picture };
 	arg.nin = 1;
 	ir_eval_node(&arg, n, &scalars, (const double *const[]){ x }, v->in[1]);
 	arena_free(a);
+}
+
+void values_whole(const IrEntry *e, const Values *v, int64_t n)
+{
+	for (int p = 0; p < e->nport; p++) {
+		for (int64_t k = 0; k < ir_elems(&e->port[p].type, n); k++)
+			v->in[p][k] = trunc(v->in[p][k] * (e->port[p].type.dtype == DT_F32 ? 8 : 1));
+		if (e->last->op == OP_maxpool_dx && p == 1)
+			make_positions(e, v, n);
+	}
 }
 
 void kernels_compare(const IrModule *m, int64_t n, uint64_t seed, bool integers, const char *what)
@@ -173,12 +183,8 @@ void kernels_compare(const IrModule *m, int64_t n, uint64_t seed, bool integers,
 	for (int i = 0; i < m->program->nentries; i++) {
 		const KEntry *e = &m->program->entry[i];
 		Values v = random_values(a, e->graph, n, seed);
-		for (int p = 0; integers && p < e->graph->nport; p++) {
-			for (int64_t k = 0; k < ir_elems(&e->graph->port[p].type, n); k++)
-				v.in[p][k] = trunc(v.in[p][k] * (e->graph->port[p].type.dtype == DT_F32 ? 8 : 1));
-			if (e->graph->last->op == OP_maxpool_dx && p == 1)
-				make_positions(e, &v, n);
-		}
+		if (integers)
+			values_whole(e->graph, &v, n);
 		compare_entry(m, e, &v, n, integers, what);
 	}
 	arena_free(a);

@@ -6,33 +6,73 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include "codegen/cuda.h"
+#include "runtime/cuda_call.h"
+
+static const char *const entries[] = {"predict", "predict_raw", "evaluate", "train_step"};
 
 Jitted jit_open(IrModule *m, const char *cpu, int threads)
 {
 	return jit_open_scheduled(m, cpu, threads, NULL, NULL);
 }
 
-Jitted jit_open_scheduled(IrModule *m, const char *cpu, int threads, struct ScheduleFile *schedules, struct TileLog *log)
+static void run_passes(IrModule *m, PassCx *cx)
 {
-	Jitted j = {.module = m};
-	Diag *d = diag_new();
-	PassCx cx = {.diag = d, .scratch = arena_new(), .out = stdout, .schedules = schedules, .tile_log = log};
 	bool stopped = false;
-	ck_assert(cg_target(cpu, NULL, d, m->arena, &cx.target));
-	if (!passes_run(m, &cx, &stopped)) {
-		diag_print(d, stderr);
+	cx->scratch = arena_new();
+	cx->out = stdout;
+	if (!passes_run(m, cx, &stopped)) {
+		diag_print(cx->diag, stderr);
 		ck_abort_msg("the passes failed");
 	}
-	CgOptions o = {.cpu = cpu, .target = &cx.target};
+	arena_free(cx->scratch);
+}
+
+/* The same model's code for the GPU of tests/cuda. */
+static CgCuda *code_for_gpu(const IrModule *m, Diag *d)
+{
+	IrModule *copy = ir_clone(m);
+	PassCx cx = {.diag = d};
+	cg_cuda_target(&cx.target);
+	run_passes(copy, &cx);
+	CgCuda *c = cg_cuda(copy, &cx.target);
+	if (!cuda_archs(c, "sm_80", d) || !nvrtc_compile(c, 1, d)) {
+		diag_print(d, stderr);
+		ck_abort_msg("no code for a GPU");
+	}
+	ir_module_free(copy);
+	return c;
+}
+
+static void use_gpu(Jitted *j)
+{
+	if (rt_instance_device(&j->instance, "cuda:0", true, entries, COUNT(entries), NULL) != RT_OK)
+		ck_abort_msg("no GPU of tests/cuda: %s", rt_message());
+}
+
+Jitted jit_open_scheduled(IrModule *m, const char *cpu, int threads, struct ScheduleFile *schedules, struct TileLog *log)
+{
+	const char *instead = getenv("TEST_CPU");
+	cpu = instead ? instead : cpu;
+	const bool gpu = strcmp(cpu, "cuda") == 0;
+	Jitted j = {.module = m};
+	Diag *d = diag_new();
+	PassCx cx = {.diag = d, .schedules = schedules, .tile_log = log};
+	CgOptions o = {.cpu = gpu ? "native" : cpu, .target = &cx.target};
+	ck_assert(cg_target(o.cpu, NULL, d, m->arena, &cx.target));
+	CgCuda *cuda = gpu ? code_for_gpu(m, d) : NULL;
+	run_passes(m, &cx);
+	o.cuda = cuda;
 	CgModule *c = cg_build(m, &o, d);
 	ck_assert(c != NULL);
 	j.jit = cg_jit(c, d);
 	ck_assert(j.jit != NULL);
+	cg_cuda_free(cuda);
 	j.model = cg_jit_model(j.jit);
 	ck_assert_int_eq(rt_pool_new(threads, 0, &j.pool), RT_OK);
-	const char *const entries[] = {"predict", "predict_raw", "evaluate", "train_step"};
-	ck_assert_int_eq(rt_instance_open(&j.instance, j.model, j.pool, entries, 4), RT_OK);
-	arena_free(cx.scratch);
+	ck_assert_int_eq(rt_instance_open(&j.instance, j.model, j.pool, entries, COUNT(entries)), RT_OK);
+	if (gpu)
+		use_gpu(&j);
 	diag_free(d);
 	return j;
 }
@@ -84,6 +124,7 @@ static double get(const unsigned char *from, DType t, int64_t i)
 static void put_states(Jitted *j, const IrEntry *before, const Values *v)
 {
 	int i = 0;
+	ck_assert_int_eq(rt_instance_settle(&j->instance), RT_OK);
 	memset(j->instance.params, 0, j->model->params_bytes);
 	for (const IrState *s = before->module->state; s; s = s->next, i++) {
 		const RtTensor *t = rt_tensor_find(j->model, s->name);
@@ -171,6 +212,53 @@ static void poison(Jitted *j)
 	}
 }
 
+/* Everything that a run has left, one after another. */
+static unsigned char *left_by(const Jitted *j, size_t *bytes)
+{
+	const size_t metric = j->model->metric_doubles * sizeof(double);
+	*bytes = j->model->params_bytes + metric;
+	for (int i = 0; i < RT_MAX_PORTS; i++)
+		*bytes += j->instance.out_bytes[i];
+	unsigned char *all = malloc(*bytes + 1), *at = all;
+	memcpy(at, j->instance.params, j->model->params_bytes);
+	at += j->model->params_bytes;
+	memcpy(at, j->instance.metric, metric);
+	at += metric;
+	for (int i = 0; i < RT_MAX_PORTS; at += j->instance.out_bytes[i++])
+		memcpy(at, j->instance.out[i], j->instance.out_bytes[i]);
+	return all;
+}
+
+static void run(Jitted *j, const RtEntry *entry, unsigned char *const *ports)
+{
+	poison(j);
+	ck_assert_msg(rt_instance_run(&j->instance, entry, ports, NULL), "%s did not run: %s", entry->name, rt_message());
+}
+
+/* In every order of threads and blocks, from the same parameters: the bits must be the same. */
+static void run_in_orders(Jitted *j, const RtEntry *entry, unsigned char *const *ports)
+{
+	static const char *const order[] = {"random", "reverse", "forward"};
+	const size_t nparams = j->model->params_bytes;
+	unsigned char *params = malloc(nparams + 1), *first = NULL;
+	ck_assert_int_eq(rt_instance_settle(&j->instance), RT_OK);
+	memcpy(params, j->instance.params, nparams);
+	for (size_t i = 0; i < COUNT(order); i++) {
+		size_t bytes;
+		rt_cuda_touch(j->instance.cuda);
+		memcpy(j->instance.params, params, nparams);
+		setenv("SHIM_ORDER", order[i], 1);
+		run(j, entry, ports);
+		ck_assert_int_eq(rt_instance_settle(&j->instance), RT_OK);
+		unsigned char *all = left_by(j, &bytes);
+		ck_assert_msg(!first || !memcmp(first, all, bytes), "%s: threads in %s order give other bits", entry->name, order[i]);
+		free(first);
+		first = all;
+	}
+	free(first);
+	free(params);
+}
+
 void jit_step(Jitted *j, const IrEntry *before, const Values *v, int64_t n, const IrScalars *s, bool set_states)
 {
 	const RtEntry *entry = rt_entry(j->model, before->name);
@@ -179,7 +267,6 @@ void jit_step(Jitted *j, const IrEntry *before, const Values *v, int64_t n, cons
 	Fenced memory[RT_MAX_PORTS];
 	if (set_states)
 		put_states(j, before, v);
-	poison(j);
 	for (int i = 0; i < before->nport; i++) {
 		const IrType *t = &before->port[i].type;
 		int64_t elems = ir_elems(t, n);
@@ -191,7 +278,10 @@ void jit_step(Jitted *j, const IrEntry *before, const Values *v, int64_t n, cons
 	j->instance.scalars.pass = s->pass;
 	j->instance.scalars.lr = (float)s->lr;
 	rt_scalars_set(&j->instance.scalars, j->model, (uint32_t)n, s->step);
-	ck_assert(rt_instance_run(&j->instance, entry, ports, NULL));
+	if (j->instance.cuda)
+		run_in_orders(j, entry, ports);
+	else
+		run(j, entry, ports);
 	for (int i = 0; i < before->nport; i++)
 		munmap(memory[i].map, memory[i].bytes);
 }
@@ -255,6 +345,7 @@ unsigned char *jit_trained(Jitted *j, const IrEntry *before, const Values *v, in
 		jit_step(j, before, v, n, &(IrScalars){.lr = 0.01, .seed = 7, .step = step}, step == 1);
 	*bytes = j->model->params_bytes;
 	unsigned char *params = malloc(*bytes + 1);
+	ck_assert_int_eq(rt_instance_settle(&j->instance), RT_OK);
 	memcpy(params, j->instance.params, *bytes);
 	return params;
 }
