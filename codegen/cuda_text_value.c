@@ -16,6 +16,15 @@ static bool is_unsigned(DType t)
 	return t == DT_U32 || t == DT_U8 || t == DT_BOOL;
 }
 
+/* The bits of v as t: what the table's rows call i32 may be an unsigned here, and signs matter to comparing and converting. */
+static const char *as(KEmit *e, DType t, EVal v)
+{
+	const CuVal *x = v;
+	if (!v || is_float(t) || t == DT_BOOL || strcmp(x->ctype, cuda_type(t)) == 0)
+		return v ? x->text : NULL;
+	return arena_printf(ct(e)->arena, "(%s)%s", cuda_type(t), x->text);
+}
+
 static EVal typed(KEmit *e, DType t, const char *text)
 {
 	return cuda_line(ct(e), cuda_type(t), "%s", text);
@@ -161,10 +170,11 @@ static EVal ewise(KEmit *e, KRow row, DType t, EVal x, EVal y, EVal z)
 {
 	static const char *const compares[] = {[EW_lt] = "<", [EW_le] = "<=", [EW_eq] = "=="};
 	if (row == EW_lt || row == EW_le || row == EW_eq)
-		return cuda_line(ct(e), "bool", "%s %s %s", str(x), compares[row], str(y));
+		return cuda_line(ct(e), "bool", "%s %s %s", as(e, t, x), compares[row], as(e, t, y));
 	if (row == EW_and)
 		return cuda_line(ct(e), "bool", "(%s != 0) & (%s != 0)", str(x), str(y));
-	return typed(e, t, arithmetic(ct(e)->arena, row, t, str(x), y ? str(y) : NULL, z ? str(z) : NULL));
+	const char *first = row == EW_select ? str(x) : as(e, t, x);
+	return typed(e, t, arithmetic(ct(e)->arena, row, t, first, as(e, t, y), as(e, t, z)));
 }
 
 /* ---- conversions ---- */
@@ -200,7 +210,7 @@ static EVal cast(KEmit *e, EVal v, DType from, DType to)
 		return cuda_line(c, "bool", "%s != 0", str(v));
 	if (is_float(from) && !is_float(to))
 		return typed(e, to, to_integer(c->arena, str(v), from, to));
-	return cuda_line(c, cuda_type(to), "(%s)%s", cuda_type(to), str(v));
+	return cuda_line(c, cuda_type(to), "(%s)%s", cuda_type(to), as(e, from, v));
 }
 
 static EVal bit(KEmit *e, EBit op, DType t, EVal x, EVal y)
@@ -231,8 +241,7 @@ const char *cuda_cmp(ECmp cmp)
 
 static EVal cmp(KEmit *e, ECmp c, DType t, EVal x, EVal y)
 {
-	(void)t;
-	return cuda_line(ct(e), "bool", "%s %s %s", str(x), cuda_cmp(c), str(y));
+	return cuda_line(ct(e), "bool", "%s %s %s", as(e, t, x), cuda_cmp(c), as(e, t, y));
 }
 
 void cuda_value_rows(KEmit *e)
