@@ -67,6 +67,20 @@ static CuResult call(void)
 			return result_; \
 	} while (0)
 
+/* For tests in the same process. */
+int mock_calls(void);
+int mock_allocations(void);
+
+int mock_calls(void)
+{
+	return ncalls;
+}
+
+int mock_allocations(void)
+{
+	return nallocs;
+}
+
 static long long setting(const char *name, long long otherwise)
 {
 	const char *v = getenv(name);
