@@ -9,7 +9,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "bench_limits.h"
+#include "codegen/cuda.h"
 #include "report.h"
+#include "runtime/cuda_driver.h"
 
 enum { EXIT_OK = 0, EXIT_MISSING = 2 };
 
@@ -93,12 +95,40 @@ static void helpers(Doctor *dr)
 {
 	static const struct { const char *what, *command, *use, *remedy; } optional[] = {
 		{"Graphviz (dot)", "dot -V 2>&1", "draws what --emit=dot writes", "apt install graphviz"},
-		{"nvidia-smi", "nvidia-smi -L 2>/dev/null", "no NVIDIA driver: programs run on the CPU", NULL},
 	};
 	for (size_t i = 0; i < COUNT(optional); i++) {
 		const char *found = first_line(dr, optional[i].command);
 		row(dr, found ? FINE : ABSENT, optional[i].what, found ? found : optional[i].use, optional[i].remedy);
 	}
+}
+
+/* ---- GPUs ---- */
+static const char *device_text(Doctor *dr, const CuDriver *d, int number)
+{
+	CuDevice device;
+	char name[100] = "";
+	int major = 0, minor = 0;
+	if (d->device(&device, number) != CU_OK || d->device_name(name, sizeof name - 1, device) != CU_OK ||
+	    d->device_attribute(&major, CU_ATTRIBUTE_MAJOR, device) != CU_OK ||
+	    d->device_attribute(&minor, CU_ATTRIBUTE_MINOR, device) != CU_OK)
+		return "does not answer";
+	return arena_printf(dr->arena, "%s, sm_%d%d", name, major, minor);
+}
+
+static void gpus(Doctor *dr)
+{
+	const char *nvrtc = nvrtc_text(dr->arena);
+	CuDriver d;
+	int version = 0, n = 0;
+	row(dr, nvrtc ? FINE : ABSENT, "NVRTC", nvrtc ? nvrtc : "not here: no code for GPUs (--target=cuda), --emit=cuda works",
+	    "pip install nvidia-cuda-nvrtc, or CNNC_NVRTC=/path/to/libnvrtc.so.13");
+	if (rt_cuda_driver(&d) != RT_OK || d.version(&version) != CU_OK || d.device_count(&n) != CU_OK) {
+		row(dr, ABSENT, "NVIDIA driver", "programs run on the CPU here", NULL);
+		return;
+	}
+	row(dr, FINE, "NVIDIA driver", arena_printf(dr->arena, "for CUDA %d.%d", version / 1000, version % 1000 / 10), NULL);
+	for (int i = 0; i < n; i++)
+		row(dr, FINE, arena_printf(dr->arena, "cuda:%d", i), device_text(dr, &d, i), NULL);
 }
 
 int doctor(void)
@@ -108,6 +138,7 @@ int doctor(void)
 	processor(&dr);
 	memory(&dr);
 	helpers(&dr);
+	gpus(&dr);
 	puts(dr.missing ? "cnnc cannot make programs here until what is missing is there" : "cnnc can compile, train and predict here");
 	diag_free(dr.diag);
 	arena_free(dr.arena);

@@ -40,6 +40,7 @@ const char *cuda_arch_text(Arena *a, RtCudaArch arch); /* "sm_90a", "compute_80"
 
 /* ---- nvrtc.c ---- */
 bool nvrtc_found(void); /* is the compiler library here? */
+const char *nvrtc_text(Arena *a); /* its version and where it is; NULL: it is not here */
 /* Fills function[].image, from the cache on disk or by compiling in several processes. jobs: 0: as many as there are CPUs. */
 bool nvrtc_compile(CgCuda *c, int jobs, Diag *d);
 

@@ -239,11 +239,16 @@ static int longest_first(const void *x, const void *y)
 	return n != m ? (n > m ? -1 : 1) : strcmp(a->key, b->key);
 }
 
-bool nvrtc_found(void)
+const char *nvrtc_text(Arena *a)
 {
 	Nvrtc nv;
+	return nvrtc_load(&nv, a, NULL) ? arena_printf(a, "%d.%d, %s", nv.major, nv.minor, nv.path) : NULL;
+}
+
+bool nvrtc_found(void)
+{
 	Arena *a = arena_new();
-	const bool found = nvrtc_load(&nv, a, NULL);
+	const bool found = nvrtc_text(a);
 	arena_free(a);
 	return found;
 }

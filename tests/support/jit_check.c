@@ -35,8 +35,9 @@ static CgCuda *code_for_gpu(const IrModule *m, Diag *d)
 	PassCx cx = {.diag = d};
 	cg_cuda_target(&cx.target);
 	run_passes(copy, &cx);
+	const char *arch = getenv("CUDA_ARCH");
 	CgCuda *c = cg_cuda(copy, &cx.target);
-	if (!cuda_archs(c, "sm_80", d) || !nvrtc_compile(c, 1, d)) {
+	if (!cuda_archs(c, arch ? arch : "sm_80", d) || !nvrtc_compile(c, 1, d)) {
 		diag_print(d, stderr);
 		ck_abort_msg("no code for a GPU");
 	}

@@ -20,7 +20,7 @@ typedef struct Jitted {
 } Jitted;
 
 /* Takes m over. cpu: as --cpu; "cuda": code for GPUs, run on the one of host memory that the environment of the tests leads to
- * (tests/cuda), every call in three orders of threads that must agree. TEST_CPU in the environment stands for any. Failures are
+ * (tests/cuda), every call in three orders of threads that must agree. TEST_CPU in the environment stands for any, CUDA_ARCH for sm_80. Failures are
  * Check failures. */
 Jitted jit_open(IrModule *m, const char *cpu, int threads);
 /* The same with schedules to take and a log of what pass tile could give (passes/tile.h); either may be NULL. */
