@@ -32,7 +32,7 @@ static void run_passes(IrModule *m, PassCx *cx)
 static CgCuda *code_for_gpu(const IrModule *m, Diag *d)
 {
 	IrModule *copy = ir_clone(m);
-	PassCx cx = {.diag = d};
+	PassCx cx = {.diag = d, .every_call = true}; /* no views are kept there */
 	cg_cuda_target(&cx.target);
 	run_passes(copy, &cx);
 	const char *arch = getenv("CUDA_ARCH");
