@@ -55,7 +55,7 @@ Jitted jit_open_scheduled(IrModule *m, const char *cpu, int threads, struct Sche
 {
 	const char *instead = getenv("TEST_CPU");
 	cpu = instead ? instead : cpu;
-	const bool gpu = strcmp(cpu, "cuda") == 0;
+	const bool gpu = cpu && strcmp(cpu, "cuda") == 0; /* NULL: as --cpu left out */
 	Jitted j = {.module = m};
 	Diag *d = diag_new();
 	PassCx cx = {.diag = d, .schedules = schedules, .tile_log = log};
