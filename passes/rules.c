@@ -76,8 +76,10 @@ static IrNode *monotone_after_pool(IrEntry *e, IrNode *n)
  * bias gradient of a pooled layer needs no full-size tensor. Only the order of the sum changes. */
 static IrNode *sum_of_unpooled(IrEntry *e, IrNode *n)
 {
-	const uint32_t spatial = (1u << (n->nin ? n->in[0]->type.rank - 1 : 1)) - 2;
-	if (n->op != OP_sum || !ir_has(n->in[0], ONE_PER_WINDOW) || (n->attr.reduce.axes & spatial) != spatial)
+	if (n->op != OP_sum || !ir_has(n->in[0], ONE_PER_WINDOW))
+		return NULL;
+	const uint32_t spatial = (1u << (n->in[0]->type.rank - 1)) - 2;
+	if ((n->attr.reduce.axes & spatial) != spatial)
 		return NULL;
 	return ir_reduce(e, OP_sum, n->in[0]->in[0], n->attr.reduce.axes, n->attr.reduce.keep);
 }
