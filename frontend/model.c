@@ -175,9 +175,9 @@ static bool connect_layer(Model *m, int i)
 static bool shape_activated(Model *m, Layer *l)
 {
 	const bool has = schema_field_index(l->arg->section, "activation") >= 0;
-	int32_t *last = &l->out.dim[l->out.rank - 1];
-	if (!has || !activation_halves(val(l->arg, "activation")))
+	if (!has || l->out.rank == 0 || !activation_halves(val(l->arg, "activation")))
 		return true;
+	int32_t *last = &l->out.dim[l->out.rank - 1];
 	if (*last % 2 == 0) {
 		*last /= 2;
 		return true;

@@ -225,8 +225,10 @@ static unsigned char *left_by(const Jitted *j, size_t *bytes)
 	at += j->model->params_bytes;
 	memcpy(at, j->instance.metric, metric);
 	at += metric;
-	for (int i = 0; i < RT_MAX_PORTS; at += j->instance.out_bytes[i++])
-		memcpy(at, j->instance.out[i], j->instance.out_bytes[i]);
+	for (int i = 0; i < RT_MAX_PORTS; at += j->instance.out_bytes[i++]) {
+		if (j->instance.out_bytes[i])
+			memcpy(at, j->instance.out[i], j->instance.out_bytes[i]);
+	}
 	return all;
 }
 
