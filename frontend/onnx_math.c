@@ -461,87 +461,136 @@ Value *onx_pad(Onx *m, Value *a, int axis, int64_t before, int64_t after)
 	return before == 0 && after == 0 ? a : cut(m, OP_pad, a, axis, before, before + onx_dim(m, a, axis) + after);
 }
 
-Value *onx_concat(Onx *m, int n, Value *const *in, int axis)
-{
-	Value *part[64], *filled[64];
-	Phys *p[64];
+enum { MOST_JOINED = 64 };
+
+typedef struct Join {
+	int n, axis;
+	bool samples;              /* one of them differs from sample to sample */
+	Value *part[MOST_JOINED];  /* with the axis as one that lies in memory */
 	Order o;
-	int nfilled = 0;
-	for (int i = 0; i < n && n <= 64 && !m->failed; i++) {
+} Join;
+
+/* What has elements; where nothing has, all. */
+static int not_empty(Onx *m, int n, Value *const *in, Value **out)
+{
+	int filled = 0;
+	for (int i = 0; i < n && !m->failed; i++) {
 		if (onx_elems(m, in[i]) > 0)
-			filled[nfilled++] = in[i];
+			out[filled++] = in[i];
 	}
-	in = nfilled ? filled : in;
-	n = nfilled ? nfilled : n;
-	bool samples = false, differs = false;
-	if (m->failed || n < 1 || n > 64)
-		return onx_fail(m, "%d inputs; 1 to 64 are possible", n);
+	if (filled)
+		return filled;
+	memcpy(out, in, (size_t)n * sizeof *out);
+	return n;
+}
+
+static bool join_parts(Onx *m, Join *j, Value *const *in)
+{
 	int first = 0;
-	for (int i = n - 1; i >= 0; i--) {
-		if (in[i]->rank != in[0]->rank || axis >= in[i]->rank || onx_dtype(in[i]) != onx_dtype(in[0]))
-			return onx_fail(m, "its inputs differ in rank or type");
+	bool differs = false;
+	for (int i = j->n - 1; i >= 0; i--) {
+		if (in[i]->rank != in[0]->rank || j->axis >= in[i]->rank || onx_dtype(in[i]) != onx_dtype(in[0])) {
+			onx_fail(m, "its inputs differ in rank or type");
+			return false;
+		}
 		if (ir_batched(&in[i]->p->node.type))
-			first = i, samples = true;
+			first = i, j->samples = true;
 		else
 			differs = true;
 	}
-	for (int i = 0; i < n; i++)
-		part[i] = samples && differs && !ir_batched(&in[i]->p->node.type) ? onx_real(m, in[i]) : with_axis(m, in[i], axis);
-	part[first] = with_axis(m, part[first], axis);
+	for (int i = 0; i < j->n; i++) {
+		const bool alike = j->samples && differs && !ir_batched(&in[i]->p->node.type);
+		j->part[i] = alike ? onx_real(m, in[i]) : with_axis(m, in[i], j->axis);
+	}
+	j->part[first] = with_axis(m, j->part[first], j->axis);
 	if (m->failed)
+		return false;
+	order_of(m, j->part[first], j->part[first]->rank, &j->o);
+	for (int i = 0; i < j->n; i++) {
+		for (int k = 0; k < j->part[i]->rank; k++) {
+			if (!listed(&j->o, k) && onx_dim(m, j->part[i], k) != 1)
+				insert(&j->o, j->o.n, k);
+		}
+	}
+	return true;
+}
+
+/* A part as it will lie; what is alike for all samples is made one of each. NULL: failed. */
+static Phys *join_lay(Onx *m, const Join *j, Value *part)
+{
+	const Order *o = &j->o;
+	int32_t dim[ONNX_MAX_RANK + 1] = { IR_N };
+	if (!j->samples || ir_batched(&part->p->node.type)) {
+		if (onx_batch_axis(m, part) == o->batch)
+			return onx_take(m, part, o->n, o->axis);
+		onx_mixes(m, "samples of one input meet another axis of the other");
+		return NULL;
+	}
+	for (int k = 0; k < o->n; k++)
+		dim[1 + k] = (int32_t)onx_dim(m, part, o->axis[k]);
+	if (o->n >= IR_MAX_RANK) {
+		onx_fail(m, "too many dimensions");
+		return NULL;
+	}
+	if (o->batch >= 0 && onx_dim(m, part, o->batch) != 1 && m->batch != 1) {
+		onx_mixes(m, "samples are put beside constants");
+		return NULL;
+	}
+	IrType to = ir_type(onx_dtype(part), o->n + 1, dim);
+	Phys *alike = onx_take(m, part, o->n, o->axis);
+	return phys_op(m, OP_broadcast, 1, &alike, NULL, &to);
+}
+
+/* As Keras' layer; `axis` counts in memory. NULL: failed. */
+static Phys *join_layer(Onx *m, const Join *j, Phys *const *p, int axis)
+{
+	IrType t = p[0]->node.type;
+	int64_t extent = 0;
+	for (int i = 0; i < j->n; i++) {
+		for (int k = 0; k < t.rank; k++) {
+			if (k != axis && p[i]->node.type.dim[k] != t.dim[k]) {
+				onx_fail(m, "its inputs differ beside axis %d", j->axis);
+				return NULL;
+			}
+		}
+		extent += p[i]->node.type.dim[axis];
+	}
+	if (extent > INT32_MAX) {
+		onx_fail(m, "its result is too large");
+		return NULL;
+	}
+	t.dim[axis] = (int32_t)extent;
+	const char *fields = axis == t.rank - 1 ? "" : arena_printf(m->arena, "axis: %d, ", axis);
+	return phys_layer(m, "Concatenate", fields, j->n, p, t);
+}
+
+Value *onx_concat(Onx *m, int n, Value *const *in, int axis)
+{
+	Value *filled[MOST_JOINED];
+	Phys *p[MOST_JOINED], *y = NULL;
+	if (m->failed || n < 1 || n > MOST_JOINED)
+		return onx_fail(m, "%d inputs; 1 to %d are possible", n, MOST_JOINED);
+	Join j = { .n = not_empty(m, n, in, filled), .axis = axis };
+	if (m->failed || !join_parts(m, &j, filled))
 		return m->nothing;
-	order_of(m, part[first], part[first]->rank, &o);
-	for (int i = 0; i < n; i++) {
-		for (int k = 0; k < part[i]->rank; k++) {
-			if (!listed(&o, k) && onx_dim(m, part[i], k) != 1)
-				insert(&o, o.n, k);
-		}
+	for (int i = 0; i < j.n; i++) {
+		p[i] = join_lay(m, &j, j.part[i]);
+		if (!p[i] || m->failed)
+			return m->nothing;
 	}
-	for (int i = 0; i < n; i++) {
-		if (samples && !ir_batched(&part[i]->p->node.type)) { /* alike for all samples: made one of each */
-			int32_t dim[ONNX_MAX_RANK + 1] = { IR_N };
-			for (int k = 0; k < o.n; k++)
-				dim[1 + k] = (int32_t)onx_dim(m, part[i], o.axis[k]);
-			if (o.n >= IR_MAX_RANK)
-				return onx_fail(m, "too many dimensions");
-			if (o.batch >= 0 && onx_dim(m, part[i], o.batch) != 1 && m->batch != 1)
-				return onx_mixes(m, "samples are put beside constants");
-			IrType to = ir_type(onx_dtype(part[i]), o.n + 1, dim);
-			Phys *alike = onx_take(m, part[i], o.n, o.axis);
-			p[i] = phys_op(m, OP_broadcast, 1, &alike, NULL, &to);
-		} else {
-			if (onx_batch_axis(m, part[i]) != o.batch)
-				return onx_mixes(m, "samples of one input meet another axis of the other");
-			p[i] = onx_take(m, part[i], o.n, o.axis);
-		}
-	}
-	if (n == 1)
-		return onx_make(m, p[0], in[0]->rank, o.n, o.axis, o.batch);
+	if (j.n == 1)
+		return onx_make(m, p[0], filled[0]->rank, j.o.n, j.o.axis, j.o.batch);
 	IrAttr attr;
 	memset(&attr, 0, sizeof attr);
-	for (int k = 0; k < o.n; k++) {
-		if (o.axis[k] == axis)
-			attr.axis.axis = k + samples;
+	for (int k = 0; k < j.o.n; k++) {
+		if (j.o.axis[k] == axis)
+			attr.axis.axis = k + j.samples;
 	}
-	const bool keras = samples && onx_dtype(in[0]) == DT_F32;
-	Phys *y = keras ? NULL : phys_op(m, OP_concat, n, p, &attr, NULL);
-	if (keras && !m->failed) {
-		IrType t = p[0]->node.type;
-		int64_t extent = 0;
-		for (int i = 0; i < n; i++) {
-			for (int k = 0; k < t.rank; k++) {
-				if (k != attr.axis.axis && p[i]->node.type.dim[k] != t.dim[k])
-					return onx_fail(m, "its inputs differ beside axis %d", axis);
-			}
-			extent += p[i]->node.type.dim[attr.axis.axis];
-		}
-		if (extent > INT32_MAX)
-			return onx_fail(m, "its result is too large");
-		t.dim[attr.axis.axis] = (int32_t)extent;
-		const char *fields = attr.axis.axis == t.rank - 1 ? "" : arena_printf(m->arena, "axis: %d, ", attr.axis.axis);
-		y = phys_layer(m, "Concatenate", fields, n, p, t);
-	}
-	return onx_make(m, m->failed ? NULL : y, in[0]->rank, o.n, o.axis, o.batch);
+	if (j.samples && onx_dtype(filled[0]) == DT_F32)
+		y = join_layer(m, &j, p, attr.axis.axis);
+	else
+		y = phys_op(m, OP_concat, j.n, p, &attr, NULL);
+	return onx_make(m, m->failed ? NULL : y, filled[0]->rank, j.o.n, j.o.axis, j.o.batch);
 }
 
 Value *onx_expand(Onx *m, Value *a, int rank, const int64_t *dim)
