@@ -12,6 +12,7 @@
 #include "bench.h"
 #include "doctor.h"
 #include "init_model.h"
+#include "ir/errors.h"
 #include "options.h"
 #include "pipeline.h"
 #include "report.h"
@@ -376,6 +377,20 @@ static int run(const Options *o)
 	return code;
 }
 
+/* `cnnc explain CODE`; `reference` is docs/errors.md. */
+static int explain(const char *code)
+{
+	if (!code)
+		error_list(stdout);
+	else if (strcmp(code, "reference") == 0)
+		error_reference(stdout);
+	else if (!error_explain(code, stdout)) {
+		fprintf(stderr, "cnnc: there is no error '%.20s'; `cnnc explain` lists them\n", code);
+		return EXIT_USAGE;
+	}
+	return EXIT_OK;
+}
+
 static int help(const char *topic)
 {
 	if (topic)
@@ -414,6 +429,9 @@ int main(int argc, char **argv)
 		break;
 	case CMD_HELP:
 		code = help(o.topic);
+		break;
+	case CMD_EXPLAIN:
+		code = explain(o.topic);
 		break;
 	default:
 		code = run(&o);

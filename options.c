@@ -49,7 +49,7 @@ static const Option options[] = {
 };
 
 static const struct { const char *name; Command command; } commands[] = {
-	{"compile", CMD_COMPILE}, {"check", CMD_CHECK}, {"bench", CMD_BENCH}, {"init", CMD_INIT}, {"doctor", CMD_DOCTOR}, {"help", CMD_HELP}, {"schema", CMD_SCHEMA}, {"import", CMD_IMPORT},
+	{"compile", CMD_COMPILE}, {"check", CMD_CHECK}, {"bench", CMD_BENCH}, {"init", CMD_INIT}, {"doctor", CMD_DOCTOR}, {"help", CMD_HELP}, {"explain", CMD_EXPLAIN}, {"schema", CMD_SCHEMA}, {"import", CMD_IMPORT},
 };
 
 static const char *shown_before(const Option *o)
@@ -67,6 +67,7 @@ void options_usage(FILE *f)
 	      "       cnnc doctor                                  what this machine has, and what is missing\n"
 	      "       cnnc import FILE.onnx -o MODEL.yaml          write an ONNX graph as a model file, its weights beside it\n"
 	      "       cnnc help [LAYER|FIELD]                      what can stand in a model file\n"
+	      "       cnnc explain [CODE]                          what an error means, and how it is mended\n"
 	      "       cnnc schema                                  JSON Schema of model files\n\n"
 	      "options:\n", f);
 	for (size_t i = 0; i < COUNT(options); i++) {
@@ -251,7 +252,7 @@ static bool option(Options *o, int argc, char **argv, int *i, FILE *err)
 static bool positional(Options *o, const char *word, FILE *err)
 {
 	const char *name[COUNT(commands)];
-	if (o->command == CMD_HELP && !o->topic) {
+	if ((o->command == CMD_HELP || o->command == CMD_EXPLAIN) && !o->topic) {
 		o->topic = word;
 		return true;
 	}

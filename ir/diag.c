@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "ir/errors.h"
 
 enum { MOST_SHOWN = 50, WIDEST_LINE = 160, LEAD_IN = 60, LONGEST_WORD = 63 };
 
@@ -21,7 +22,7 @@ typedef struct Note {
 typedef struct Item {
 	bool error;
 	Loc at;
-	const char *text;
+	const char *text, *code; /* code: of errors.def, or NULL */
 	int file_order, number; /* first mention of the file; order of reporting */
 	Note *note, *note_last;
 	struct Item *next;
@@ -92,6 +93,7 @@ static void CNNC_PRINTF(4, 0) report(Diag *d, bool error, Loc at, const char *fm
 	i->at = at;
 	i->at.file = at.file ? arena_strdup(a, at.file) : NULL;
 	i->text = arena_vprintf(a, fmt, ap);
+	i->code = error ? error_code(fmt) : NULL;
 	i->file_order = file_order(d, at.file);
 	i->number = d->nitems++;
 	d->nerrors += error;
@@ -300,6 +302,8 @@ static void print_item(const Diag *d, FILE *f, const Item *i, bool colour)
 	if (colour)
 		fputs("\033[0m", f);
 	print_clean(f, i->text, strlen(i->text));
+	if (i->code)
+		fprintf(f, " [%s]", i->code);
 	fputc('\n', f);
 	print_source(d, f, i->at);
 	for (const Note *n = i->note; n; n = n->next) {
@@ -336,6 +340,7 @@ void diag_print(Diag *d, FILE *f)
 	bool colour = (!no_color || !no_color[0]) && fd >= 0 && isatty(fd);
 	Item **order = NEWN(d->items_arena, Item *, d->nitems);
 	int n = 0, shown = 0, hidden = 0;
+	const char *code = NULL; /* of the first error that has one */
 	for (Item *i = d->first; i; i = i->next)
 		order[n++] = i;
 	qsort(order, (size_t)n, sizeof *order, by_place);
@@ -349,9 +354,12 @@ void diag_print(Diag *d, FILE *f)
 		if (shown++)
 			fputc('\n', f);
 		print_item(d, f, order[i], colour);
+		code = code ? code : order[i]->code;
 	}
 	if (hidden)
 		fprintf(f, "\n... and %d more\n", hidden);
+	if (colour && code)
+		fprintf(f, "\n`cnnc explain %s` says more\n", code);
 	d->first = d->last = NULL;
 	d->nitems = 0;
 	arena_reset(d->items_arena);

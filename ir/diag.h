@@ -33,7 +33,7 @@ void diag_note(Diag *d, const char *lead, const char *fmt, ...) CNNC_PRINTF(3, 4
 
 int diag_errors(const Diag *d);
 /* Prints everything reported since the last print, in file order for one file, and forgets it.
- * form:  file:line:col: error: text / source line / caret / notes (see docs/hacking.md) */
+ * form:  file:line:col: error: text [code] / source line / caret / notes (see docs/hacking.md) */
 void diag_print(Diag *d, FILE *f);
 
 /* The nearest of n names to `word` (edit distance, at most a third of its length), NULL if none is near. */
