@@ -1,10 +1,15 @@
-/* blocks.c -- `blocks:`, `repeat:` and layers used again, written out before the file is checked
+/* blocks.c -- `blocks:`, `repeat:`, applications and layers used again, written out before the file is checked
  *
  * A block is a list of layers with parameters: `encoder: {width: 64}` in a list of layers stands for the layers of the block
  * `encoder`, $width in them for 64. `x` in their `inputs:` is what the block is fed with. Their names get the name of this use
  * in front (encoder_attn), layers without a name are counted over the whole model, as Keras does. The name of a use stands for
- * its last layer. `repeat: n` makes n copies, each fed by the one before, called name, name_1, … A name of a layer
- * above in the place of a kind uses that layer again: Shared.
+ * its last layer. `repeat: n` makes n copies, each fed by the one before, called name, name_1, …; $copy is the number of the copy,
+ * from 1, and a name with it in is as it says. In texts ${name} stands for the value, ${name + 1} for a number computed of it.
+ * A field whose value is a parameter without a value is left out. A name of a layer above in the place of a kind uses that
+ * layer again: Shared.
+ *
+ * An application is a block that comes with the compiler (zoo.h). As `model.base` it stands in front of the layers, and its names
+ * have nothing in front; nor have those of a use without a name.
  *
  * Takes the tree, changes model.layers and model.outputs; what it makes is a plain list of layers that keep their places in
  * the file. Sizes are bounded: layers, depth, length of texts.
@@ -14,6 +19,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include "frontend/zoo.h"
 
 enum { BLOCK_DEPTH = 16, TEXT_MAX = 256, REF_MARK = 1 };
 
@@ -23,16 +29,19 @@ typedef struct Name { const char *name, *stands_for; const YNode *value; struct 
 typedef struct Env {
 	const char *prefix;   /* of names; "" in the model */
 	Name *param, *local;  /* local: names of this list, for what they stand */
+	Name *all;            /* parameters of an application, which all of its blocks see */
 	YNode *x;             /* list of what feeds the block; NULL: the layer before `first` */
 	int first, depth;
 	const struct Env *up;
 	const char *block;
+	const YNode *blocks;  /* mapping: those that can be used; NULL: none */
+	bool frozen;          /* its layers are not trained */
 } Env;
 
 typedef struct Expand {
 	Scope *s;
-	const YNode *blocks;
 	YNode *out;           /* the plain list */
+	const YNode *shape;   /* list: the model's input; NULL: not known yet */
 	bool failed;
 } Expand;
 
@@ -94,22 +103,79 @@ static bool name_char(char c)
 	return isalnum((unsigned char)c) || c == '_';
 }
 
+/* The value of a name that is a single text: a parameter, else what `define:` says; NULL: neither. */
+static const YNode *value_of(Expand *e, const Env *env, const YNode *at, const char *name)
+{
+	const Name *param = find(env->param, name);
+	const YNode *value = param ? param->value : scope_lookup(e->s, at->loc, name, strlen(name));
+	return value && value->kind == Y_SCALAR ? value : NULL;
+}
+
+/* ${name} or ${expression of names} as text, without parentheses. */
+static const char *braced_text(Expand *e, const Env *env, const YNode *node, const char *inner)
+{
+	Arena *a = e->s->arena;
+	YNode *sum = yaml_copy(a, node);
+	sum->text = "";
+	sum->plain = false;
+	for (const char *p = inner; *p;) {
+		size_t n = 0;
+		while (name_char(p[n]))
+			n++;
+		const bool name = n > 0 && !isdigit((unsigned char)*p);
+		const YNode *value = name ? value_of(e, env, node, arena_strndup(a, p, n)) : NULL;
+		if (name && !value)
+			return stop(e, find(env->param, arena_strndup(a, p, n)) &&
+			            diag_error(e->s->diag, node->loc, "%.*s is no single value", (int)n, p)), "";
+		if (name && !inner[n])
+			return value->text;
+		n += n == 0;
+		sum->text = name ? arena_printf(a, "%s(%s)", sum->text, value->text) : arena_printf(a, "%s%.*s", sum->text, (int)n, p);
+		p += n;
+		if (strlen(sum->text) > TEXT_MAX)
+			return stop(e, diag_error(e->s->diag, node->loc, "its text becomes longer than %d characters", TEXT_MAX)), "";
+	}
+	Number result;
+	if (!number_read(e->s, sum, &result))
+		return stop(e, false), "";
+	return val_text(a, &(Val){.kind = result.is_int ? VAL_INT : VAL_NUMBER, .i = result.i, .x = result.x});
+}
+
+/* The next name behind a `$`, and what stands for it: its length in the text, 0: an ordinary character. */
+static size_t next_name(Expand *e, const Env *env, const YNode *node, const char *p, const char **out)
+{
+	Arena *a = e->s->arena;
+	const char *brace = p[1] == '{' ? strchr(p, '}') : NULL;
+	size_t n = 0;
+	if (brace) {
+		*out = braced_text(e, env, node, arena_strndup(a, p + 2, (size_t)(brace - p) - 2));
+		return (size_t)(brace - p) + 1;
+	}
+	while (name_char(p[1 + n]))
+		n++;
+	const Name *param = find(env->param, arena_strndup(a, p + 1, n));
+	if (!param || param->value->kind != Y_SCALAR)
+		return 0;
+	*out = arena_printf(a, "(%s)", param->value->text);
+	return n + 1;
+}
+
 /* `text` with the values of parameters in the place of their names. */
 static const char *replaced_text(Expand *e, const Env *env, const YNode *node)
 {
 	const char *out = "", *p = node->text;
-	while (*p) {
-		size_t plain = strcspn(p, "$"), n = 0;
+	while (*p && !e->failed) {
+		const size_t plain = strcspn(p, "$");
+		const char *by = "";
 		out = arena_printf(e->s->arena, "%s%.*s", out, (int)plain, p);
 		p += plain;
-		while (*p && name_char(p[1 + n]))
-			n++;
-		const Name *param = *p ? find(env->param, arena_strndup(e->s->arena, p + 1, n)) : NULL;
-		if (param && param->value->kind == Y_SCALAR)
-			out = arena_printf(e->s->arena, "%s(%s)", out, param->value->text);
-		else
-			out = arena_printf(e->s->arena, "%s%.*s", out, (int)(*p ? n + 1 : 0), p);
-		p += *p ? n + 1 : 0;
+		size_t n = *p ? next_name(e, env, node, p, &by) : 0;
+		if (*p && n == 0) {
+			by = "$";
+			n = 1;
+		}
+		out = arena_printf(e->s->arena, "%s%s", out, by);
+		p += n;
 		if (strlen(out) > TEXT_MAX) {
 			stop(e, diag_error(e->s->diag, node->loc, "its text becomes longer than %d characters", TEXT_MAX));
 			return node->text;
@@ -118,16 +184,38 @@ static const char *replaced_text(Expand *e, const Env *env, const YNode *node)
 	return out;
 }
 
-/* The node with parameters replaced; nodes without any are shared. */
+static const Name *whole_name(const Env *env, const YNode *node)
+{
+	return node->kind == Y_SCALAR && node->text[0] == '$' ? find(env->param, node->text + 1) : NULL;
+}
+
+static YNode *replaced(Expand *e, const Env *env, YNode *node);
+
+/* Fields whose value is a parameter without a value are left out. */
+static YNode *replaced_map(Expand *e, const Env *env, const YNode *node)
+{
+	YNode *by = yaml_copy(e->s->arena, node);
+	by->n = 0;
+	for (int i = 0; i < node->n; i++) {
+		const Name *whole = whole_name(env, node->pair[i].value);
+		if (whole && is_nothing(whole->value))
+			continue;
+		by->pair[by->n] = node->pair[i];
+		by->pair[by->n++].value = replaced(e, env, node->pair[i].value);
+	}
+	return by;
+}
+
+/* The node with parameters replaced; scalars without any are shared. */
 static YNode *replaced(Expand *e, const Env *env, YNode *node)
 {
 	Arena *a = e->s->arena;
-	if (!env->param)
-		return node;
+	if (node->kind == Y_MAP)
+		return replaced_map(e, env, node);
 	if (node->kind == Y_SCALAR) {
 		if (!strchr(node->text, '$'))
 			return node;
-		const Name *whole = node->text[0] == '$' ? find(env->param, node->text + 1) : NULL;
+		const Name *whole = whole_name(env, node);
 		YNode *by = yaml_copy(a, whole ? whole->value : node);
 		by->loc = node->loc;
 		if (!whole)
@@ -135,10 +223,8 @@ static YNode *replaced(Expand *e, const Env *env, YNode *node)
 		return by;
 	}
 	YNode *by = yaml_copy(a, node);
-	for (int i = 0; node->kind == Y_SEQ && i < node->n; i++)
+	for (int i = 0; i < node->n; i++)
 		by->item[i] = replaced(e, env, node->item[i]);
-	for (int i = 0; node->kind == Y_MAP && i < node->n; i++)
-		by->pair[i].value = replaced(e, env, node->pair[i].value);
 	return by;
 }
 
@@ -147,7 +233,10 @@ static YNode *replaced(Expand *e, const Env *env, YNode *node)
 typedef struct Item {
 	const char *kind;
 	Loc loc;
-	YNode *args;          /* a mapping of its own, or NULL where the file has something else */
+	YNode *as_is;         /* its arguments as the file has them, but `repeat` */
+	YNode *args;          /* those of the copy that is being written: a mapping of its own */
+	bool counted;         /* has `repeat`: there is a $copy */
+	bool named;           /* its name says the number of the copy itself */
 	int repeat;
 } Item;
 
@@ -156,9 +245,10 @@ static bool read_repeat(Expand *e, Item *item, const YNode *node)
 	Number n;
 	if (!number_read(e->s, node, &n))
 		return stop(e, false);
-	if (!n.is_int || n.i < 1 || n.i > MODEL_MAX_LAYERS)
-		return stop(e, diag_error(e->s->diag, node->loc, "repeat must be an integer from 1 to %d", MODEL_MAX_LAYERS));
+	if (!n.is_int || n.i < 0 || n.i > MODEL_MAX_LAYERS)
+		return stop(e, diag_error(e->s->diag, node->loc, "repeat must be an integer from 0 to %d", MODEL_MAX_LAYERS));
 	item->repeat = (int)n.i;
+	item->counted = true;
 	return true;
 }
 
@@ -191,9 +281,21 @@ static bool read_item(Expand *e, const Env *env, YNode *node, Item *out)
 	if (args && args->kind != Y_MAP)
 		return false;
 	const YNode empty = {.kind = Y_MAP, .loc = out->loc, .size = 1};
-	out->args = replaced(e, env, yaml_copy(a, args ? args : &empty));
-	YNode *repeat = taken(out->args, "repeat");
-	return !repeat || read_repeat(e, out, repeat);
+	out->as_is = yaml_copy(a, args ? args : &empty);
+	YNode *repeat = taken(out->as_is, "repeat");
+	const YNode *name = yaml_find(out->as_is, "name");
+	out->named = name && name->kind == Y_SCALAR && (strstr(name->text, "$copy") || strstr(name->text, "${copy"));
+	return !repeat || read_repeat(e, out, replaced(e, env, repeat));
+}
+
+/* The arguments of one copy. */
+static void make_args(Expand *e, Env *env, Item *item, int copy)
+{
+	Name *outer = env->param;
+	if (item->counted)
+		add(e, &env->param, "copy", NULL, yaml_scalar(e->s->arena, item->loc, arena_printf(e->s->arena, "%d", copy + 1)));
+	item->args = replaced(e, env, item->as_is);
+	env->param = outer;
 }
 
 /* What an entry of `inputs:` stands for, as a list. */
@@ -231,11 +333,12 @@ static bool is_text(const YNode *n)
 }
 
 /* Name of copy i, as the file says it; NULL: none. */
-static const char *copy_name(Expand *e, const YNode *name, int i)
+static const char *copy_name(Expand *e, const Item *item, int i)
 {
+	const YNode *name = yaml_find(item->args, "name");
 	if (!is_text(name))
 		return NULL;
-	return i ? arena_printf(e->s->arena, "%s_%d", name->text, i) : name->text;
+	return i && !item->named ? arena_printf(e->s->arena, "%s_%d", name->text, i) : name->text;
 }
 
 static bool room_for_one(Expand *e, Loc at)
@@ -265,7 +368,7 @@ static void emit_layer(Expand *e, Env *env, const Item *item, int copy)
 	Arena *a = e->s->arena;
 	YNode *args = yaml_copy(a, item->args), *layer = NEW(a, YNode);
 	const YNode *name = yaml_find(args, "name");
-	const char *own = copy_name(e, name, copy);
+	const char *own = copy_name(e, item, copy);
 	if (own) {
 		const char *full = arena_printf(a, "%s%s", env->prefix, own);
 		YNode *by = yaml_copy(a, name);
@@ -279,6 +382,8 @@ static void emit_layer(Expand *e, Env *env, const Item *item, int copy)
 		yaml_set(a, args, "inputs", inputs->loc, resolve_inputs(e, env, inputs));
 	else if (env->x && e->out->n == env->first)
 		yaml_set(a, args, "inputs", item->loc, env->x);
+	if (env->frozen)
+		yaml_set(a, args, "trainable", item->loc, yaml_scalar(a, item->loc, "false"));
 	const char *kind = item->kind, *again = schema_find(LAYER, kind) ? NULL : layer_above(e, env, kind);
 	const YNode *layer_again = yaml_find(args, "layer");
 	if (again)
@@ -349,16 +454,30 @@ static bool block_sane(Expand *e, const Env *env, const Item *item, const YNode 
 	return env->depth < BLOCK_DEPTH || stop(e, diag_error(e->s->diag, item->loc, "blocks are nested too deeply"));
 }
 
+/* Where the layers of a use are written. */
+static Env inner_env(Expand *e, const Env *env, const Item *item, int copy, const char *prefix)
+{
+	YNode *inputs = copy ? NULL : yaml_find(item->args, "inputs");
+	Env in = {.prefix = prefix, .first = e->out->n, .depth = env->depth + 1, .up = env, .block = item->kind,
+	          .x = inputs ? resolve_inputs(e, env, inputs) : NULL, .blocks = env->blocks, .frozen = env->frozen, .all = env->all, .param = env->all};
+	if (!in.x && env->x && e->out->n == env->first)
+		in.x = env->x;
+	return in;
+}
+
+/* From here on its name stands for its last layer. */
+static void end_use(Expand *e, Env *env, const Env *in, const char *own)
+{
+	if (e->out->n == in->first && !e->failed)
+		stop(e, diag_error(e->s->diag, e->out->loc, "block %s has no layers here", in->block));
+	add(e, &env->local, own, ref(e->s->arena, e->out->n - 1), NULL);
+}
+
 static void write_block(Expand *e, Env *env, const Item *item, const YNode *block, int copy)
 {
 	Arena *a = e->s->arena;
-	const YNode *name = yaml_find(item->args, "name");
-	YNode *inputs = copy ? NULL : yaml_find(item->args, "inputs");
-	const char *own = is_text(name) ? copy_name(e, name, copy) : use_name(e, env, item->kind);
-	Env in = {.prefix = arena_printf(a, "%s%s_", env->prefix, own), .first = e->out->n, .depth = env->depth + 1, .up = env,
-	          .block = item->kind, .x = inputs ? resolve_inputs(e, env, inputs) : NULL};
-	if (!in.x && env->x && e->out->n == env->first)
-		in.x = env->x;
+	const char *given = copy_name(e, item, copy), *own = given ? given : use_name(e, env, item->kind);
+	Env in = inner_env(e, env, item, copy, arena_printf(a, "%s%s_", env->prefix, own));
 	if (strlen(in.prefix) > TEXT_MAX) {
 		stop(e, diag_error(e->s->diag, item->loc, "the names in it become longer than %d characters", TEXT_MAX));
 		return;
@@ -366,7 +485,49 @@ static void write_block(Expand *e, Env *env, const Item *item, const YNode *bloc
 	if (!bind_params(e, block, item, &in))
 		return;
 	write_layers(e, &in, yaml_find(block, "layers"));
-	add(e, &env->local, own, ref(a, e->out->n - 1), NULL);
+	end_use(e, env, &in, own);
+}
+
+/* ---- applications ---- */
+
+/* Names of the application and of its input, then those that are made of them. */
+static void bind_application(Expand *e, Env *env, const Application *app)
+{
+	for (int i = 0; i < app->name->n; i++)
+		add(e, &env->param, app->name->pair[i].key, NULL, app->name->pair[i].value);
+	for (int i = 0; app->params && i < app->params->n; i++)
+		add(e, &env->param, app->params->pair[i].key, NULL, replaced(e, env, app->params->pair[i].value));
+	env->all = env->param;
+}
+
+static void write_application(Expand *e, Env *env, const Item *item, const SchemaRow *row, int copy)
+{
+	Arena *a = e->s->arena;
+	const char *given = copy_name(e, item, copy), *own = given ? given : use_name(e, env, item->kind);
+	Env in = inner_env(e, env, item, copy, given ? arena_printf(a, "%s%s_", env->prefix, given) : env->prefix);
+	YNode *args = yaml_copy(a, item->args), *trainable = taken(args, "trainable");
+	Application app;
+	taken(args, "name");
+	taken(args, "inputs");
+	const char *word = trainable && trainable->kind == Y_SCALAR ? trainable->text : trainable ? "a list or mapping" : "true";
+	if (strcmp(word, "true") != 0 && strcmp(word, "false") != 0) {
+		stop(e, diag_error(e->s->diag, trainable->loc, "%s must be %s, not %s", "trainable", "true or false", word));
+		return;
+	}
+	if (!application_read(e->s, row, args, e->out->n == 0 ? e->shape : NULL, item->loc, &app)) {
+		stop(e, false);
+		return;
+	}
+	in.frozen = in.frozen || *word == 'f';
+	in.blocks = app.blocks;
+	bind_application(e, &in, &app);
+	write_layers(e, &in, app.layers);
+	if (app.end)
+		write_layers(e, &in, app.end);
+	end_use(e, env, &in, own);
+	Scope *s = e->s;
+	s->use = arena_grow(a, s->use, (size_t)s->nuses, (size_t)s->nuses + 1, sizeof *s->use);
+	s->use[s->nuses++] = (ZooUse){row, app.variant, in.prefix, in.first, e->out->n - in.first, item->loc};
 }
 
 static void write_layers(Expand *e, Env *env, const YNode *layers)
@@ -378,14 +539,19 @@ static void write_layers(Expand *e, Env *env, const YNode *layers)
 				append(e->s->arena, e->out, layers->item[i]);
 			continue;
 		}
-		const YNode *block = e->blocks && !schema_find(LAYER, item.kind) ? yaml_find(e->blocks, item.kind) : NULL;
+		const bool layer = schema_find(LAYER, item.kind) != NULL;
+		const YNode *block = env->blocks && !layer ? yaml_find(env->blocks, item.kind) : NULL;
+		const SchemaRow *application = block || layer ? NULL : schema_find(APPLICATION, item.kind);
 		if (block && !block_sane(e, env, &item, block))
 			return;
 		for (int copy = 0; copy < item.repeat && !e->failed; copy++) {
 			if (!room_for_one(e, item.loc))
 				return;
+			make_args(e, env, &item, copy);
 			if (block)
 				write_block(e, env, &item, block, copy);
+			else if (application)
+				write_application(e, env, &item, application, copy);
 			else
 				emit_layer(e, env, &item, copy);
 		}
@@ -464,28 +630,95 @@ static void set_in(Arena *a, YNode *map, const char *key, YNode *value)
 	}
 }
 
+/* What the model is fed with, as far as it can be seen here: a list, or NULL. */
+static const YNode *input_shape(Scope *s, const YNode *model)
+{
+	const YNode *given = yaml_find(model, "input_shape");
+	const Val *size = s->data && s->data->kind == VAL_OBJECT ? val(s->data, "image_size") : NULL;
+	if (given || !size || !size->given || size->n != 2)
+		return given;
+	const char *mode = val_string(s->data, "color_mode");
+	YNode *list = list_of(s->arena, size->loc, 3);
+	for (int i = 0; i < 2; i++)
+		append(s->arena, list, yaml_scalar(s->arena, size->loc, val_text(s->arena, &size->item[i])));
+	append(s->arena, list, yaml_scalar(s->arena, size->loc, strcmp(mode, "rgb") == 0 ? "3" : strcmp(mode, "rgba") == 0 ? "4" : "1"));
+	return list;
+}
+
+/* The shape that the base says, or was made for, becomes that of the model. */
+static bool base_shape(Expand *e, const SchemaRow *row, const YNode *base, YNode *model)
+{
+	YNode *own = yaml_find(base, "input_shape"), *other = yaml_find(model, "input_shape");
+	if (own && other)
+		return diag_error(e->s->diag, other->loc, "model.input_shape and base.input_shape are both given; one of them says it all");
+	if (!own && !yaml_find(model, "inputs") && !input_shape(e->s, model))
+		own = application_shape(e->s, row, base->loc);
+	if (own)
+		yaml_set(e->s->arena, model, "input_shape", own->loc, own);
+	e->shape = input_shape(e->s, model);
+	return true;
+}
+
+/* Arguments beside the application's name join those behind it. */
+static bool base_args(Expand *e, const SchemaRow *row, const YNode *base, YNode *args)
+{
+	for (int i = 0; i < base->n; i++) {
+		const YPair *p = &base->pair[i];
+		if (schema_field_index(row, p->key) < 0 && strcmp(p->key, "trainable") != 0)
+			continue;
+		if (yaml_find(args, p->key))
+			return diag_error(e->s->diag, p->loc, "%s is given twice: here and behind %s", p->key, row->name);
+		yaml_set(e->s->arena, args, p->key, p->loc, p->value);
+	}
+	return true;
+}
+
+/* model.base: an application in front of the layers. */
+static void write_base(Expand *e, Env *top, const YNode *base, YNode *model)
+{
+	Arena *a = e->s->arena;
+	Val v = {.key = base->loc};
+	if (!check_section(e->s, schema_map("base"), base, base->loc, &v)) {
+		stop(e, false);
+		return;
+	}
+	const YNode *node = yaml_find(base, "application"), *behind = node->kind == Y_MAP ? node->pair[0].value : NULL;
+	const SchemaRow *row = val(&v, "application")->section;
+	const YNode empty = {.kind = Y_MAP, .loc = node->loc, .size = 1};
+	Item item = {.kind = row->name, .loc = val(&v, "application")->loc, .repeat = 1};
+	item.args = yaml_copy(a, behind && behind->kind == Y_MAP ? behind : &empty);
+	if (!base_args(e, row, base, item.args) || !base_shape(e, row, base, model))
+		stop(e, false);
+	else
+		write_application(e, top, &item, row, 0);
+}
+
 bool blocks_expand(Scope *s, YNode *root)
 {
 	const YNode *blocks = yaml_find(root, "blocks"), *model = yaml_find(root, "model");
-	const YNode *layers = model && model->kind == Y_MAP ? yaml_find(model, "layers") : NULL;
-	Expand e = {.s = s, .blocks = blocks};
+	const YNode *base = yaml_find(model, "base"), *layers = yaml_find(model, "layers");
+	Expand e = {.s = s};
 	if (blocks && blocks->kind != Y_MAP)
 		return diag_error(s->diag, blocks->loc, "blocks is a mapping: name: {params: …, layers: […]}");
 	for (int i = 0; blocks && i < blocks->n; i++) {
 		if (schema_find(LAYER, blocks->pair[i].key))
 			return diag_error(s->diag, blocks->pair[i].loc, "a block can't be called '%.60s': that is a layer", blocks->pair[i].key);
 	}
-	if (!layers || layers->kind != Y_SEQ)
+	if ((layers && layers->kind != Y_SEQ) || (!layers && !base))
 		return true;
-	Env top = {.prefix = ""};
-	e.out = list_of(s->arena, layers->loc, layers->n);
-	write_layers(&e, &top, layers);
+	Env top = {.prefix = "", .blocks = blocks};
+	YNode *changed = yaml_copy(s->arena, model), *outputs = yaml_find(model, "outputs");
+	e.out = list_of(s->arena, layers ? layers->loc : base->loc, layers ? layers->n : 0);
+	e.shape = input_shape(s, model);
+	if (base)
+		write_base(&e, &top, base, changed);
+	if (layers && !e.failed)
+		write_layers(&e, &top, layers);
 	if (e.failed)
 		return false;
 	const char **names = final_names(&e);
 	name_refs(&e, names);
-	YNode *changed = yaml_copy(s->arena, model), *outputs = yaml_find(model, "outputs");
-	set_in(s->arena, changed, "layers", e.out);
+	yaml_set(s->arena, changed, "layers", e.out->loc, e.out);
 	if (outputs) {
 		YNode *list = resolve_inputs(&e, &top, outputs);
 		name_list(&e, names, list);

@@ -71,6 +71,8 @@ struct Model {
 	int64_t num_classes;  /* 0: not known */
 	Layer *layer;
 	int nlayers, output;  /* output: index of the layer whose output is trained */
+	const ZooUse *use;    /* which layers are those of an application */
+	int nuses;
 	int *outputs, noutputs; /* all of them, that one first */
 	LossKind loss;
 	bool from_logits;

@@ -76,6 +76,14 @@ static IrNode *channel_mean(Build *b, IrNode *x, int axis)
 	return node2(b, OP_mul, node_scaled(b, sum, 1 / cells), ir_scalar(b->e, b->loc, SC_INV_N, 0));
 }
 
+/* variance * n / (n - 1), n the elements of a channel; 0 for n = 1 */
+static IrNode *unbiased(Build *b, IrNode *variance, const IrNode *x, int axis)
+{
+	double cells = (double)ir_row_elems(&x->type) / x->type.dim[axis];
+	IrNode *share = node_scaled(b, ir_scalar(b->e, b->loc, SC_INV_N, 0), 1 / cells);
+	return node2(b, OP_div, variance, node2(b, OP_max, node2(b, OP_sub, node_k(b, 1), share), node_k(b, 1e-9)));
+}
+
 /* The update of a state so far, or NULL. */
 static IrRoot *update_of(const Build *b, const IrState *s)
 {
@@ -112,7 +120,8 @@ static IrNode *batch_emit(Build *b, const Layer *l, IrNode *const *in)
 		centred = node2(b, OP_sub, x, along(b, mean, shape));
 		variance = channel_mean(b, node2(b, OP_mul, centred, centred), axis);
 		update_moving(b, l, l->state[MOVING_MEAN], mean);
-		update_moving(b, l, l->state[MOVING_VARIANCE], variance);
+		update_moving(b, l, l->state[MOVING_VARIANCE],
+		              val_bool(l->arg, "unbiased") ? unbiased(b, variance, x, axis) : variance);
 	} else {
 		mean = node_state(b, l->state[MOVING_MEAN]);
 		variance = node_state(b, l->state[MOVING_VARIANCE]);

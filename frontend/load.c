@@ -7,6 +7,18 @@
 
 /* ---- the checked file ---- */
 
+/* The model's layers can't be written out: what is wrong elsewhere is reported too. */
+static bool check_others(Scope *s, const SchemaRow *section, const YNode *root, Val *top)
+{
+	for (int i = 0; i < root->n; i++) {
+		const YPair *p = &root->pair[i];
+		const int at = schema_field_index(section, p->key);
+		if (at >= 0 && strcmp(p->key, "model") != 0)
+			check_field(s, section, schema_field(section, at), p->value, p->loc, top);
+	}
+	return false;
+}
+
 /* `data` is checked first: what the other sections may refer to ($num_classes) follows from it. */
 static bool check_file(Scope *s, const YNode *root, Val *top)
 {
@@ -32,7 +44,7 @@ static bool check_file(Scope *s, const YNode *root, Val *top)
 	}
 	s->data = &data;
 	if (!blocks_expand(s, rest))
-		return false;
+		return check_others(s, section, rest, top);
 	ok = check_section(s, section, rest, root->loc, top) && ok;
 	s->data = NULL;
 	if (has_data)
@@ -130,7 +142,7 @@ static bool load_into(IrModule *module, const char *name, const char *text, size
 	if (!check_file(&scope, root, &top) || diag_errors(d) > before)
 		return false;
 	Model m = {.arena = a, .diag = d, .module = module, .top = &top, .data = section_of(&top, "data"),
-	           .model = section_of(&top, "model"), .train = section_of(&top, "train")};
+	           .model = section_of(&top, "model"), .train = section_of(&top, "train"), .use = scope.use, .nuses = scope.nuses};
 	if (!build_model(&m, &scope, file))
 		return false;
 	const char *weights = weights_check(&m, file);

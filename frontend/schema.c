@@ -35,7 +35,7 @@ const int schema_nrows = COUNT(schema_rows);
 
 static const char *const kind_names[SCHEMA_KINDS] = {
 	"field", "model file", "section", "layer", "activation", "initializer", "regularizer", "optimizer", "schedule", "loss",
-	"metric", "callback", "augmentation",
+	"metric", "callback", "augmentation", "application",
 };
 
 SchemaKind schema_kind(const char *name, size_t len)
@@ -86,7 +86,7 @@ static bool row_is(const SchemaRow *row, const char *name)
 {
 	if (strcmp(row->name, name) == 0 || schema_alias_is(row->alias, name))
 		return true;
-	if (row->kind == LAYER || row->kind == CALLBACK || row->kind == AUGMENTATION || row->kind == MAP || row->kind == TOP)
+	if (row->kind == LAYER || row->kind == CALLBACK || row->kind == AUGMENTATION || row->kind == APPLICATION || row->kind == MAP || row->kind == TOP)
 		return false;
 	if (loosely_equal(name, row->name, strlen(row->name)))
 		return true;

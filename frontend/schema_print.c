@@ -7,7 +7,7 @@
 #include "frontend/frontend.h"
 #include "frontend/schema.h"
 
-static const SchemaKind listed[] = {LAYER, ACTIVATION_KIND, OPTIMIZER, LOSS, METRIC, CALLBACK, INITIALIZER,
+static const SchemaKind listed[] = {LAYER, APPLICATION, ACTIVATION_KIND, OPTIMIZER, LOSS, METRIC, CALLBACK, INITIALIZER,
                                     REGULARIZER, AUGMENTATION};
 
 static bool is_section(const SchemaRow *row)

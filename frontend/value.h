@@ -28,6 +28,15 @@ struct Val {
 	const SchemaRow *section; /* of an object */
 };
 
+/* An application in the model: layers first … first + n - 1 of the list. */
+typedef struct ZooUse {
+	const SchemaRow *application;
+	const char *variant;      /* NULL: it has none */
+	const char *prefix;       /* in front of the names of its layers */
+	int first, n;
+	Loc loc;
+} ZooUse;
+
 /* Names usable as $name. */
 typedef struct Scope {
 	Arena *arena;
@@ -40,6 +49,8 @@ typedef struct Scope {
 	const Val *data;          /* the checked data section: what $num_classes follows from */
 	int64_t num_classes;      /* $num_classes; 0: see why_not */
 	const char *why_not;
+	ZooUse *use;              /* found by blocks_expand, model.base first */
+	int nuses;
 	size_t used;              /* $names replaced so far: bounded */
 	int depth;
 } Scope;

@@ -55,6 +55,11 @@ static const struct { const char *text, *want; int64_t params; } good[] = {
 	{HEAD "blocks:\n  b:\n    layers:\n" IN("Dense: {units: 4, name: t}") IN("t") MODEL L("b: {repeat: 2}"),
 	 "b_t 4, shared 4, b_1_t 4, shared_1 4", 40},
 	{HEAD MODEL L("Conv2D: {filters: 4, kernel_size: 3, name: t}") L("t"), "t 4, shared 4", 148},
+	/* numbers of copies, texts, fields and layers left out */
+	{HEAD "define: {w: 2}\nblocks:\n  b:\n    params: {n: 1, on: 1, act: ~}\n    layers:\n"
+	 IN("Dense: {units: $copy + $w, name: \"d${copy}\", repeat: $n, activation: $act}") IN("ReLU: {repeat: $on, name: \"r${n + 1}\"}")
+	 MODEL L("b: {n: 2, act: ~, name: \"s${copy}\", repeat: 1}") L("b: {act: tanh, on: 0, name: \"t${copy * 2}\", repeat: 2}"),
+	 "s1_d1 3, s1_d2 4, s1_r3 4, t2_d1 3, t4_d1 3", 5 * 3 + 4 * 4 + 5 * 3 + 4 * 3},
 };
 
 START_TEST(written_out)
@@ -82,7 +87,10 @@ static const struct { const char *text, *error; } bad[] = {
 	{HEAD "blocks: {b: {params: {width: 1}, layers: [ReLU]}}\n" MODEL L("b: {widht: 1}"), "did you mean 'width'?"},
 	{HEAD "blocks: {b: {layers: [Dense: {units: $n}]}}\n" MODEL L("b"), "$n is not defined"},
 	{HEAD "blocks: {b: {layers: [{ReLU: {repeat: 5000}}]}}\n" MODEL L("b: {repeat: 3}"), "more than 8192 layers"},
-	{HEAD MODEL L("ReLU: {repeat: 0}"), "repeat must be an integer from 1 to 8192"},
+	{HEAD MODEL L("ReLU: {repeat: -1}"), "repeat must be an integer from 0 to 8192"},
+	{HEAD "blocks: {b: {params: {n: 0}, layers: [{ReLU: {repeat: $n}}]}}\n" MODEL L("ReLU") L("b"), "block b has no layers here"},
+	{HEAD "blocks: {b: {params: {n: 0}, layers: [{ReLU: {name: \"a${m}\"}}]}}\n" MODEL L("b"), "$m is not defined"},
+	{HEAD "blocks: {b: {params: {n: 0}, layers: [{ReLU: {name: \"a${n +}\"}}]}}\n" MODEL L("b"), "is not a number"},
 	{HEAD MODEL L("ReLU: {repeat: many}"), "'many' is not a number"},
 	{HEAD MODEL L("Dense: {units: 3, name: t}") L("t"), "here it would be (3, 3)"},
 	{HEAD MODEL L("Shared: {layer: t}"), "no layer 't' stands above"},

@@ -1,0 +1,13 @@
+# embed.cmake -- cmake -DIN=a.yaml;b.yaml -DOUT=zoo_files.c -P embed.cmake: texts as the C array zoo_file of frontend/zoo.h
+set(text "#include \"frontend/zoo.h\"\n\nconst ZooFile zoo_file[] = {\n")
+set(n 0)
+foreach(file ${IN})
+  get_filename_component(name ${file} NAME_WE)
+  file(READ ${file} content)
+  string(REPLACE "\\" "\\\\" content "${content}")
+  string(REPLACE "\"" "\\\"" content "${content}")
+  string(REPLACE "\n" "\\n\"\n\t\"" content "${content}")
+  string(APPEND text "\t{\"${name}\",\n\t\"${content}\"},\n")
+  math(EXPR n "${n} + 1")
+endforeach()
+file(WRITE ${OUT} "${text}};\nconst int zoo_nfiles = ${n};\n")
