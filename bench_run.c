@@ -40,22 +40,30 @@ static void fill_labels(const RtPort *port, int classes, unsigned char *data, in
 			((float *)(void *)data)[i] = row > 1 ? sample % row == column : (float)(sample & 1);
 		else if (port->dtype == RT_I32)
 			((int32_t *)(void *)data)[i] = (int32_t)(sample % classes);
+		else if (port->dtype == RT_U8)
+			data[i] = (unsigned char)(i % classes);
 	}
+}
+
+/* What target "y", or "y.NAME" of several, tells apart: the last axis of its output. */
+static int classes_of(const BenchRun *r, const RtEntry *e, const char *target)
+{
+	const RtEntry *predict = rt_entry(r->model, "predict");
+	const RtEntry *with = predict && predict->nout ? predict : e;
+	int at = target[1] ? rt_port_find(with->out, with->nout, target + 2) : 0;
+	const RtPort *prob = at >= 0 && (uint32_t)at < with->nout ? &with->out[at] : NULL;
+	int64_t last = prob && prob->rank > 1 ? prob->dim[prob->rank - 1] : 1;
+	return last > 1 ? (int)last : 2;
 }
 
 unsigned char **bench_run_ports(BenchRun *r, const RtEntry *e)
 {
-	const RtPort *prob = e->nout ? &e->out[0] : NULL;
-	const RtEntry *predict = rt_entry(r->model, "predict");
 	unsigned char **port = NEWN(r->arena, unsigned char *, RT_MAX_PORTS);
-	if (predict && predict->nout)
-		prob = &predict->out[0];
-	int classes = prob && prob->rank > 1 && prob->dim[prob->rank - 1] > 1 ? (int)prob->dim[prob->rank - 1] : 2;
 	for (uint32_t i = 0; i < e->nin; i++) {
 		int64_t n = (int64_t)r->model->max_n;
 		port[i] = arena_alloc(r->arena, (size_t)n + 1, e->in[i].row_bytes);
-		if (strcmp(e->in[i].name, "y") == 0)
-			fill_labels(&e->in[i], classes, port[i], n);
+		if (e->in[i].name[0] == 'y' && (!e->in[i].name[1] || e->in[i].name[1] == '.'))
+			fill_labels(&e->in[i], classes_of(r, e, e->in[i].name), port[i], n);
 		else
 			bench_fill(&e->in[i], port[i], n);
 	}

@@ -197,6 +197,11 @@ bool cnnc_train_step(CnncModel *m, const void *x, const void *y, int64_t n, doub
 {
 	if (!m->train_step)
 		return fail("the model has no train section");
+	for (uint32_t i = 0; i < m->train_step->nin; i++) {
+		const char *name = m->train_step->in[i].name;
+		if (strcmp(name, "x") != 0 && strcmp(name, "y") != 0 && strcmp(name, "id") != 0)
+			return fail("the model's training takes '%s' too; this call is for one input and one target", name);
+	}
 	if (n < 1 || n > (int64_t)m->rt->max_n)
 		return fail("a step takes 1 to %llu samples, not %lld", (unsigned long long)m->rt->max_n, (long long)n);
 	for (int64_t i = 0; i < n; i++)

@@ -49,6 +49,21 @@ struct Layer {
 
 typedef enum LossKind { LOSS_BINARY, LOSS_CATEGORICAL, LOSS_SPARSE, LOSS_SQUARED } LossKind;
 
+/* What data says of a sample: an array; one class (i32[N]); any number of classes (f32[N, classes], 0 and 1); a class for each
+ * pixel (u8[N, height, width]). */
+typedef enum TargetKind { TARGET_ARRAY, TARGET_CLASS, TARGET_CLASSES, TARGET_MASK } TargetKind;
+
+typedef struct Head {         /* an output that is trained: its target, loss, metrics */
+	int layer;            /* whose output it is */
+	const char *port;     /* of its target: "y"; "y.NAME" where targets differ */
+	const char *prefix;   /* of its metrics: "", or "NAME_" where there are several */
+	const Val *loss, *metrics;
+	LossKind kind;
+	bool from_logits, ignores;
+	int32_t ignore;       /* class that does not count, if `ignores` */
+	double smoothing, weight;
+} Head;
+
 enum { MODEL_MAX_PHASES = 8 };
 
 typedef struct Phase {
@@ -67,16 +82,15 @@ struct Model {
 	ModelInput *further;  /* inputs beside that one */
 	int nfurther;
 	bool pictures;        /* data are u8 pictures */
-	bool class_labels;    /* y is i32[N], class indices */
+	TargetKind target;
 	int64_t num_classes;  /* 0: not known */
 	Layer *layer;
-	int nlayers, output;  /* output: index of the layer whose output is trained */
+	int nlayers;
 	const ZooUse *use;    /* which layers are those of an application */
 	int nuses;
-	int *outputs, noutputs; /* all of them, that one first */
-	LossKind loss;
-	bool from_logits;
-	double label_smoothing;
+	int *outputs, noutputs; /* layers whose outputs are the result */
+	Head *head;           /* where the file trains: one for each of them */
+	int nheads;
 	const Phase *phase;   /* of the training: one where the file has no `phases` */
 	int nphases;
 	IrState *class_weight; /* f32[C], filled by the runtime; NULL: none */
@@ -89,11 +103,15 @@ struct Build {            /* one entry */
 	Model *m;
 	IrEntry *e;
 	bool training;
-	IrNode *x, *y, *id;   /* ports that it has */
+	IrNode *x, *id;       /* ports that it has */
+	IrNode **target;      /* those of the heads' targets, by head */
+	const Head *head;     /* that is being made, and its target and logits (NULL: it has none) */
+	IrNode *y, *z;
 	IrNode **further;     /* those of m->further */
 	IrNode **value;       /* by layer */
 	Loc loc;              /* of the nodes being made */
-	IrNode *logits, *logits_of;      /* logits_of = sigmoid or softmax of logits */
+	IrNode *logits, *logits_of;      /* logits_of = sigmoid or softmax of logits: the last such activation */
+	IrNode **head_logits;            /* by head */
 	IrRoot *update;
 	int nupdates;
 };
@@ -177,18 +195,25 @@ IrNode *pictures_channels(Build *b, const double *value, int n);       /* f32[n]
 IrNode *augment_emit(Build *b, IrNode *x, const Val *layer);
 bool augment_check(Model *m, const Val *layer);
 
-/* ---- loss.c ---- */
-bool loss_check(Model *m);
-IrType loss_label_type(const Model *m);                /* of port y */
-bool loss_one_hot(const Model *m);                     /* targets are [N, C] made of class indices */
-IrNode *loss_target(Build *b);                         /* float targets of the outputs' shape */
+/* ---- head.c ---- */
+bool head_read(Model *m);                              /* m->head, checked; after the layers have shapes */
+void head_begin(Build *b, int k);                      /* b->head, b->y, b->z */
+const IrType *head_type(const Model *m, const Head *h); /* of its output */
+int32_t head_classes(const Model *m, const Head *h);   /* the extent of its last axis */
+
+/* ---- loss.c: of b->head ---- */
+IrType loss_target_type(const Model *m, const Head *h); /* of its port */
+IrNode *loss_output(const Build *b);
+IrNode *loss_target(Build *b);                         /* float targets of the output's shape */
+IrNode *loss_one_hot(Build *b);                        /* bool, of the output's shape; of class indices */
+IrNode *loss_valid(Build *b);                          /* f32, 1 where the target counts: the output's shape without classes; NULL: all do */
 IrNode *loss_rows(Build *b, LossKind kind, bool from_logits, double smoothing); /* [N] */
 IrNode *loss_class_weight(Build *b);                   /* f32[N], NULL without class_weight */
 IrNode *loss_penalty(Build *b);                        /* f32[], NULL where nothing is regularized */
 
 /* ---- metric.c ---- */
-bool metric_check(Model *m);
-void metric_emit(Build *b);
+bool metric_check(Model *m, const Head *h);
+void metric_emit(Build *b);                            /* those of b->head */
 
 /* ---- training.c ---- */
 bool training_check(Model *m);                         /* phases, optimizers, what is trained when; after the layers have names */

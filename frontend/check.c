@@ -263,6 +263,50 @@ static bool check_list(Scope *s, const SchemaRow *section, const SchemaRow *f, c
 	return true;
 }
 
+/* ---- one for each name ---- */
+
+/* A mapping is one of a kind with its arguments if its only key is one, else names. */
+static bool is_named(const SchemaRow *f, const YNode *node)
+{
+	if (!(f->flags & NAMED) || node->kind == Y_SCALAR)
+		return false;
+	if (f->type != ONE)
+		return node->kind == Y_MAP;
+	SchemaKind kind = schema_kind(f->of, strlen(f->of));
+	if (node->kind == Y_SEQ)
+		return !(f->flags & LIST);
+	if ((f->flags & LIST) || node->n == 0)
+		return true;
+	if (node->n > 1)
+		return !schema_find(kind, node->pair[0].key);
+	const YNode *value = node->pair[0].value;
+	const char *name = value->kind == Y_SCALAR ? value->text : value->kind == Y_MAP && value->n == 1 ? value->pair[0].key : NULL;
+	return !schema_find(kind, node->pair[0].key) && name && schema_find(kind, name);
+}
+
+static bool check_named(Scope *s, const SchemaRow *section, const SchemaRow *f, const YNode *node, Val *out)
+{
+	SchemaRow *element = NEW(s->arena, SchemaRow); /* values keep it */
+	bool ok = true;
+	*element = *f;
+	element->flags &= ~(unsigned)NAMED;
+	out->kind = VAL_LIST;
+	out->n = node->n;
+	out->item = NEWN(s->arena, Val, node->n);
+	if (node->n == 0)
+		return misfit(s, section, f, node, "one for each name");
+	for (int i = 0; i < node->n; i++) {
+		const YNode *value = node->kind == Y_MAP ? node->pair[i].value : node->item[i];
+		const YNode list = {.kind = Y_SEQ, .loc = value->loc, .n = 1, .item = (YNode **)(uintptr_t)&value};
+		const bool alone = (f->flags & LIST) && value->kind != Y_SEQ; /* metrics: {out: accuracy} */
+		ok = check_field(s, section, element, alone ? &list : value, node->kind == Y_MAP ? node->pair[i].loc : value->loc,
+		                 &out->item[i]) && ok;
+		out->item[i].field = f;
+		out->item[i].name = node->kind == Y_MAP ? node->pair[i].key : NULL;
+	}
+	return ok;
+}
+
 /* ---- {key: number}, or [number]: keys 0, 1 … ---- */
 
 static bool check_numbers(Scope *s, const SchemaRow *section, const SchemaRow *f, const YNode *node, Val *out)
@@ -281,6 +325,7 @@ static bool check_numbers(Scope *s, const SchemaRow *section, const SchemaRow *f
 		ok = check_field(s, section, &element, value, map ? node->pair[i].loc : value->loc, v) && ok;
 		v->field = f;
 		v->s = map ? node->pair[i].key : arena_printf(s->arena, "%d", i);
+		v->name = map ? v->s : NULL;
 	}
 	return ok;
 }
@@ -319,7 +364,9 @@ static bool check_node(Scope *s, const SchemaRow *section, const SchemaRow *f, c
 	}
 	bool ok;
 	s->depth++;
-	if (f->flags & (LIST | SOME) || schema_many(f) || (f->type == MAP_OR_LIST && node->kind == Y_SEQ))
+	if (is_named(f, node))
+		ok = check_named(s, section, f, node, out);
+	else if (f->flags & (LIST | SOME) || schema_many(f) || (f->type == MAP_OR_LIST && node->kind == Y_SEQ))
 		ok = check_list(s, section, f, node, out);
 	else if (f->type == MAP_FIELD)
 		ok = check_section(s, schema_map(f->of), is_null(node) ? NULL : node, node->loc, out);

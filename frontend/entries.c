@@ -19,8 +19,14 @@ static Build start(Model *m, const char *name, bool raw, bool labels, bool train
 	if (m->pictures && !raw)
 		x.dtype = DT_U8;
 	add_port(&b, "x", x, &b.x);
-	if (labels)
-		add_port(&b, "y", loss_label_type(m), &b.y);
+	b.target = NEWN(m->arena, IrNode *, m->nheads + 1);
+	b.head_logits = NEWN(m->arena, IrNode *, m->nheads + 1);
+	for (int k = 0; labels && k < m->nheads; k++) {
+		if (k > 0 && strcmp(m->head[k].port, m->head[0].port) == 0)
+			b.target[k] = b.target[0];
+		else
+			add_port(&b, m->head[k].port, loss_target_type(m, &m->head[k]), &b.target[k]);
+	}
 	if (training)
 		add_port(&b, "id", ir_type(DT_U32, 1, (int32_t[]){IR_N}), &b.id);
 	b.further = NEWN(m->arena, IrNode *, m->nfurther + 1);
@@ -47,7 +53,6 @@ static void emit_layers(Build *b, IrNode *input)
 {
 	Model *m = b->m;
 	bool first = !m->module->entry->next; /* FLOPs are counted once */
-	IrNode *logits = NULL;
 	for (int i = 0; i < m->nlayers; i++) {
 		Layer *l = &m->layer[i];
 		const IrNode *before = b->e->last;
@@ -56,16 +61,16 @@ static void emit_layers(Build *b, IrNode *input)
 			in[k] = l->in[k] >= 0 ? b->value[l->in[k]] : l->in[k] == -1 ? input : b->further[-2 - l->in[k]];
 		b->loc = l->loc;
 		b->value[i] = l->kind->emit(b, l, in);
-		if (i == m->output && b->logits_of == b->value[i])
-			logits = b->logits;
+		for (int k = 0; k < m->nheads; k++) {
+			if (i == m->head[k].layer && b->logits_of == b->value[i])
+				b->head_logits[k] = b->logits;
+		}
 		INVARIANT(ir_type_eq(&b->value[i]->type, &l->out));
 		name_result(b, before, b->value[i], l);
 		for (const IrNode *n = before ? before->next : b->e->first; first && n; n = n->next)
 			l->flops += ir_flops(n);
 	}
-	b->loc = m->layer[m->output].loc;
-	b->logits = logits;
-	b->logits_of = logits ? b->value[m->output] : NULL;
+	b->loc = m->layer[m->outputs[0]].loc;
 }
 
 static void add_outputs(Build *b)
@@ -83,17 +88,38 @@ static void emit_predict(Model *m, const char *name, bool raw)
 	add_outputs(&b);
 }
 
+static void add_mean(Build *b, const char *name, IrNode *rows)
+{
+	ir_root_new(b->e, (IrRoot){.kind = ROOT_METRIC, .name = name, .value = rows, .metric = METRIC_MEAN});
+}
+
+/* Weighted sum of the heads' losses, f32[N]; where there are several, shown[k] is each without its weight, as Keras shows it. */
+static IrNode *loss_of_heads(Build *b, IrNode **shown)
+{
+	const Model *m = b->m;
+	IrNode *all = NULL;
+	for (int k = 0; k < m->nheads; k++) {
+		const Head *h = &m->head[k];
+		head_begin(b, k);
+		IrNode *rows = loss_rows(b, h->kind, h->from_logits, h->smoothing);
+		IrNode *weight = b->training ? loss_class_weight(b) : NULL;
+		shown[k] = rows = weight ? node2(b, OP_mul, rows, weight) : rows;
+		rows = node_scaled(b, rows, h->weight);
+		all = all ? node2(b, OP_add, all, rows) : rows;
+	}
+	return all;
+}
+
 /* loss = sum over samples * 1/N + penalties; the metric is a value a sample, so that its mean is Keras' loss. */
 static void emit_loss(Build *b)
 {
-	const Val *loss = val(b->m->train, "loss");
-	b->loc = loss->loc;
-	IrNode *rows = loss_rows(b, b->m->loss, b->m->from_logits, b->m->label_smoothing), *penalty = loss_penalty(b);
-	IrNode *weight = b->training ? loss_class_weight(b) : NULL;
-	if (weight)
-		rows = node2(b, OP_mul, rows, weight);
-	IrNode *shown = penalty ? node2(b, OP_add, rows, penalty) : rows;
-	ir_root_new(b->e, (IrRoot){.kind = ROOT_METRIC, .name = "loss", .value = shown, .metric = METRIC_MEAN});
+	const Model *m = b->m;
+	IrNode **shown = NEWN(m->arena, IrNode *, m->nheads), *rows = loss_of_heads(b, shown);
+	b->loc = val(m->train, "loss")->loc;
+	IrNode *penalty = loss_penalty(b);
+	add_mean(b, "loss", penalty ? node2(b, OP_add, rows, penalty) : rows);
+	for (int k = 0; m->nheads > 1 && k < m->nheads; k++)
+		add_mean(b, arena_printf(m->arena, "%sloss", m->head[k].prefix), shown[k]);
 	if (!b->training)
 		return;
 	IrNode *mean = node2(b, OP_mul, node_reduce(b, OP_sum, rows, 1, false), ir_scalar(b->e, b->loc, SC_INV_N, 0));
@@ -107,7 +133,10 @@ static Build emit_with_labels(Model *m, const char *name, bool training, bool ou
 	if (outputs)
 		add_outputs(&b);
 	emit_loss(&b);
-	metric_emit(&b);
+	for (int k = 0; k < m->nheads; k++) {
+		head_begin(&b, k);
+		metric_emit(&b);
+	}
 	for (int i = 0; i < b.nupdates; i++)
 		ir_root_new(b.e, b.update[i]);
 	return b;

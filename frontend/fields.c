@@ -11,6 +11,7 @@ typedef struct List {
 	IrField *field;
 	size_t n, room;
 	const char *data_type;
+	const Model *m;
 } List;
 
 static void flatten(List *l, const char *path, const Val *v, unsigned flags);
@@ -101,13 +102,30 @@ static void flatten_object(List *l, const char *path, const Val *v)
 	}
 }
 
+/* A field of one for each name that the file leaves out: one entry for each input, or for each target. */
+static bool append_named(List *l, const char *path, const SchemaRow *f)
+{
+	const Model *m = l->m;
+	const Val unset = {.field = f};
+	const bool inputs = strcmp(f->name, "x") == 0;
+	if (!(f->flags & NAMED) || (inputs ? m->nfurther : m->noutputs - 1) < 1)
+		return false;
+	if (inputs)
+		append(l, arena_printf(l->arena, "%s.%s", path, m->input_name), &unset, "", f->flags);
+	for (int i = 0; i < (inputs ? m->nfurther : m->noutputs); i++)
+		append(l, arena_printf(l->arena, "%s.%s", path, inputs ? m->further[i].name : m->layer[m->outputs[i]].name), &unset, "",
+		       f->flags);
+	return true;
+}
+
 /* A section that the file leaves out, of fields that the trainer's command line may set: listed, with no values. */
 static void flatten_unset(List *l, const char *path, const SchemaRow *section)
 {
 	for (int i = 0; i < schema_nfields(section); i++) {
 		const SchemaRow *f = schema_field(section, i);
-		if ((f->flags & RUN) && !is_left_out(l, section, f))
-			append(l, arena_printf(l->arena, "%s.%s", path, f->name), &(Val){.field = f}, "", f->flags);
+		const char *at = arena_printf(l->arena, "%s.%s", path, f->name);
+		if ((f->flags & RUN) && !is_left_out(l, section, f) && !append_named(l, at, f))
+			append(l, at, &(Val){.field = f}, "", f->flags);
 	}
 }
 
@@ -120,8 +138,11 @@ static void flatten(List *l, const char *path, const Val *v, unsigned flags)
 	} else if (v->kind == VAL_OBJECT) {
 		flatten_object(l, path, v);
 	} else if (v->kind == VAL_LIST) {
-		for (int i = 0; i < v->n; i++)
-			flatten(l, arena_printf(l->arena, "%s.%d", path, i), &v->item[i], flags);
+		for (int i = 0; i < v->n; i++) {
+			const Val *one = &v->item[i];
+			flatten(l, one->name ? arena_printf(l->arena, "%s.%s", path, one->name) : arena_printf(l->arena, "%s.%d", path, i), one,
+			        flags);
+		}
 	} else if (f && f->type == MAP_FIELD && strcmp(f->of, "split") == 0) {
 		flatten_unset(l, path, schema_map(f->of));
 	} else if (f && f->type != MAP_FIELD && f->type != ANY && (v->kind != VAL_UNSET || (flags & RUN))) {
@@ -131,7 +152,7 @@ static void flatten(List *l, const char *path, const Val *v, unsigned flags)
 
 IrField *resolve_fields(Model *m, int *out_count)
 {
-	List l = {.arena = m->arena, .data_type = m->data ? val_string(m->data, "type") : NULL};
+	List l = {.arena = m->arena, .m = m, .data_type = m->data ? val_string(m->data, "type") : NULL};
 	for (int i = 0; i < m->top->n; i++) {
 		const SchemaRow *f = schema_field(m->top->section, i);
 		if (!(f->flags & LATER))

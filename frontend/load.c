@@ -100,8 +100,7 @@ static bool build_model(Model *m, Scope *s, const char *file)
 	if (!input || !model_read(m))
 		return false;
 	if (m->train && m->data) {
-		ok = loss_check(m) && ok;
-		ok = metric_check(m) && ok;
+		ok = head_read(m) && ok;
 		ok = training_check(m) && ok;
 	}
 	if (!ok)

@@ -16,11 +16,6 @@ typedef struct Metric {
 	IrNode *(*emit)(Build *b, const Val *v);
 } Metric;
 
-static IrNode *output(const Build *b)
-{
-	return b->value[b->m->output];
-}
-
 static int32_t last_dim(const IrNode *n)
 {
 	return n->type.dim[n->type.rank - 1];
@@ -40,7 +35,7 @@ static IrNode *above(Build *b, IrNode *p, double threshold)
 
 static IrNode *binary_accuracy_at(Build *b, double threshold)
 {
-	IrNode *right = node2(b, OP_eq, above(b, output(b), threshold), loss_target(b));
+	IrNode *right = node2(b, OP_eq, above(b, loss_output(b), threshold), loss_target(b));
 	return node_row_mean(b, as_float(b, right));
 }
 
@@ -62,25 +57,27 @@ static IrNode *true_class(Build *b) /* i32[N, …] */
 static IrNode *categorical_accuracy(Build *b, const Val *v)
 {
 	(void)v;
-	IrNode *right = node2(b, OP_eq, last_argmax(b, output(b)), true_class(b));
+	IrNode *right = node2(b, OP_eq, last_argmax(b, loss_output(b)), true_class(b));
 	return node_row_mean(b, as_float(b, right));
 }
 
 static IrNode *accuracy(Build *b, const Val *v)
 {
-	return last_dim(output(b)) == 1 ? binary_accuracy_at(b, 0.5) : categorical_accuracy(b, v);
+	return last_dim(loss_output(b)) == 1 ? binary_accuracy_at(b, 0.5) : categorical_accuracy(b, v);
 }
 
-/* bool[N,C]: the column that idx i32[N] names */
+/* bool[N, …, C]: the column that idx i32[N, …] names */
 static IrNode *column(Build *b, IrNode *idx)
 {
-	return node2(b, OP_eq, node_reshape(b, idx, 2, (int32_t[]){IR_N, 1}), node_iota(b, last_dim(output(b))));
+	IrType t = idx->type;
+	t.dim[t.rank++] = 1;
+	return node2(b, OP_eq, node_reshape(b, idx, t.rank, t.dim), node_iota(b, last_dim(loss_output(b))));
 }
 
 /* in_top_k: fewer than k outputs are larger than that of the true class. */
 static IrNode *top_k(Build *b, const Val *v)
 {
-	IrNode *p = output(b);
+	IrNode *p = loss_output(b);
 	IrNode *own = node_reduce(b, OP_sum, node_select(b, column(b, true_class(b)), p, node_k(b, 0)), 2, true);
 	IrNode *larger = node_reduce(b, OP_sum, as_float(b, node2(b, OP_lt, own, p)), 2, false);
 	return as_float(b, node2(b, OP_lt, larger, node_k(b, (double)val_int(v, "k"))));
@@ -110,13 +107,13 @@ static IrNode *flat(Build *b, IrNode *n)
 
 static IrNode *counts_above(Build *b, const Val *v)
 {
-	return counts(b, above(b, flat(b, output(b)), val_number(v, "thresholds")), flat(b, loss_target(b)), false);
+	return counts(b, above(b, flat(b, loss_output(b)), val_number(v, "thresholds")), flat(b, loss_target(b)), false);
 }
 
 static IrNode *f1(Build *b, const Val *v)
 {
 	(void)v;
-	IrNode *p = output(b);
+	IrNode *p = loss_output(b);
 	bool several = last_dim(p) > 1;
 	IrNode *yes = several ? as_float(b, column(b, last_argmax(b, p))) : above(b, p, 0.5);
 	return counts(b, yes, loss_target(b), several);
@@ -126,7 +123,7 @@ static IrNode *f1(Build *b, const Val *v)
 static IrNode *auc(Build *b, const Val *v)
 {
 	(void)v;
-	IrNode *p = flat(b, output(b)), *t = flat(b, loss_target(b));
+	IrNode *p = flat(b, loss_output(b)), *t = flat(b, loss_target(b));
 	int32_t dim[3] = {IR_N, last_dim(p), 1};
 	IrNode *up = node1(b, OP_neg, node1(b, OP_floor, node_scaled(b, p, -AUC_BINS)));
 	IrNode *bin = node_clip(b, node2(b, OP_sub, up, node_k(b, 1)), 0, AUC_BINS - 1);
@@ -149,12 +146,12 @@ static IrNode *squared_error(Build *b, const Val *v)
 static IrNode *absolute_error(Build *b, const Val *v)
 {
 	(void)v;
-	return node_row_mean(b, node1(b, OP_abs, node2(b, OP_sub, output(b), loss_target(b))));
+	return node_row_mean(b, node1(b, OP_abs, node2(b, OP_sub, loss_output(b), loss_target(b))));
 }
 
 static IrNode *loss_of(Build *b, LossKind kind)
 {
-	return loss_rows(b, kind, b->m->from_logits && b->m->loss == kind, 0);
+	return loss_rows(b, kind, b->head->from_logits && b->head->kind == kind, 0);
 }
 
 static IrNode *binary_loss(Build *b, const Val *v)
@@ -208,44 +205,44 @@ static const char *metric_name(Arena *a, const Val *v)
 	return v->section->name;
 }
 
-static bool check_metric(Model *m, const Val *list, int i)
+static bool check_metric(Model *m, const Head *h, int i)
 {
-	const Val *v = &list->item[i];
+	const Val *v = &h->metrics->item[i];
 	const Metric *metric = find_metric(v);
-	const IrType *out = &m->layer[m->output].out;
+	const IrType *out = head_type(m, h);
 	const char *name = metric_name(m->arena, v);
 	for (int k = 0; k < i; k++) {
-		if (strcmp(metric_name(m->arena, &list->item[k]), name) == 0)
+		if (strcmp(metric_name(m->arena, &h->metrics->item[k]), name) == 0)
 			return diag_error(m->diag, v->loc, "metric %s is given twice", name);
 	}
 	if (metric->classes && out->dim[out->rank - 1] < 2)
 		return diag_error(m->diag, v->loc, "%s compares classes, but the model has one output", name);
-	if ((metric->one_row || metric->emit == sparse_loss) && out->rank != 2)
+	if (metric->one_row && out->rank != 2)
 		return diag_error(m->diag, v->loc, "%s of an output %s is not supported yet", name, ir_shape_text(m->arena, out));
-	if (metric->emit == sparse_loss && loss_label_type(m).dtype != DT_I32)
+	if (metric->emit == sparse_loss && loss_target_type(m, h).dtype == DT_F32)
 		return diag_error(m->diag, v->loc, "%s needs class indices as labels", name);
 	if (metric->kind == METRIC_AUC && ir_row_elems(out) > AUC_MOST_OUTPUTS)
 		return diag_error(m->diag, v->loc, "%s of more than %d outputs is not supported yet", name, AUC_MOST_OUTPUTS);
 	return true;
 }
 
-bool metric_check(Model *m)
+bool metric_check(Model *m, const Head *h)
 {
-	const Val *list = val(m->train, "metrics");
 	bool ok = true;
-	for (int i = 0; list->kind == VAL_LIST && i < list->n; i++)
-		ok = check_metric(m, list, i) && ok;
+	for (int i = 0; h->metrics->kind == VAL_LIST && i < h->metrics->n; i++)
+		ok = check_metric(m, h, i) && ok;
 	return ok;
 }
 
 void metric_emit(Build *b)
 {
-	const Val *list = val(b->m->train, "metrics");
+	const Val *list = b->head->metrics;
+	Arena *a = b->m->arena;
 	for (int i = 0; list->kind == VAL_LIST && i < list->n; i++) {
 		const Val *v = &list->item[i];
 		const Metric *metric = find_metric(v);
 		b->loc = v->loc;
-		ir_root_new(b->e, (IrRoot){.kind = ROOT_METRIC, .name = metric_name(b->m->arena, v), .value = metric->emit(b, v),
-		                           .metric = metric->kind});
+		const char *name = arena_printf(a, "%s%s", b->head->prefix, metric_name(a, v));
+		ir_root_new(b->e, (IrRoot){.kind = ROOT_METRIC, .name = name, .value = metric->emit(b, v), .metric = metric->kind});
 	}
 }

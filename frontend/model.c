@@ -289,8 +289,6 @@ static bool find_outputs(Model *m)
 	m->outputs[0] = m->nlayers - 1;
 	if (given && outputs->n > MODEL_MAX_INPUTS)
 		return diag_error(m->diag, outputs->loc, "%d outputs; at most %d are possible", outputs->n, MODEL_MAX_INPUTS);
-	if (given && outputs->n > 1 && m->train)
-		return diag_error(m->diag, outputs->loc, "training with several outputs is not supported yet");
 	for (int k = 0; given && k < outputs->n; k++) {
 		if (!find_input(m, m->nlayers, &outputs->item[k], &m->outputs[k]))
 			return false;
@@ -301,7 +299,6 @@ static bool find_outputs(Model *m)
 				return diag_error(m->diag, outputs->item[k].loc, "'%s' is listed twice", outputs->item[k].s);
 		}
 	}
-	m->output = m->outputs[0];
 	return true;
 }
 

@@ -181,8 +181,8 @@ static bool check_inputs(Model *m)
 		return diag_error(m->diag, inputs->loc, "inputs is empty");
 	if (inputs->n > MODEL_MAX_INPUTS)
 		return diag_error(m->diag, inputs->loc, "%d inputs; at most %d are possible", inputs->n, MODEL_MAX_INPUTS);
-	if (inputs->n != 1 && m->data)
-		return diag_error(m->diag, inputs->loc, "training with several inputs is not supported yet");
+	if (inputs->n != 1 && m->pictures)
+		return diag_error(m->diag, inputs->loc, "several inputs come from arrays (data.type: npy), not from pictures");
 	for (int i = 0; i < inputs->n; i++) {
 		const Val *name = val(&inputs->item[i], "name");
 		for (const char *s = name->s; *s; s++) {
@@ -348,7 +348,7 @@ bool resolve_sections(Model *m, Scope *s, const char *file)
 	if (m->data) {
 		ok = check_data(m) && ok;
 		m->pictures = strcmp(val_string(m->data, "type"), "npy") != 0;
-		m->class_labels = m->pictures;
+		m->target = m->pictures ? TARGET_CLASS : TARGET_ARRAY;
 		m->module->max_n = (int32_t)val_int(m->data, "batch_size");
 	} else {
 		m->module->max_n = 32;

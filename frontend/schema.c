@@ -252,7 +252,9 @@ static const char *describe_type(Arena *a, const SchemaRow *f)
 	case ONE: return arena_printf(a, "%s", f->of);
 	case MAP_OR_LIST: return "mapping, or list of Keras layers";
 	case MAP_OR_ENUM: return arena_printf(a, "mapping, or one of %s", describe_choices(a, strchr(f->of, ':') + 1));
-	case NUMBERS: return arena_printf(a, "one of %s, or a mapping to numbers%s", describe_choices(a, f->of), describe_range(a, f));
+	case NUMBERS:
+		return arena_printf(a, "%s%sa mapping to numbers%s, or a list of them", *f->of ? "one of " : "",
+		                    *f->of ? arena_printf(a, "%s, or ", describe_choices(a, f->of)) : "", describe_range(a, f));
 	case ANY: return "any value";
 	}
 	return "";
@@ -269,6 +271,8 @@ static const char *describe_lists(const SchemaRow *f)
 	static const char *const ends[] = { "", "", ", or a list of two such or pairs", ", or a list of three such or pairs" };
 	if (f->flags & ENDS)
 		return ends[schema_many(f)];
+	if (f->flags & NAMED)
+		return ", or one for each name";
 	return f->flags & SOME ? ", or a list" : of[schema_many(f)];
 }
 

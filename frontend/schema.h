@@ -17,7 +17,7 @@ typedef enum SchemaType {
 
 enum SchemaFlag {
 	LIST = 1, SOME = 2, PAIR = 4, REQUIRED = 8, NULLABLE = 16, RUN = 32, LATER = 64, BARE = 128, SINGLE = 256, TRIPLE = 512,
-	ENDS = 1024
+	ENDS = 1024, NAMED = 2048
 };
 
 typedef struct SchemaRow {  /* a section, followed by its fields */

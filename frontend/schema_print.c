@@ -232,9 +232,27 @@ static void json_alternatives(FILE *f, Arena *a, const SchemaRow *field)
 		break;
 	case NUMBERS:
 		json_choices(f, a, field->of);
-		fputs(", {\"type\": \"object\", \"additionalProperties\": {\"type\": [\"number\", \"string\"]}}", f);
+		fputs(", {\"type\": \"object\", \"additionalProperties\": {\"type\": [\"number\", \"string\"]}}, "
+		      "{\"type\": \"array\", \"items\": {\"type\": [\"number\", \"string\"]}}", f);
 		break;
 	case ANY: fputs("{}", f); break;
+	}
+}
+
+/* A mapping from names to such, or to lists of such; and a list of them where the field is not one itself. */
+static void json_named(FILE *f, Arena *a, const SchemaRow *field)
+{
+	const bool list = (field->flags & LIST) != 0;
+	for (int i = 0; i < 2 - list; i++) {
+		fputs(i ? ", {\"type\": \"array\", \"items\": {\"anyOf\": [" :
+		          ", {\"type\": \"object\", \"additionalProperties\": {\"anyOf\": [", f);
+		json_alternatives(f, a, field);
+		if (list) {
+			fputs(", {\"type\": \"array\", \"items\": {\"anyOf\": [", f);
+			json_alternatives(f, a, field);
+			fputs("]}}", f);
+		}
+		fputs("]}}", f);
 	}
 }
 
@@ -260,6 +278,8 @@ static void json_property(FILE *f, Arena *a, const char *name, const SchemaRow *
 			fprintf(f, ", \"minItems\": %d, \"maxItems\": %d", many, many);
 		fprintf(f, "%s}", field->flags & SOME ? ", \"minItems\": 1" : "");
 	}
+	if (field->flags & NAMED)
+		json_named(f, a, field);
 	fprintf(f, "%s]}", field->flags & NULLABLE ? ", {\"type\": \"null\"}" : "");
 }
 

@@ -23,6 +23,7 @@ struct Val {
 	int64_t i;                /* INT; SIZE in bytes */
 	double x;                 /* NUMBER; DURATION in seconds; INT too */
 	const char *s;            /* STRING; the key of an element of NUMBERS */
+	const char *name;         /* of an element given by name (NAMED); NULL: by place */
 	int n;                    /* elements of a list, fields of an object */
 	Val *item;
 	const SchemaRow *section; /* of an object */

@@ -21,6 +21,12 @@ typedef enum RtDataType { RT_DATA_IMAGES, RT_DATA_IDX, RT_DATA_NPY, RT_DATA_CSV 
 typedef enum RtInterpolation { RT_BILINEAR, RT_NEAREST, RT_BICUBIC, RT_AREA } RtInterpolation;
 typedef enum RtCache { RT_CACHE_AUTO, RT_CACHE_RAM, RT_CACHE_DISK, RT_CACHE_NONE } RtCache;
 
+enum { RT_DATA_ARRAYS = 16 };
+typedef struct RtDataArray {    /* npy: an input or target beside x and y */
+	RtPort port;
+	const char *file;
+} RtDataArray;
+
 typedef struct RtDataSpec {
 	RtDataType type;
 	const char *directory;      /* images: CLASS/… below it */
@@ -29,6 +35,8 @@ typedef struct RtDataSpec {
 	const char *file, *path_column, *label_column; /* csv: a table of pictures */
 	RtPort xport, yport;        /* what the model takes: u8[N,H,W,C] for pictures, the model's own input for npy; y: i32[N] or f32 */
 	bool has_y;
+	RtDataArray further[RT_DATA_ARRAYS];
+	int nfurther;
 	char **class_names;         /* wanted classes in index order, or NULL: folder names sorted bytewise */
 	int nclass_names;           /* > 0 without class_names: how many classes there must be, whatever their names */
 	bool crop_to_aspect_ratio, pad_to_aspect_ratio, fast_decode, stop_on_error;
@@ -59,6 +67,7 @@ void rt_dataset_print_bad(const RtDataset *d, FILE *f, int64_t at_most);
 typedef struct RtBatch {        /* borrowed until the next rt_stream_next */
 	int32_t n;
 	unsigned char *x, *y;       /* rows as the ports want them */
+	unsigned char *const *further; /* parallel to spec.further */
 	uint32_t *id;               /* index in the dataset: key of the random transforms */
 	uint32_t pass;
 	bool last_of_pass;
@@ -78,6 +87,9 @@ void rt_stream_free(RtStream *s);
 /* Next batch. A sample that can't be read is skipped and counted (the batch takes the next sample of the permutation, so only
  * the last batch of a pass gets smaller), or ends with RT_BAD_DATA when stop_on_error. Every sample bad: RT_BAD_DATA. */
 RtStatus rt_stream_next(RtStream *s, RtBatch *out);
+/* The batch's rows for each input of an entry, by the names of the spec's ports; "id" is the samples' ids, and what has no other
+ * name is x. */
+void rt_stream_ports(const RtStream *s, const RtBatch *b, const RtEntry *e, unsigned char **ports);
 /* Position of the next sample: (pass, samples of it already handed out or skipped); seek makes the stream go on exactly there. */
 void rt_stream_tell(const RtStream *s, uint32_t *pass, int64_t *position);
 RtStatus rt_stream_seek(RtStream *s, uint32_t pass, int64_t position);

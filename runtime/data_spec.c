@@ -39,13 +39,23 @@ RtStatus rt_data_spec(const RtConfig *c, const RtEntry *entry, RtDataSpec *out)
 {
 	*out = (RtDataSpec){.type = type_of(c), .interpolation = interpolation_of(c), .cache = cache_of(c)};
 	int x = entry ? rt_port_find(entry->in, entry->nin, "x") : -1;
-	int y = entry ? rt_port_find(entry->in, entry->nin, "y") : -1;
 	if (x < 0)
 		return rt_fail(RT_INTERNAL, "the model has no input 'x'");
 	out->xport = entry->in[x];
-	out->has_y = y >= 0;
-	if (out->has_y)
-		out->yport = entry->in[y];
+	for (uint32_t i = 0; i < entry->nin; i++) {
+		const char *name = entry->in[i].name;
+		bool target = strcmp(name, "y") == 0 || strncmp(name, "y.", 2) == 0;
+		if ((int)i == x || strcmp(name, "id") == 0)
+			continue;
+		if (target && !out->has_y) {
+			out->has_y = true;
+			out->yport = entry->in[i];
+		} else if (out->nfurther < RT_DATA_ARRAYS) {
+			out->further[out->nfurther++].port = entry->in[i];
+		} else {
+			return rt_fail(RT_INTERNAL, "the model has more than %d inputs", RT_DATA_ARRAYS);
+		}
+	}
 	out->crop_to_aspect_ratio = rt_config_bool(c, "data.crop_to_aspect_ratio", false);
 	out->pad_to_aspect_ratio = rt_config_bool(c, "data.pad_to_aspect_ratio", false);
 	out->fast_decode = strcmp(rt_config_text(c, "data.decode", "full"), "fast") == 0;
@@ -70,9 +80,43 @@ static const char *const *needed(RtDataType type)
 	return names[type];
 }
 
+/* "data.train.x.NAME", "data.train.y.NAME": that of the port, where there are several. */
+static const char *array_file(const RtConfig *c, const char *split, const RtPort *port, char path[160])
+{
+	bool target = strncmp(port->name, "y.", 2) == 0;
+	const char *name = target ? port->name + 2 : port->name;
+	if (strcmp(name, "x") == 0) /* the first input, whatever it is called */
+		name = rt_config_text(c, "model.inputs.0.name", "input");
+	snprintf(path, 160, "data.%s.%c.%s", split, target ? 'y' : 'x', name);
+	return rt_config_get(c, path);
+}
+
 bool rt_data_has_split(const RtConfig *c, const char *split)
 {
-	return split_file(c, split, needed(type_of(c))[0]) != NULL;
+	char start[100];
+	snprintf(start, sizeof start, "data.%s.x.", split);
+	const char *first = type_of(c) == RT_DATA_NPY ? rt_config_match(c, start, "") : NULL;
+	return split_file(c, split, needed(type_of(c))[0]) || (first && rt_config_get(c, first));
+}
+
+/* Files of the arrays beside x and y, and of those two where they are one of several. */
+static RtStatus find_arrays(const RtConfig *c, const char *split, RtDataSpec *spec)
+{
+	char path[160];
+	if (!spec->x)
+		spec->x = array_file(c, split, &spec->xport, path);
+	if (!spec->x)
+		return rt_fail(RT_USAGE, "no data is named: set data.%s.x=…", split);
+	if (spec->has_y && !spec->y && strcmp(spec->yport.name, "y") != 0 && !(spec->y = array_file(c, split, &spec->yport, path)))
+		return rt_fail(RT_USAGE, "no data is named: set %s=…", path);
+	if (spec->has_y && !spec->y)
+		return rt_fail(RT_USAGE, "no data is named: set data.%s.y=…", split);
+	for (int i = 0; i < spec->nfurther; i++) {
+		spec->further[i].file = array_file(c, split, &spec->further[i].port, path);
+		if (!spec->further[i].file)
+			return rt_fail(RT_USAGE, "no data is named: set %s=…", path);
+	}
+	return RT_OK;
 }
 
 static const char *file_of(const RtConfig *c, const char *split, const char *name)
@@ -103,7 +147,7 @@ RtStatus rt_data_open_named(const RtConfig *c, const RtEntry *entry, const char 
 	}
 	if (directory)
 		spec.type = RT_DATA_IMAGES;
-	for (const char *const *name = needed(spec.type); *name && !directory; name++) {
+	for (const char *const *name = needed(spec.type); *name && !directory && spec.type != RT_DATA_NPY; name++) {
 		if (!file_of(c, split, *name))
 			return rt_fail(RT_USAGE, "no data is named: set data.%s.%s=…", split, *name);
 	}
@@ -115,7 +159,9 @@ RtStatus rt_data_open_named(const RtConfig *c, const RtEntry *entry, const char 
 	spec.labels = split_file(c, split, "labels");
 	spec.x = split_file(c, split, "x");
 	spec.y = split_file(c, split, "y");
-	return rt_dataset_open(&spec, out);
+	if (spec.type == RT_DATA_NPY)
+		s = find_arrays(c, split, &spec);
+	return s != RT_OK ? s : rt_dataset_open(&spec, out);
 }
 
 RtStatus rt_check_classes(const RtModel *m, const RtDataset *d, const char *what)

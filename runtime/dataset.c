@@ -51,7 +51,10 @@ static RtStatus check_label_port(const RtStore *s)
 static RtStatus open_source(RtStore *s)
 {
 	RtDataType type = s->spec.type;
-	if (!port_fits(&s->spec.xport) || (s->spec.has_y && !port_fits(&s->spec.yport)) ||
+	bool fits = type == RT_DATA_NPY || s->spec.nfurther == 0;
+	for (int i = 0; i < s->spec.nfurther; i++)
+		fits = fits && port_fits(&s->spec.further[i].port);
+	if (!fits || !port_fits(&s->spec.xport) || (s->spec.has_y && !port_fits(&s->spec.yport)) ||
 	    (type != RT_DATA_NPY && !picture_port(&s->spec.xport)))
 		return rt_fail(RT_INTERNAL, "the model's input can't be read from this kind of data");
 	const char *needed = type == RT_DATA_IMAGES ? s->spec.directory
@@ -83,6 +86,8 @@ static void store_free(RtStore *s)
 		rt_sys.slab_free(s->pixels, s->pixels_bytes);
 	rt_npy_close(&s->x);
 	rt_npy_close(&s->y);
+	for (int i = 0; i < s->spec.nfurther; i++)
+		rt_npy_close(&s->further[i]);
 	pthread_mutex_destroy(&s->lock);
 	rt_sys.release(s);
 }
@@ -314,6 +319,8 @@ void rt_dataset_hash(const RtDataset *d, unsigned char out[32])
 		add_array(&h, s->x.data, s->x.bytes);
 	if (s->y.base)
 		add_array(&h, s->y.data, s->y.bytes);
+	for (int i = 0; i < s->spec.nfurther; i++)
+		add_array(&h, s->further[i].data, s->further[i].bytes);
 	rt_hash_end(&h, out);
 }
 

@@ -38,7 +38,7 @@ typedef struct RtStore {
 	unsigned char *pixels; /* idx: (count, height, width, channels) */
 	size_t pixels_bytes;
 	int height, width, channels;
-	RtNpy x, y;
+	RtNpy x, y, further[RT_DATA_ARRAYS]; /* parallel to spec.further */
 
 	bool direct;         /* rows come straight from memory: nothing to decode ahead or to cache */
 	unsigned char *rows; /* cache in memory, or NULL */

@@ -1,6 +1,6 @@
-/* dataset_npy.c -- a dataset of two .npy arrays: the model's own input and its target, row by row
+/* dataset_npy.c -- a dataset of .npy arrays: the model's own inputs and their targets, row by row
  *
- * Both stay mapped. Shapes must be the ports'; where a row is one number, (N) and (N, 1) are the same. Labels of
+ * All stay mapped. Shapes must be the ports'; where a row is one number, (N) and (N, 1) are the same. Labels of
  * classes are read once, to refuse what is no class.
  */
 #include <math.h>
@@ -66,6 +66,30 @@ static RtStatus read_labels(RtStore *s)
 	return most < 1 << 20 ? rt_store_name_classes(s, NULL, most + 1) : RT_OK;
 }
 
+/* An array with a row for each sample. */
+static RtStatus open_array(const RtStore *s, const char *file, const RtPort *port, const char *what, RtNpy *out)
+{
+	RtStatus status = rt_npy_open(file, out);
+	if (!status)
+		status = check_shape(file, out, port, what);
+	if (!status && out->dim[0] != s->count)
+		return rt_fail(RT_BAD_DATA, "%s has %lld rows, %s has %lld", s->spec.x, (long long)s->count, file,
+			       (long long)out->dim[0]);
+	return status;
+}
+
+static RtStatus open_further(RtStore *s)
+{
+	RtStatus status = RT_OK;
+	for (int i = 0; i < s->spec.nfurther && !status; i++) {
+		const RtDataArray *a = &s->spec.further[i];
+		char what[100];
+		snprintf(what, sizeof what, "'%s'", strncmp(a->port.name, "y.", 2) == 0 ? a->port.name + 2 : a->port.name);
+		status = open_array(s, a->file, &a->port, what, &s->further[i]);
+	}
+	return status;
+}
+
 RtStatus rt_store_open_npy(RtStore *s)
 {
 	const RtDataSpec *spec = &s->spec;
@@ -78,16 +102,12 @@ RtStatus rt_store_open_npy(RtStore *s)
 	s->count = s->x.dim[0];
 	if (s->count <= 0 || s->count >= UINT32_MAX)
 		return rt_fail(RT_BAD_DATA, "%s holds %lld samples", spec->x, (long long)s->count);
-	if (!spec->has_y)
-		return RT_OK;
-	status = rt_npy_open(spec->y, &s->y);
-	if (!status)
-		status = check_shape(spec->y, &s->y, &spec->yport, "target");
-	if (status)
+	status = open_further(s);
+	if (!status && spec->has_y)
+		status = open_array(s, spec->y, &spec->yport, "target", &s->y);
+	if (status || !spec->has_y)
 		return status;
-	if (s->y.dim[0] != s->count)
-		return rt_fail(RT_BAD_DATA, "%s has %lld rows, %s has %lld", spec->x, (long long)s->count, spec->y,
-			       (long long)s->y.dim[0]);
-	bool classes = spec->yport.dtype == RT_I32 && row_elems(spec->yport.dim, spec->yport.rank) == 1;
+	bool classes = strcmp(spec->yport.name ? spec->yport.name : "y", "y") == 0 && spec->yport.dtype == RT_I32 &&
+		       row_elems(spec->yport.dim, spec->yport.rank) == 1;
 	return classes ? read_labels(s) : RT_OK;
 }

@@ -57,10 +57,7 @@ static RtStatus count(RtPredictor *p, Evaluation *v, const RtEntry *e)
 		RtStatus s = rt_stream_next(v->stream, &b);
 		if (s != RT_OK || b.n == 0)
 			return s;
-		for (uint32_t i = 0; i < e->nin; i++)
-			ports[i] = strcmp(e->in[i].name, "y") == 0    ? b.y
-				   : strcmp(e->in[i].name, "id") == 0 ? (unsigned char *)b.id
-								      : b.x;
+		rt_stream_ports(v->stream, &b, e, ports);
 		rt_scalars_set(&p->in.scalars, p->model, (uint32_t)b.n, 0);
 		if (!rt_instance_run(&p->in, e, ports, NULL))
 			return p->in.fault;
@@ -245,7 +242,7 @@ static RtStatus open_all(RtPredictor *p, const RtEntry *e, Evaluation *v)
 	}
 	if (s != RT_OK)
 		return s;
-	v->classes = rt_predict_classes(p);
+	v->classes = rt_port_find(e->in, e->nin, "y") < 0 ? 0 : rt_predict_classes(p); /* of several targets none is the classes */
 	v->confusion = rt_sys.alloc(((size_t)v->classes * (size_t)v->classes + 1) * sizeof *v->confusion);
 	v->room = rt_sys.alloc(((size_t)v->classes + 1) * sizeof *v->room);
 	return v->confusion && v->room ? RT_OK : rt_fail(RT_NOMEM, "out of memory for %d classes", v->classes);

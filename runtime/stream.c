@@ -35,7 +35,7 @@ struct RtStream {
 	bool ended;     /* not endless, and the pass is over */
 	bool settled;   /* nothing is left to make: every sample is cached or bad */
 
-	unsigned char *x, *y, *rows;
+	unsigned char *x, *y, *rows, *further[RT_DATA_ARRAYS]; /* further: parallel to the spec's */
 	size_t x_bytes, y_bytes, rows_bytes;
 	uint32_t *id;
 	uint32_t *order[2];     /* NULL without shuffle */
@@ -236,6 +236,10 @@ static RtStatus take(RtStream *s, uint64_t tick, RtBatch *out)
 	}
 	if (store->spec.has_y)
 		rt_store_y(store, index, out->y + (size_t)out->n * store->spec.yport.row_bytes);
+	for (int k = 0; k < store->spec.nfurther; k++) {
+		const RtPort *port = &store->spec.further[k].port;
+		rt_npy_row(&store->further[k], index, port, s->further[k] + (size_t)out->n * port->row_bytes);
+	}
 	out->id[out->n++] = i;
 	return RT_OK;
 }
@@ -300,7 +304,7 @@ static RtStatus fill(RtStream *s, RtBatch *out)
 
 RtStatus rt_stream_next(RtStream *s, RtBatch *out)
 {
-	*out = (RtBatch){.x = s->x, .y = s->y, .id = s->id, .pass = (uint32_t)(s->tick / s->count)};
+	*out = (RtBatch){.x = s->x, .y = s->y, .further = s->further, .id = s->id, .pass = (uint32_t)(s->tick / s->count)};
 	RtStatus status = RT_OK;
 	uint64_t first = s->tick;
 	while (!status && !out->n && !s->ended) {
@@ -313,6 +317,20 @@ RtStatus rt_stream_next(RtStream *s, RtBatch *out)
 	if (!status && s->ended && !out->n && s->tick - first == s->count)
 		return nothing_readable(s);
 	return status;
+}
+
+void rt_stream_ports(const RtStream *s, const RtBatch *b, const RtEntry *e, unsigned char **ports)
+{
+	const RtDataSpec *spec = &s->data->store->spec;
+	for (uint32_t i = 0; i < e->nin; i++) {
+		const char *name = e->in[i].name;
+		ports[i] = spec->has_y && strcmp(name, spec->yport.name) == 0 ? b->y :
+			   strcmp(name, "id") == 0 ? (unsigned char *)b->id : b->x;
+		for (int k = 0; k < spec->nfurther; k++) {
+			if (strcmp(name, spec->further[k].port.name) == 0)
+				ports[i] = b->further[k];
+		}
+	}
 }
 
 /* ---- place ---- */
@@ -360,6 +378,11 @@ static bool buffers_new(RtStream *s)
 	for (int i = 0; i < 2 && s->spec.shuffle; i++)
 		if (!(s->order[i] = rt_sys.alloc((size_t)s->count * sizeof **s->order)))
 			return false;
+	for (int i = 0; i < spec->nfurther; i++) {
+		size_t bytes;
+		if (!size_mul(n, spec->further[i].port.row_bytes, &bytes) || !(s->further[i] = rt_sys.slab(bytes)))
+			return false;
+	}
 	return s->x && s->y && s->id && (s->data->store->direct || slots_new(s));
 }
 
@@ -430,6 +453,8 @@ void rt_stream_free(RtStream *s)
 		rt_sys.slab_free(s->y, s->y_bytes);
 	if (s->rows)
 		rt_sys.slab_free(s->rows, s->rows_bytes);
+	for (int i = 0; i < RT_DATA_ARRAYS && s->further[i]; i++)
+		rt_sys.slab_free(s->further[i], (size_t)s->spec.batch * s->data->store->spec.further[i].port.row_bytes);
 	rt_sys.release(s->slot);
 	rt_sys.release(s->id);
 	rt_sys.release(s->order[0]);

@@ -33,20 +33,19 @@ static int collect(const RtTrainer *t, bool all, RtShown *out)
 
 /* ---- steps ---- */
 
-static void bind_ports(const RtEntry *e, const RtBatch *b, RtFeatures *f, unsigned char **ports)
+static void bind_ports(const RtStream *s, const RtEntry *e, const RtBatch *b, RtFeatures *f, unsigned char **ports)
 {
-	unsigned char *x = f ? rt_features_of(f, b->x, b->id, (uint32_t)b->n) : b->x;
-	for (uint32_t i = 0; i < e->nin; i++) {
-		const char *name = e->in[i].name;
-		ports[i] = strcmp(name, "y") == 0 ? b->y : strcmp(name, "id") == 0 ? (unsigned char *)b->id : x;
-	}
+	RtBatch seen = *b;
+	if (f)
+		seen.x = rt_features_of(f, b->x, b->id, (uint32_t)b->n);
+	rt_stream_ports(s, &seen, e, ports);
 }
 
 static RtStatus one_step(RtTrainer *t, const RtBatch *b)
 {
 	unsigned char *ports[RT_MAX_PORTS];
 	uint32_t n = (uint32_t)b->n;
-	bind_ports(t->step_entry, b, t->features, ports);
+	bind_ports(t->train_stream, t->step_entry, b, t->features, ports);
 	rt_scalars_set(&t->in.scalars, t->model, n, t->step + 1);
 	rt_scalars_count(&t->in.scalars, t->model, t->step + 1 - t->phase_step);
 	t->in.scalars.lr = rt_rate_at(&t->rate, t->lr, t->step - t->phase_step);
@@ -102,7 +101,7 @@ static RtStatus validate(RtTrainer *t)
 		s = rt_stream_next(t->val_stream, &batch);
 		if (s != RT_OK || batch.n == 0)
 			break;
-		bind_ports(t->val_entry, &batch, t->val_features, ports);
+		bind_ports(t->val_stream, t->val_entry, &batch, t->val_features, ports);
 		rt_scalars_set(&t->in.scalars, t->model, (uint32_t)batch.n, t->step);
 		if (!rt_instance_run(&t->in, t->val_entry, ports, rt_stop_flag()) || stop_wanted())
 			return t->in.fault != RT_OK ? t->in.fault : RT_INTERRUPTED;

@@ -451,6 +451,14 @@ static const char *const preprocesses[] = {
 	"efficientnet",
 };
 
+/* Several inputs and outputs; what stands in `train`. */
+static const char *const heads[] = {
+	"loss: mse, loss_weights: [1, 0.25, 2]",
+	"loss: [bce, mse, mse], metrics: {one: [accuracy, auc], three: mae}",
+	"loss: {one: bce, two: {scce: {from_logits: true}}, three: mse}, loss_weights: {two: 0.5}, "
+	"metrics: {two: [accuracy, scce], three: [mse]}",
+};
+
 static void check_text(const char *what, int i, const char *text, double tolerance)
 {
 	ModelCheck c = {.name = what,
@@ -527,6 +535,25 @@ START_TEST(losses_agree)
 				ARRAYS("5", "11", DENSE("units: 18, activation: tanh") DENSE("%s"),
 				       SGD "  loss: %s\n  metrics: [%s]\n"),
 				l[0], l[1], l[2]),
+		   0);
+	arena_free(a);
+}
+END_TEST
+
+START_TEST(heads_agree)
+{
+	Arena *a = arena_new();
+	check_text(heads[_i], _i,
+		   arena_printf(a, "cnnc: 1\ndata: {type: npy, batch_size: 5}\nmodel:\n  inputs: [{name: a, shape: [9]}, {name: b, "
+				   "shape: [4]}]\n  layers:\n"
+				   L("Dense: {units: 8, activation: tanh, inputs: a, name: p, kernel_regularizer: {l2: 0.1}}")
+				   L("Dense: {units: 8, activation: tanh, inputs: b, name: q}")
+				   L("Multiply: {inputs: [p, q], name: both}")
+				   L("Dense: {units: 1, activation: sigmoid, name: one, inputs: both}")
+				   L("Dense: {units: 5, name: two, inputs: both}")
+				   L("Dense: {units: 3, name: three, inputs: p}")
+				   "  outputs: [one, two, three]\ntrain: {optimizer: sgd, %s}\n",
+				heads[_i]),
 		   0);
 	arena_free(a);
 }
@@ -679,6 +706,7 @@ int main(void)
 	tcase_add_loop_test(t, activation_layers_agree, 0, (int)COUNT(activation_layers));
 	tcase_add_loop_test(t, optimizers_agree, 0, (int)COUNT(optimizers));
 	tcase_add_loop_test(t, losses_agree, 0, (int)COUNT(losses));
+	tcase_add_loop_test(t, heads_agree, 0, (int)COUNT(heads));
 	tcase_add_loop_test(t, augmentations_agree, 0, (int)COUNT(augmentations));
 	tcase_add_loop_test(t, augmentation_lists_agree, 0, (int)COUNT(augmentation_lists));
 	tcase_add_loop_test(t, preprocesses_agree, 0, (int)COUNT(preprocesses));

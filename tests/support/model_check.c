@@ -48,27 +48,34 @@ static void set_state(const ModelCheck *c, const IrState *s, double *v)
 	}
 }
 
-static const IrRoot *output_of(const IrModule *m)
+static bool is_target(const char *port)
+{
+	return port[0] == 'y' && (!port[1] || port[1] == '.');
+}
+
+/* That which target "y", or "y.NAME", belongs to. */
+static const IrRoot *output_of(const IrModule *m, const char *target)
 {
 	const IrEntry *e = m->entry;
 	for (int i = 0; i < e->nroot; i++) {
-		if (e->root[i].kind == ROOT_OUTPUT)
+		if (e->root[i].kind == ROOT_OUTPUT && (!target[1] || !strcmp(e->root[i].name, target + 2)))
 			return &e->root[i];
 	}
 	return NULL;
 }
 
-static void set_labels(const ModelCheck *c, const IrModule *m, const IrType *t, int64_t n, uint64_t rng, double *v)
+static void set_labels(const ModelCheck *c, const IrModule *m, const IrPort *p, int64_t n, uint64_t rng, double *v)
 {
-	const IrType *out = &output_of(m)->value->type;
+	const IrType *out = &output_of(m, p->name)->value->type, *t = &p->type;
 	int32_t classes = out->dim[out->rank - 1];
+	int64_t border = strstr(c->text, "ignore_class: 255") ? 255 : 0; /* a label that some samples have */
 	int64_t elems = ir_elems(t, n);
-	bool one_hot = strstr(c->text, "categorical_crossentropy") && t->dtype == DT_F32;
+	bool one_hot = strstr(c->text, "categorical_crossentropy") && t->dtype == DT_F32 && !p->name[1];
 	bool numbers = strstr(c->text, "loss: mean_squared_error") || strstr(c->text, "loss: mse");
 	for (int64_t i = 0; i < elems; i++) {
 		uint64_t bits = random_bits(&rng) >> 20;
-		if (t->dtype == DT_I32)
-			v[i] = (double)(bits % (uint64_t)(classes > 1 ? classes : 2));
+		if (t->dtype == DT_I32 || t->dtype == DT_U8)
+			v[i] = border && bits % 5 == 0 ? (double)border : (double)(bits % (uint64_t)(classes > 1 ? classes : 2));
 		else if (one_hot)
 			v[i] = 0;
 		else if (!numbers)
@@ -89,8 +96,8 @@ static Values values_of(const ModelCheck *c, Arena *a, const IrEntry *e, int64_t
 	for (i = 0; i < e->nport; i++) {
 		const IrPort *p = &e->port[i];
 		int64_t elems = ir_elems(&p->type, n);
-		if (!strcmp(p->name, "y"))
-			set_labels(c, e->module, &p->type, n, c->seed + 99, v.in[i]);
+		if (is_target(p->name))
+			set_labels(c, e->module, p, n, c->seed + 99, v.in[i]);
 		else if (c->whole && p->type.dtype == DT_F32) {
 			for (int64_t k = 0; k < elems; k++)
 				v.in[i][k] = floor(v.in[i][k] * 3);

@@ -247,6 +247,53 @@ START_TEST(class_values)
 }
 END_TEST
 
+/* Keras 3: each head's loss is shown without its weight, loss is the weighted sum. */
+START_TEST(several_heads)
+{
+	static double out[16][8];
+	double one[] = {1, 0}, bias[2] = {0}, two[] = {0, 2}, *state[] = {one, bias, two, bias}, *to[16];
+	const double x[] = {1, 2, 3, 4}, ya[] = {0, 5}, yb[] = {4, 4}, *in[] = {x, ya, yb};
+	load("cnnc: 1\ndata: {type: npy}\nmodel:\n  input_shape: [2]\n  layers:\n    - Dense: {units: 1, name: a}\n"
+	     "    - Dense: {units: 1, name: b, inputs: input}\n  outputs: [a, b]\n"
+	     "train: {optimizer: adam, loss: mse, loss_weights: {b: 0.5}, metrics: {b: mae}}\n");
+	IrEntry *e = ir_entry_find(model.module, "evaluate");
+	static const struct { const char *name; double sum; } want[] = {
+		{"loss", 1 + 4 + 0.5 * (0 + 16)}, {"a_loss", 1 + 4}, {"b_loss", 16}, {"b_mean_absolute_error", 4},
+	};
+	size_t found = 0;
+	for (int i = 0; i < e->nroot; i++)
+		to[i] = out[i];
+	ir_eval(e, 2, &(IrScalars){0}, state, in, to);
+	for (int i = 0; i < e->nroot; i++) {
+		if (e->root[i].kind != ROOT_METRIC)
+			continue;
+		ck_assert_uint_lt(found, COUNT(want));
+		ck_assert_str_eq(e->root[i].name, want[found].name);
+		ck_assert_double_eq_tol(out[i][0], want[found++].sum, 1e-12);
+	}
+	ck_assert_uint_eq(found, COUNT(want));
+	unload();
+}
+END_TEST
+
+/* Labels of each place; the ignored ones neither count nor divide. Values: keras.losses.SparseCategoricalCrossentropy(
+ * ignore_class=255) of Keras on the logits below, whose sum over places over the number of valid ones this is. */
+START_TEST(ignored_class)
+{
+	const double x[] = {1, 0, 0, 2, 3, 3, 1, -1}, y[] = {0, 255, 1, 255}, kernel[] = {1, 0, 0, 1};
+	double bias[2] = {0}, *state[] = {(double *)(uintptr_t)kernel, bias}, loss[8], *to[8] = {0};
+	const double *in[] = {x, y};
+	load("cnnc: 1\ndata: {type: npy}\nmodel: {input_shape: [2, 2], layers: [Dense: {units: 2}]}\n"
+	     "train: {optimizer: adam, loss: {scce: {from_logits: true, ignore_class: 255}}}\n");
+	IrEntry *e = ir_entry_find(model.module, "evaluate");
+	for (int i = 0; i < e->nroot; i++)
+		to[i] = e->root[i].kind == ROOT_METRIC ? loss : NULL;
+	ir_eval(e, 2, &(IrScalars){0}, state, in, to);
+	ck_assert_double_eq_tol(loss[0] / 2, (log1p(exp(-1)) + log(2)) / 2, 1e-12);
+	unload();
+}
+END_TEST
+
 START_TEST(penalties)
 {
 	const double x[] = {3}, y[] = {1};
@@ -286,6 +333,8 @@ int main(void)
 	tcase_add_test(c, training_only_parts);
 	tcase_add_test(c, binary_values);
 	tcase_add_test(c, class_values);
+	tcase_add_test(c, several_heads);
+	tcase_add_test(c, ignored_class);
 	tcase_add_test(c, penalties);
 	tcase_add_test(c, labels);
 	suite_add_tcase(s, c);
