@@ -109,6 +109,7 @@ struct KEmit {
 
 	/* Pairs of bf16, one u32 a lane, the first in the lower half. A bf16 value itself has loads, stores and casts only. */
 	EVal (*pair)(KEmit *e, EVal first, EVal second);              /* two bf16 values to pairs */
+	EVal (*load_pair)(KEmit *e, EVal base, EVal at, int64_t off); /* a scalar, from any element on; at, off: elements of bf16 */
 	/* acc + first * first + second * second: one instruction where there is one, which rounds as it likes and takes numbers
 	 * below 2^-126 for 0; else widened, the first product added first. */
 	EVal (*dot_pairs)(KEmit *e, EVal a, EVal b, EVal acc);

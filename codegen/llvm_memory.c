@@ -63,6 +63,14 @@ static EVal load(KEmit *e, DType t, EVal base, EVal at, int64_t off)
 	return from_memory(b, t, v);
 }
 
+static EVal load_pair(KEmit *e, EVal base, EVal at, int64_t off)
+{
+	LlvmBuild *b = lb(e);
+	LLVMValueRef v = LLVMBuildLoad2(b->b, b->memory[DT_U32], address(b, DT_BF16, base, at, off), "");
+	LLVMSetAlignment(v, (unsigned)dtype_size(DT_BF16));
+	return from_memory(b, DT_U32, v);
+}
+
 static void store(KEmit *e, DType t, EVal v, EVal base, EVal at, int64_t off)
 {
 	LlvmBuild *b = lb(e);
@@ -182,6 +190,7 @@ static void push_vec(KEmit *e, DType t, EVal v, EVal cond, EVal base, EVal at)
 void llvm_memory_rows(KEmit *e)
 {
 	e->load = load;
+	e->load_pair = load_pair;
 	e->load_vec = load_vec;
 	e->gather = gather;
 	e->store = store;

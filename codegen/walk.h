@@ -92,7 +92,7 @@ void walk_fetch_store(Walk *w, const KStage *s, const WalkCombo *c, int64_t ahea
 void walk_prefetch(Walk *w, int x, int64_t ahead);          /* the lines of load x in this tile, `ahead` elements further on */
 EVal walk_load_for_add(Walk *w, const KStage *s, const WalkCombo *c);
 int64_t walk_stride(const KOperand *o, int dim);            /* elements */
-int64_t walk_elems(const Walk *w, int x, int64_t elems);    /* in units of what load x takes: elements, or pairs of them */
+int64_t walk_elems(const Walk *w, int x, int64_t elems);    /* in units of what load x counts: elements, or pairs of a vector of them */
 int walk_active(const Walk *w, const WalkCombo *c);         /* lanes of the vector axis that exist at c */
 void walk_place(Walk *w, int x);                            /* gathered dimensions of load x that no loop to come moves */
 bool walk_inside(const Walk *w, const KIndex *at, int extent); /* proved in range for every point of the tile */

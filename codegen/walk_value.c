@@ -18,7 +18,7 @@ int64_t walk_stride(const KOperand *o, int dim)
 
 int64_t walk_elems(const Walk *w, int x, int64_t elems)
 {
-	return x == w->pair.vector || x == w->pair.splat ? elems / 2 : elems;
+	return x == w->pair.vector ? elems / 2 : elems;
 }
 
 bool walk_is_vector(const Walk *w, int x)
@@ -383,6 +383,8 @@ static EVal load_at(Walk *w, int x, const WalkCombo *c, EVal at, int64_t off)
 	const KOperand *o = &w->k->opnd[l->operand];
 	DType t = stored(loaded(w, x));
 	EVal base = e->ptr_arg(e, l->operand + 1);
+	if (x == w->pair.splat)
+		return e->load_pair(e, base, at, off);
 	EVal v = walk_is_vector(w, x) ? e->load_vec(e, t, base, at, off, walk_active(w, c)) : e->load(e, t, base, at, off);
 	return from_memory(e, o->type.dtype, v);
 }
@@ -392,7 +394,7 @@ static EVal load_edge(Walk *w, int x, const WalkCombo *c)
 	KEmit *e = w->e;
 	const KExpr *l = &w->k->expr[x];
 	EVal inside, at = clamped_address(w, x, c, &inside);
-	if (by_pairs(w, x))
+	if (x == w->pair.vector)
 		at = e->idiv(e, at, e->i64(e, 2));
 	EVal v = load_at(w, x, c, at, 0);
 	if (!inside || l->edge == EDGE_CLAMP)

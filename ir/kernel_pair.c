@@ -21,10 +21,9 @@ static int64_t flat_stride(const KOperand *o, const KIndex *at, int axis)
 	return sum;
 }
 
-/* Pairs along `p` begin at even elements: p moves by one and stays inside, everything else by even distances. */
-static bool words(const Kernel *k, const KOperand *o, const KIndex *at, int p)
+/* Are pairs along `p` two neighbours in memory, of which either both are there or none? */
+static bool pairs_along(const Kernel *k, const KOperand *o, const KIndex *at, int p)
 {
-	int64_t stride = 1, start = 0;
 	if (o->type.dtype != DT_BF16 || flat_stride(o, at, p) != 1)
 		return false;
 	for (int d = o->type.rank - 1; d >= 0; d--) {
@@ -33,6 +32,17 @@ static bool words(const Kernel *k, const KOperand *o, const KIndex *at, int p)
 			return false;
 		if (at[d].coef[p] && (!k_index_range(k, &at[d], &lo, &hi) || lo < 0 || hi >= o->type.dim[d]))
 			return false;
+	}
+	return true;
+}
+
+/* Such pairs that begin at even elements, as those of a vector must: everything but p moves by even distances. */
+static bool words(const Kernel *k, const KOperand *o, const KIndex *at, int p)
+{
+	int64_t stride = 1, start = 0;
+	if (!pairs_along(k, o, at, p))
+		return false;
+	for (int d = o->type.rank - 1; d >= 0; d--) {
 		start += at[d].c0 * stride;
 		stride *= o->type.dim[d] == IR_N ? 1 : o->type.dim[d];
 	}
@@ -94,11 +104,13 @@ bool k_pair(const Kernel *k, int stage, KPair *out)
 	for (int p = 0; p < k->naxes; p++) {
 		const KExpr *a = &k->expr[x[0]], *b = &k->expr[x[1]];
 		if (!(s->away >> p & 1) || k->axis[p].ext != EXT_CONST || k->axis[p].extent != 2 ||
-		    !words(k, &k->opnd[a->operand], a->at, p) || !words(k, &k->opnd[b->operand], b->at, p))
+		    !pairs_along(k, &k->opnd[a->operand], a->at, p) || !pairs_along(k, &k->opnd[b->operand], b->at, p))
 			continue;
 		for (int i = 0; i < 2; i++) {
+			const KExpr *vector = &k->expr[x[i]];
 			int lanes = lane_axis(k, s, x[i], x[1 - i]);
-			if (lanes < 0 || !stored_by_ones(k, lanes) || k->expr[x[i]].edge != EDGE_NEVER || k->expr[x[1 - i]].edge > EDGE_ZERO)
+			if (lanes < 0 || !words(k, &k->opnd[vector->operand], vector->at, p) || !stored_by_ones(k, lanes) ||
+			    vector->edge != EDGE_NEVER || k->expr[x[1 - i]].edge > EDGE_ZERO)
 				continue;
 			*out = (KPair){.axis = p, .lanes = lanes, .vector = x[i], .splat = x[1 - i]};
 			return true;

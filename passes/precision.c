@@ -12,10 +12,20 @@
  *
  *   sum(h …) x[h+r, …, c] * d[h, …, k]   becomes   sum(h … p) f32(x'[2h+r, …, c, p]) * f32(d'[h, …, k, p])
  *
- * with x'[i, …, c, p] = x[i+p, …, c]: each row twice. Which machine will run it does not matter here (those without such
+ * with x'[i, …, c, p] = x[i+p, …, c]: each row twice.
+ *
+ * Of few channels, columns and channels of a kernel's row are one axis first (precision_row.c):
+ *
+ *   sum(r s c) x[h+r, w+s, c] * w[r, s, c, k]   becomes   sum(r e p) f32(x'[h+r, C·w + 2e+p]) * f32(w'[r, e, k, p])
+ *
+ * whose pairs begin at odd elements, too. x' has the zeros of the border. A sum of odd length reads a neighbour of its last
+ * element and takes it times zero: an infinity or NaN in it is seen there as well.
+ *
+ * Which machine will run it does not matter here (those without such
  * instructions widen), so a model computes the same function everywhere.
  */
 #include "passes/passes.h"
+#include "passes/precision.h"
 #include "passes/rewrite.h"
 #include <string.h>
 
@@ -29,6 +39,7 @@ typedef struct Form {
 	IrType seen;                  /* of the source, as its reader sees it */
 	int pair_dim, lane_dim;       /* pair_dim -1: as they are, with a zero behind an odd last dimension */
 	int32_t distance, lo, extent; /* pairs (lo+i, lo+i+distance), i < extent; distance 0: (2i, 2i+1) */
+	bool run;                     /* as they are, of the last dimension lo+i, i < extent */
 } Form;
 
 typedef struct Copy { /* a form in one entry */
@@ -140,6 +151,21 @@ static bool splat_as_it_is(const Kernel *k, Pairing *w)
 	return o->type.rank > 0 && paired_dim(k, w->splat, w->axis) == o->type.rank - 1;
 }
 
+/* The splat's rows with what else the pairs reach: zeros around them. A pair begins anywhere. */
+static bool splat_by_runs(const Kernel *k, Pairing *w)
+{
+	const KExpr *x = &k->expr[w->splat];
+	const KOperand *o = &k->opnd[x->operand];
+	const int last = o->type.rank - 1;
+	int64_t lo, hi;
+	if (last < 1 || 2 * k->axis[w->lanes].extent < K_LANES || moved_dim(k, w->splat, w->axis) != last || x->at[last].coef[w->axis] != 1 || o->type.dim[last] == IR_N ||
+	    !k_index_range(k, &x->at[last], &lo, &hi) || hi - lo >= 2 * (int64_t)o->type.dim[last])
+		return false;
+	w->splat_form = (Form){.source = o->buf, .seen = o->type, .pair_dim = -1, .lane_dim = -1,
+	                       .lo = (int32_t)lo, .extent = (int32_t)(hi - lo + 1 + w->padded), .run = true};
+	return true;
+}
+
 /* The splat with rows that meet in a sum side by side. */
 static bool splat_by_rows(const Kernel *k, Pairing *w)
 {
@@ -161,23 +187,26 @@ static bool may_round(const Precision *p, const Kernel *k, int x)
 	return e->op == K_LOAD && e->type == DT_F32 && !p->m->program->buffer[k->opnd[e->operand].buf].keep_f32;
 }
 
-/* The first summed axis that makes pairs, of even length if possible; rows: by pairs of rows. */
-static bool find_axis(const Kernel *k, Pairing *w, bool rows)
+typedef bool SplatForm(const Kernel *, Pairing *);
+
+/* The first summed axis that makes pairs, of even length if possible. */
+static bool find_axis(const Kernel *k, Pairing *w, SplatForm *form)
 {
 	for (int odd = 0; odd < 2; odd++) {
 		for (w->axis = 0; w->axis < k->naxes; w->axis++) {
 			const KAxis *a = &k->axis[w->axis];
 			w->padded = a->extent % 2;
 			if (k->stage[w->stage].away >> w->axis & 1 && a->ext == EXT_CONST && a->extent > 1 && w->padded == odd &&
-			    only_there(k, w) && vector_pairs(k, w) && (rows ? splat_by_rows(k, w) : splat_as_it_is(k, w)))
+			    only_there(k, w) && vector_pairs(k, w) && form(k, w))
 				return true;
 		}
 	}
 	return false;
 }
 
-static bool find_pairing(const Precision *p, const Kernel *k, Pairing *w)
+static bool find_pairing(const Precision *p, const Kernel *k, bool runs, Pairing *w)
 {
+	SplatForm *const form[] = {splat_as_it_is, splat_by_rows};
 	for (int i = 0; i < k->nstages && k->naxes < K_MAX_AXES; i++) {
 		if (!k_is_contraction(k, &k->stage[i]))
 			continue;
@@ -187,7 +216,7 @@ static bool find_pairing(const Precision *p, const Kernel *k, Pairing *w)
 		for (int side = 0; side < 4; side++) {
 			*w = (Pairing){.stage = i, .splat = product->arg[side & 1], .vector = product->arg[1 - (side & 1)]};
 			if (may_round(p, k, w->splat) && may_round(p, k, w->vector) && k->expr[w->splat].edge <= EDGE_ZERO &&
-			    find_axis(k, w, side >= 2))
+			    find_axis(k, w, runs ? splat_by_runs : form[side >> 1]))
 				return true;
 		}
 	}
@@ -203,7 +232,9 @@ static IrType form_type(const Form *f)
 		if (d != f->lane_dim)
 			t.dim[t.rank++] = d != f->pair_dim ? f->seen.dim[d] : f->distance ? f->extent : (f->seen.dim[d] + 1) / 2;
 	}
-	if (f->pair_dim < 0)
+	if (f->run)
+		t.dim[t.rank - 1] = f->extent;
+	else if (f->pair_dim < 0)
 		t.dim[t.rank - 1] += t.dim[t.rank - 1] % 2;
 	if (f->lane_dim >= 0)
 		t.dim[t.rank++] = f->seen.dim[f->lane_dim];
@@ -215,7 +246,7 @@ static IrType form_type(const Form *f)
 static bool same_form(const Form *a, const Form *b)
 {
 	return a->source == b->source && a->pair_dim == b->pair_dim && a->lane_dim == b->lane_dim && a->distance == b->distance &&
-	       a->lo == b->lo && a->extent == b->extent && ir_type_eq(&a->seen, &b->seen);
+	       a->lo == b->lo && a->extent == b->extent && a->run == b->run && ir_type_eq(&a->seen, &b->seen);
 }
 
 static const Copy *find_copy(const Precision *p, const Form *f)
@@ -270,7 +301,8 @@ static bool pays(const Precision *p, const Kernel *k, const Pairing *w)
 		points *= (s->over | s->away) >> a & 1 ? k->axis[a].extent : 1;
 	int extent = k->axis[w->axis].extent;
 	double left = (extent + 1) / 2 / (double)extent; /* of the instructions */
-	double price = price_of(p, &w->splat_form, w->made ? STORED : w->splat_form.distance ? VIEWED : COPIED);
+	const Form *f = &w->splat_form;
+	double price = price_of(p, f, w->made || f->run ? STORED : f->distance ? VIEWED : COPIED);
 	if (w->vector_form.lane_dim == w->vector_form.seen.rank - 1) /* else pass layout would make a view anyway */
 		price += price_of(p, &w->vector_form, VIEWED);
 	return points / FMAS * (1 - left) > price;
@@ -319,6 +351,8 @@ static Kernel *form_kernel(const Precision *p, const char *name, const Form *f, 
 		*pairs = f->distance ? k_index_affine(*pairs, 1, f->lo) : k_index_affine(*pairs, 2, 0);
 		*pairs = k_index_plus(*pairs, k_index_affine(half, f->distance ? f->distance : 1, 0));
 	}
+	if (f->run)
+		at[f->seen.rank - 1].c0 += f->lo;
 	for (int d = 0; d < f->seen.rank; d++) {
 		int64_t lo, hi;
 		if (f->seen.dim[d] != IR_N && (!k_index_range(k, &at[d], &lo, &hi) || lo < 0 || hi >= f->seen.dim[d]))
@@ -338,7 +372,7 @@ static int buffer_of(Precision *p, const Form *f, bool made)
 	if (known)
 		return known->buffer;
 	KBuffer src = p->m->program->buffer[f->source];
-	const char *name = arena_printf(a, "%s.%s", src.name, f->pair_dim < 0 ? "bf16" : f->distance ? "rows" : "pairs");
+	const char *name = arena_printf(a, "%s.%s", src.name, f->run ? "runs" : f->pair_dim < 0 ? "bf16" : f->distance ? "rows" : "pairs");
 	Copy *c = NEW(a, Copy);
 	*c = (Copy){.entry = p->e, .form = *f, .next = p->copies};
 	c->buffer = program_buffer(a, p->m->program, (KBuffer){.name = name, .cls = B_SLAB, .type = form_type(f), .loc = src.loc});
@@ -361,6 +395,7 @@ static void form_index(const Rewrite *r, const Pairing *w, const Form *f, const 
 	if (f->pair_dim < 0) {
 		at[dim].coef[w->axis] = 2;
 		at[dim].coef[w->p] = 1;
+		at[dim].c0 -= f->lo;
 	} else if (f->distance) {
 		at[dim].coef[w->axis] *= 2;
 		at[dim].c0 -= f->lo;
@@ -405,17 +440,28 @@ static int paired_sum(Rewrite *r, int stage)
 	return k_reduce(r->a, r->to, s->name, s->red, s->away | (KSet)1 << w->p, rewrite_expr(r, s->value), s->type);
 }
 
+/* Pairs that are worth what they cost. runs: k reads rows of a picture as one axis */
+static bool pairs_pay(const Precision *p, const Kernel *k, bool runs, Pairing *w)
+{
+	if (!find_pairing(p, k, runs, w))
+		return false;
+	w->made = w->splat_form.pair_dim < 0 && !w->splat_form.run && !w->padded && made_here(p, w->splat_form.source);
+	if (w->made)
+		w->splat_form.seen = p->m->program->buffer[w->splat_form.source].type;
+	return pays(p, k, w);
+}
+
 static void pair_kernel(Precision *p)
 {
 	Pairing w;
-	Kernel *k = p->e->kernel[p->position];
-	if (!k->contraction || !find_pairing(p, k, &w))
+	const Kernel *k = p->e->kernel[p->position];
+	if (!k->contraction)
 		return;
-	w.made = w.splat_form.pair_dim < 0 && !w.padded && made_here(p, w.splat_form.source);
-	if (w.made)
-		w.splat_form.seen = p->m->program->buffer[w.splat_form.source].type;
-	if (!pays(p, k, &w))
-		return;
+	if (!pairs_pay(p, k, false, &w)) {
+		k = row_kernel(p->m->arena, k);
+		if (!k || !pairs_pay(p, k, true, &w))
+			return;
+	}
 	w.splat_buffer = buffer_of(p, &w.splat_form, w.made);
 	w.vector_buffer = buffer_of(p, &w.vector_form, false);
 	Rewrite *r = rewrite_new(p->m->arena, k, k->name, paired_load, paired_sum, &w);
