@@ -12,9 +12,9 @@
 #include "bench.h"
 #include "doctor.h"
 #include "init_model.h"
-#include "ir/errors.h"
 #include "options.h"
 #include "pipeline.h"
+#include "reference.h"
 #include "report.h"
 #include "runtime/bundle.h"
 #include "tune.h"
@@ -80,6 +80,21 @@ static bool write_text(const Pipeline *p, EmitKind kind, const char *path, Diag 
 		report_dot(p, f);
 	bool ok = (f == stdout ? fflush(f) : fclose(f)) == 0;
 	return ok || diag_error(d, (Loc){0}, "cannot write %s: %s", path, strerror(errno));
+}
+
+/* A file of this text, whole or as it was before. */
+static bool replace_file(const char *path, const char *text, Arena *a, Diag *d)
+{
+	const char *fresh = arena_printf(a, "%s.%ld~", path, (long)getpid());
+	FILE *f = fopen(fresh, "wx");
+	bool ok = f && fputs(text, f) >= 0;
+	ok = f && fclose(f) == 0 && ok && rename(fresh, path) == 0;
+	if (!ok) {
+		diag_error(d, (Loc){0}, "cannot write %s: %s", path, strerror(errno));
+		if (f)
+			unlink(fresh);
+	}
+	return ok;
 }
 
 static bool emit_cuda(const Pipeline *p, const char *path, Diag *d)
@@ -344,6 +359,22 @@ static int import_graph(const Options *o, Diag *d)
 	return code;
 }
 
+/* Lays a model file out: in place, to another file, or to stdout. */
+static int format_file(const Options *o, Diag *d)
+{
+	size_t len;
+	Arena *a = arena_new();
+	const char *text = fe_read(o->model, d, &len), *path = o->output ? o->output : o->model;
+	const char *laid_out = text ? fe_format(o->model, text, len, a, d) : NULL;
+	int code = laid_out ? EXIT_OK : EXIT_USAGE;
+	if (laid_out && strcmp(path, "-") == 0)
+		fputs(laid_out, stdout);
+	else if (laid_out && !(path == o->model && strlen(laid_out) == len && memcmp(text, laid_out, len) == 0))
+		code = replace_file(path, laid_out, a, d) ? EXIT_OK : EXIT_IO;
+	arena_free(a);
+	return code;
+}
+
 /* --emit=cuda asks for a GPU without saying so; what is timed here runs on the CPU. */
 static const char *target_of(const Options *o)
 {
@@ -356,9 +387,9 @@ static int run(const Options *o)
 {
 	double start = now_ms();
 	Diag *d = diag_new();
-	if (o->op || o->command == CMD_INIT || o->command == CMD_IMPORT) {
+	if (o->op || o->command == CMD_INIT || o->command == CMD_IMPORT || o->command == CMD_FMT) {
 		int code = finish(d, o->op ? bench_op(o, d) : o->command == CMD_IMPORT ? import_graph(o, d) :
-		                  init_command(o->model, o->output, d));
+		                  o->command == CMD_FMT ? format_file(o, d) : init_command(o->model, o->output, d));
 		diag_free(d);
 		return code;
 	}
@@ -375,29 +406,6 @@ static int run(const Options *o)
 	pipeline_close(&p);
 	diag_free(d);
 	return code;
-}
-
-/* `cnnc explain CODE`; `reference` is docs/errors.md. */
-static int explain(const char *code)
-{
-	if (!code)
-		error_list(stdout);
-	else if (strcmp(code, "reference") == 0)
-		error_reference(stdout);
-	else if (!error_explain(code, stdout)) {
-		fprintf(stderr, "cnnc: there is no error '%.20s'; `cnnc explain` lists them\n", code);
-		return EXIT_USAGE;
-	}
-	return EXIT_OK;
-}
-
-static int help(const char *topic)
-{
-	if (topic)
-		return fe_help(topic, stdout) ? EXIT_OK : EXIT_USAGE;
-	options_usage(stdout);
-	fe_help(NULL, stdout);
-	return EXIT_OK;
 }
 
 int main(int argc, char **argv)
@@ -428,10 +436,10 @@ int main(int argc, char **argv)
 		fe_schema_json(stdout);
 		break;
 	case CMD_HELP:
-		code = help(o.topic);
+		code = reference_help(o.topic);
 		break;
 	case CMD_EXPLAIN:
-		code = explain(o.topic);
+		code = reference_explain(o.topic);
 		break;
 	default:
 		code = run(&o);

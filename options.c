@@ -1,4 +1,4 @@
-/* options.c -- the command line of cnnc: one table of options, one sentence for each mistake */
+/* options.c -- the command line of cnnc: the table of options.def, one sentence for each mistake */
 #include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -10,73 +10,35 @@
 typedef enum Kind { FLAG, TEXT, DEFINE, NUMBER, SECONDS, EMIT, TARGET, MATH, PASSES, ACTION } Kind;
 
 typedef struct Option {
-	const char *name, *value, *doc; /* value: how it is shown; NULL: takes none */
+	const char *name, *value; /* value NULL: takes none */
 	Kind kind;
-	size_t at;                      /* of the member; ACTION: the command */
+	size_t at;                /* of the member; ACTION: the command */
 } Option;
 
+#define AT_ACTION(command) (size_t)(command)
+#define AT_FLAG(member) offsetof(Options, member)
+#define AT_TEXT AT_FLAG
+#define AT_DEFINE AT_FLAG
+#define AT_NUMBER AT_FLAG
+#define AT_SECONDS AT_FLAG
+#define AT_EMIT AT_FLAG
+#define AT_TARGET AT_FLAG
+#define AT_MATH AT_FLAG
+#define AT_PASSES AT_FLAG
+
 static const Option options[] = {
-	{"-o", "NAME", "write NAME and NAME-train; `-` with --emit is stdout", TEXT, offsetof(Options, output)},
-	{"-D", "KEY=VALUE", "set a field of the model file, as train.epochs=5", DEFINE, 0},
-	{"--emit", "KIND[,KIND]", "write graph, kernels, dot (layers, for Graphviz), llvm, asm, obj, cuda or onnx (of --op: header too), no programs", EMIT, 0},
-	{"--cpu", "CPU", "native (default), portable (v4, v3 and v2 in one program), x86-64-v3, or a name LLVM knows", TEXT,
-	 offsetof(Options, cpu)},
-	{"--triple", "TRIPLE", "system to compile for, with --emit; default: this one", TEXT, offsetof(Options, triple)},
-	{"--target", "TARGET", "cpu, or cpu,cuda: programs that take a GPU where there is one; cuda alone with --emit", TARGET,
-	 offsetof(Options, target)},
-	{"--cuda-arch", "ARCH[,ARCH]", "GPUs to compile for, as sm_80,sm_90a; compute_80 is PTX for later ones", TEXT,
-	 offsetof(Options, cuda_arch)},
-	{"--linker", "PROGRAM", "links the programs; default cc", TEXT, offsetof(Options, linker)},
-	{"--tune", "SECONDS", "measure each kernel's schedules first, all of them or as many as this time allows", SECONDS,
-	 offsetof(Options, tune)},
-	{"--schedule", "FILE", "take schedules measured before; with --tune, write them there, default NAME.schedule", TEXT,
-	 offsetof(Options, schedule)},
-	{"--threads", "N", "threads to compile with, and of bench; default: the CPUs of this process", NUMBER,
-	 offsetof(Options, threads)},
-	{"--op", "OP", "bench: one operation, described as x=32x56x56x64 w=3x3x64x64 stride=1 pad=1", TEXT,
-	 offsetof(Options, op)},
-	{"--shape", "LIST", "bench: N,H,W,C,K,R,S[,stride[,pad]] of a convolution, M,N,K of matmul", TEXT,
-	 offsetof(Options, shape)},
-	{"--math", "MATH", "bench --op: exact (default), or fast: other roundings allowed, as build.math", MATH, 0},
-	{"--json", NULL, "check, bench: print one JSON object", FLAG, offsetof(Options, json)},
-	{"--dump", "PASS[,PASS]", "print the program after these passes", PASSES, offsetof(Options, dump)},
-	{"--stop-after", "PASS", "print the program after this pass, and stop", PASSES, offsetof(Options, stop_after)},
-	{"--time-passes", NULL, "print the time of each pass", FLAG, offsetof(Options, time_passes)},
-	{"--list-passes", NULL, "print the passes in run order", ACTION, CMD_LIST_PASSES},
-	{"--version", NULL, "print the version", ACTION, CMD_VERSION},
-	{"--help", NULL, "print this text", ACTION, CMD_USAGE},
-	{"-h", NULL, NULL, ACTION, CMD_USAGE},
+#define COMMAND(...)
+#define FORM(...)
+#define OPTION(name, value, kind, member, words, doc) {name, value, kind, AT_##kind(member)},
+#include "options.def"
 };
 
 static const struct { const char *name; Command command; } commands[] = {
-	{"compile", CMD_COMPILE}, {"check", CMD_CHECK}, {"bench", CMD_BENCH}, {"init", CMD_INIT}, {"doctor", CMD_DOCTOR}, {"help", CMD_HELP}, {"explain", CMD_EXPLAIN}, {"schema", CMD_SCHEMA}, {"import", CMD_IMPORT},
+#define COMMAND(word, id, arguments, doc) {word, id},
+#define FORM(...)
+#define OPTION(...)
+#include "options.def"
 };
-
-static const char *shown_before(const Option *o)
-{
-	return !o->value ? "" : o->kind == SECONDS ? "[=" : o->name[1] == '-' ? "=" : " ";
-}
-
-void options_usage(FILE *f)
-{
-	fputs("usage: cnnc init DIR [-o MODEL.yaml]                 look at a folder of data, write a first model file for it\n"
-	      "       cnnc [compile] MODEL.yaml -o NAME [OPTION…]   write the predictor NAME and the trainer NAME-train\n"
-	      "       cnnc check MODEL.yaml [--json]               check it; print layers and memory\n"
-	      "       cnnc bench MODEL.yaml [--threads N] [--json] time the generated code\n"
-	      "       cnnc bench --op OP WORD…|--shape LIST [--emit=KIND…] [-o NAME]   time or write out one operation\n"
-	      "       cnnc doctor                                  what this machine has, and what is missing\n"
-	      "       cnnc import FILE.onnx -o MODEL.yaml          write an ONNX graph as a model file, its weights beside it\n"
-	      "       cnnc help [LAYER|FIELD]                      what can stand in a model file\n"
-	      "       cnnc explain [CODE]                          what an error means, and how it is mended\n"
-	      "       cnnc schema                                  JSON Schema of model files\n\n"
-	      "options:\n", f);
-	for (size_t i = 0; i < COUNT(options); i++) {
-		const Option *o = &options[i];
-		if (o->doc)
-			fprintf(f, "  %s%s%-*s %s\n", o->name, shown_before(o), 26 - (int)strlen(o->name) - (int)strlen(shown_before(o)),
-			        o->kind == SECONDS ? "SECONDS]" : o->value ? o->value : "", o->doc);
-	}
-}
 
 /* ---- mistakes ---- */
 static bool refuse(FILE *err, const char *fmt, ...) CNNC_PRINTF(2, 3);

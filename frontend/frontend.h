@@ -45,6 +45,11 @@ bool fe_load(const char *path, const char *const *overrides, int n, Diag *d, FeM
 /* The same from memory; `name` stands for the path in diagnostics. text need not be terminated and must outlive d. */
 bool fe_load_text(const char *name, const char *text, size_t len, const char *const *overrides, int n, Diag *d, FeModel *out);
 
+/* A model file's bytes, in memory of d; as many as YAML_MAX_BYTES + 1. NULL: reported. */
+char *fe_read(const char *path, Diag *d, size_t *out_len);
+/* A model file laid out evenly, comments kept, in arena a: the same tree (format.c). NULL: reported. */
+const char *fe_format(const char *name, const char *text, size_t len, Arena *a, Diag *d);
+
 /* ---- ONNX (onnx_*.c) ---- */
 typedef struct FeOnnxPort {  /* an input or output: what the graph calls it, and what the model file does */
 	const char *name, *layer;

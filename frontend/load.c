@@ -163,7 +163,7 @@ bool fe_load_text(const char *name, const char *text, size_t len, const char *co
 	return false;
 }
 
-static char *read_file(const char *path, Diag *d, size_t *out_len)
+char *fe_read(const char *path, Diag *d, size_t *out_len)
 {
 	Loc at = {path, 0, 0, 0};
 	FILE *f = fopen(path, "rb");
@@ -184,6 +184,6 @@ static char *read_file(const char *path, Diag *d, size_t *out_len)
 bool fe_load(const char *path, const char *const *overrides, int n, Diag *d, FeModel *out)
 {
 	size_t len;
-	char *text = read_file(path, d, &len);
+	char *text = fe_read(path, d, &len);
 	return text && fe_load_text(path, text, len, overrides, n, d, out);
 }

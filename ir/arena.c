@@ -36,7 +36,7 @@ struct Arena {
 };
 
 /* Other threads may be at work: handlers of exit() would take from them what they use. */
-static _Noreturn void out_of_memory(void)
+_Noreturn void arena_out_of_memory(void)
 {
 	fputs("cnnc: error: out of memory\n", stderr);
 	fflush(stdout);
@@ -48,7 +48,7 @@ static Block *block_new(size_t size)
 	size_t bytes;
 	Block *b = size_add(size, sizeof(Block), &bytes) ? malloc(bytes) : NULL;
 	if (!b)
-		out_of_memory();
+		arena_out_of_memory();
 	b->next = NULL;
 	b->size = size;
 	b->used = 0;
@@ -60,7 +60,7 @@ Arena *arena_new(void)
 {
 	Arena *a = malloc(sizeof *a);
 	if (!a)
-		out_of_memory();
+		arena_out_of_memory();
 	a->next_size = BLOCK_FIRST;
 	a->first = a->current = block_new(a->next_size);
 	return a;
@@ -106,7 +106,7 @@ static void *take(Arena *a, size_t bytes)
 {
 	size_t total;
 	if (!size_add(bytes, GAP, &total) || !size_align(total, ALIGN, &total))
-		out_of_memory();
+		arena_out_of_memory();
 	if (total == 0)
 		total = ALIGN; /* every piece has an address of its own */
 	Block *b = block_for(a, total);
@@ -120,7 +120,7 @@ void *arena_alloc(Arena *a, size_t count, size_t size)
 {
 	size_t bytes;
 	if (!size_mul(count, size, &bytes))
-		out_of_memory();
+		arena_out_of_memory();
 	return memset(take(a, bytes), 0, bytes);
 }
 

@@ -23,6 +23,7 @@ typedef struct Arena Arena;
 
 Arena *arena_new(void);
 void arena_free(Arena *a);
+_Noreturn void arena_out_of_memory(void); /* one line, exit status 3: for what must be allocated elsewhere */
 void arena_reset(Arena *a); /* everything allocated so far is gone; the memory is kept for reuse */
 
 void *arena_alloc(Arena *a, size_t count, size_t size); /* count * size is checked */

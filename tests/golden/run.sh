@@ -4,7 +4,8 @@
 # tests/golden/FOLDER/NAME.STOP.want is what must come out for NAME.yaml (or NAME.ir) beside it. STOP is
 #   a pass, or "import"   the IR after it: cnnc --stop-after=STOP
 #   err                   must fail, and stderr is compared
-#   check, help…          `cnnc STOP NAME.yaml`: stdout is compared
+#   fmt                   `cnnc fmt NAME.yaml -o -`: stdout is compared
+#   check                 `cnnc check NAME.yaml`: stdout is compared
 # BLESS=1 rewrites the expectations: review them as code. Paths are relative to the file's folder, so output has no machine in it.
 set -u
 cnnc=${1:-${BUILD:-build}/bin/cnnc}
@@ -24,6 +25,7 @@ for want in */*.want; do
 	[ -f "$in" ] || in=$base.ir
 	case $stop in
 	err) (cd "$(dirname "$in")" && "$cnnc" "$(basename "$in")" -o /dev/null) 2>"$got" >/dev/null && echo "exit status 0" >>"$got" ;;
+	fmt) (cd "$(dirname "$in")" && "$cnnc" fmt "$(basename "$in")" -o -) >"$got" 2>&1 || echo "exit status $?" >>"$got" ;;
 	check) (cd "$(dirname "$in")" && "$cnnc" check "$(basename "$in")") >"$got" 2>&1 || echo "exit status $?" >>"$got" ;;
 	*) (cd "$(dirname "$in")" && "$cnnc" --stop-after="$stop" --cpu=x86-64-v3 "$(basename "$in")" -o -) >"$got" 2>&1 ||
 		echo "exit status $?" >>"$got" ;;
