@@ -1,15 +1,16 @@
-/* cuda_program.c -- entries to CUDA: each kernel once as a function, each run of it as a launch
+/* cuda_program.c -- entries to CUDA: each kernel once as a function, each item of a tree as a launch
  *
  * in:   a module after the last pass, for a TARGET_CUDA      out: texts of functions, launches with addresses (codegen/cuda.h)
  *
- * A part of samples, whose kernels add into partial sums, becomes the second dimension of the grid; the partials are cleared before
- * the first of them. Everything else of a tree is kernels in order.
+ * A part of samples, whose kernel adds into partial sums, becomes the second dimension of the grid. Kernels that are joined become
+ * one function (cuda_join.c), which holds the places of its operands as constants; others are the same for equal kernels.
  */
 #include "codegen/cuda.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include "codegen/codegen.h"
+#include "codegen/cuda_join.h"
 #include "codegen/cuda_text.h"
 #include "runtime/hash.h"
 
@@ -23,8 +24,6 @@ typedef struct CudaProgram {
 	CgCuda *out;
 	const char **key; /* by function */
 	int room;
-	RtCudaLaunch *launch; /* of the entry that is being listed */
-	uint32_t nlaunches, launch_room;
 } CudaProgram;
 
 void cg_cuda_target(Target *out)
@@ -65,25 +64,31 @@ static const char *function_name(Arena *a, const char *name, const char *key)
 	return *out >= '0' && *out <= '9' ? arena_printf(a, "k%s", out) : out;
 }
 
-static char *function_text(CudaProgram *c, const Kernel *k, const char *name, int part_rows)
+static char *kernel_text(CudaProgram *c, const Kernel *k, const char *name, int part_rows, bool job)
 {
 	int64_t *bytes = NEWN(c->out->arena, int64_t, k->nopnds + 1);
 	for (int i = 0; i < k->nopnds; i++)
 		bytes[i] = copy_bytes(&c->p->buffer[k->opnd[i].buf]);
 	CudaKernelText text = {.kernel = k, .name = name, .threads = (int)k_block_threads(k), .wide = is_wide(c->m, k),
-	                       .part_rows = part_rows, .part_bytes = bytes, .update = k->update};
+	                       .part_rows = part_rows, .part_bytes = bytes, .job = job, .update = k->update};
 	cuda_text_begin(c->e, &text);
 	walk_kernel(c->e, c->p, k, c->t, name, part_rows ? k_sample_axis(k) : -1);
 	return cuda_text_take(c->e, c->out->arena);
 }
 
-static uint32_t function_of(CudaProgram *c, const Kernel *k, int part_rows)
+static const char *kernel_key(CudaProgram *c, const Kernel *k, int part_rows)
+{
+	return arena_printf(c->out->arena, "%d %d %s", part_rows, k->update, k_key(c->p, k, c->out->arena));
+}
+
+/* The function of that key, or a new one without a text. */
+static CgCudaFunction *function_of(CudaProgram *c, const char *key, const char *name, uint32_t *number)
 {
 	Arena *a = c->out->arena;
-	const char *key = arena_printf(a, "%d %d %s", part_rows, k->update, k_key(c->p, k, a));
 	for (int i = 0; i < c->out->nfunctions; i++) {
+		*number = (uint32_t)i;
 		if (strcmp(c->key[i], key) == 0)
-			return (uint32_t)i;
+			return &c->out->function[i];
 	}
 	if (c->out->nfunctions == c->room) {
 		int room = c->room ? 2 * c->room : 64;
@@ -91,11 +96,11 @@ static uint32_t function_of(CudaProgram *c, const Kernel *k, int part_rows)
 		c->key = (const char **)arena_grow(a, c->key, (size_t)c->room, (size_t)room, sizeof(*c->key));
 		c->room = room;
 	}
-	CgCudaFunction *f = &c->out->function[c->out->nfunctions];
-	f->name = function_name(a, k->name, key);
-	f->text = function_text(c, k, f->name, part_rows);
-	c->key[c->out->nfunctions] = key;
-	return (uint32_t)c->out->nfunctions++;
+	*number = (uint32_t)c->out->nfunctions++;
+	c->key[*number] = key;
+	CgCudaFunction *f = &c->out->function[*number];
+	*f = (CgCudaFunction){.name = function_name(a, name, key)};
+	return f;
 }
 
 /* ---- launches ---- */
@@ -120,56 +125,128 @@ static RtCudaArg address(const KBuffer *b)
 	ICE("buffer %s has no place on a GPU", b->name);
 }
 
-static void add_launch(CudaProgram *c, const RtCudaLaunch *l)
+/* What one launch has of an entry: a run, or a part of samples that is one run. */
+typedef struct Run { const Kernel *k; int number, part_rows; } Run;
+
+static Run run_of(const KEntry *e, const KItem *item)
 {
-	if (c->nlaunches == c->launch_room) {
-		uint32_t room = c->launch_room ? 2 * c->launch_room : 64;
-		c->launch = arena_grow(c->out->arena, c->launch, c->launch_room, room, sizeof(RtCudaLaunch));
-		c->launch_room = room;
+	const KItem *it = item;
+	Run r = {.part_rows = 0};
+	if (it->kind == I_PART) {
+		INVARIANT(it->axis < 0 && it->nbody == 1);
+		r.part_rows = it->size;
+		it = &it->body[0];
 	}
-	c->launch[c->nlaunches++] = *l;
+	INVARIANT(it->kind == I_RUN);
+	r.number = it->kernel;
+	r.k = e->kernel[it->kernel];
+	return r;
 }
 
-/* Partial sums start at zero. Two kernels may add into the same buffer. */
-static void clear_partials(CudaProgram *c, const Kernel *k, int number, bool *cleared)
+static CudaJob job_of(CudaProgram *c, const Run *r)
 {
-	for (int i = 0; i < k->nopnds; i++) {
-		const KBuffer *b = &c->p->buffer[k->opnd[i].buf];
-		if (k->opnd[i].mode != M_ADD || cleared[k->opnd[i].buf])
-			continue;
-		INVARIANT(b->cls == B_PARTIAL);
-		cleared[k->opnd[i].buf] = true;
-		RtCudaArg *arg = NEW(c->out->arena, RtCudaArg);
-		*arg = address(b);
-		add_launch(c, &(RtCudaLaunch){.kernel = (uint32_t)number, .nargs = 1, .arg = arg, .clear = (uint64_t)b->bytes});
-	}
-}
-
-static void launch(CudaProgram *c, const KEntry *e, int number, int part_rows, bool *cleared)
-{
-	const Kernel *k = e->kernel[number];
+	const Kernel *k = r->k;
 	RtCudaArg *arg = NEWN(c->out->arena, RtCudaArg, k->nopnds + 2);
-	const int parts = part_rows ? (c->m->max_n + part_rows - 1) / part_rows : 1;
-	clear_partials(c, k, number, cleared);
 	for (int i = 0; i < k->nopnds; i++)
 		arg[i + 1] = address(&c->p->buffer[k->opnd[i].buf]);
 	if (k->update)
 		arg[k->nopnds + 1] = (RtCudaArg){RT_CUDA_METRIC, 0, 0};
-	add_launch(c, &(RtCudaLaunch){.function = function_of(c, k, part_rows), .kernel = (uint32_t)number,
-	                              .grid_x = (uint32_t)k_blocks(k), .grid_y = (uint32_t)parts,
-	                              .threads = (uint32_t)k_block_threads(k), .nargs = (uint32_t)(k->nopnds + 1 + k->update),
-	                              .arg = arg});
+	return (CudaJob){.grid_x = (uint32_t)k_blocks(k),
+	                 .grid_y = r->part_rows ? (uint32_t)((c->m->max_n + r->part_rows - 1) / r->part_rows) : 1,
+	                 .threads = (uint32_t)k_block_threads(k), .nargs = (uint32_t)(k->nopnds + 1 + k->update), .arg = arg};
 }
 
-static void launch_items(CudaProgram *c, const KEntry *e, const KItem *item, int n, int part_rows, bool *cleared)
+static RtCudaLaunch alone(CudaProgram *c, const Run *r)
+{
+	const CudaJob j = job_of(c, r);
+	RtCudaLaunch l = {.grid_x = j.grid_x, .grid_y = j.grid_y, .threads = j.threads, .nargs = j.nargs, .arg = j.arg};
+	CgCudaFunction *f = function_of(c, kernel_key(c, r->k, r->part_rows), r->k->name, &l.function);
+	if (!f->text)
+		f->text = kernel_text(c, r->k, f->name, r->part_rows, false);
+	return l;
+}
+
+/* Equal jobs share a function; texts: write them. Its name is that of the joined one, which no other has, and a number. */
+static void name_jobs(CudaProgram *c, const char *const *key, const Run *run, CudaJob *job, int n, const char *joined, bool texts)
 {
 	for (int i = 0; i < n; i++) {
-		INVARIANT(item[i].kind == I_RUN || (item[i].axis < 0 && !part_rows));
-		if (item[i].kind == I_RUN)
-			launch(c, e, item[i].kernel, part_rows, cleared);
-		else
-			launch_items(c, e, item[i].body, item[i].nbody, item[i].size, cleared);
+		int same = 0;
+		while (strcmp(key[same], key[i]) != 0)
+			same++;
+		job[i].name = arena_printf(c->out->arena, "%s_%d", joined, same);
+		if (texts)
+			job[i].text = same < i ? job[same].text : kernel_text(c, run[i].k, job[i].name, run[i].part_rows, true);
 	}
+}
+
+static RtCudaLaunch together(CudaProgram *c, const Run *run, int n)
+{
+	Arena *a = c->out->arena;
+	CudaJob *job = NEWN(a, CudaJob, n);
+	const char **key = (const char **)arena_alloc(a, (size_t)n, sizeof *key), *all = "";
+	uint32_t number;
+	for (int i = 0; i < n; i++) {
+		job[i] = job_of(c, &run[i]);
+		key[i] = kernel_key(c, run[i].k, run[i].part_rows);
+		all = arena_printf(a, "%s%s", all, key[i]);
+		for (uint32_t k = 0; k < job[i].nargs; k++)
+			all = arena_printf(a, "%s %u %u %llu", all, job[i].arg[k].base, job[i].arg[k].port,
+			                   (unsigned long long)job[i].arg[k].offset);
+	}
+	CgCudaFunction *f = function_of(c, all, arena_printf(a, "%s_and_%d", run[0].k->name, n - 1), &number);
+	name_jobs(c, key, run, job, n, f->name, !f->text);
+	RtCudaLaunch l = cuda_join(a, f->name, job, n, f->text ? NULL : &f->text);
+	l.function = number;
+	return l;
+}
+
+/* ---- what a launch touches ---- */
+static uint64_t touched_bytes(const CudaProgram *c, const KBuffer *b)
+{
+	const int64_t elems = ir_elems(&b->type, c->m->max_n);
+	return b->cls == B_METRIC ? (uint64_t)elems * sizeof(double) : (uint64_t)b->bytes;
+}
+
+static CudaTouches touches_of(CudaProgram *c, const Run *run, int n)
+{
+	int room = 0;
+	for (int i = 0; i < n; i++)
+		room += run[i].k->nopnds + 1;
+	CudaTouches out = {.touch = NEWN(c->out->arena, CudaTouch, room)};
+	for (int i = 0; i < n; i++) {
+		const Kernel *k = run[i].k;
+		for (int o = 0; o < k->nopnds; o++) {
+			const KBuffer *b = &c->p->buffer[k->opnd[o].buf];
+			out.touch[out.n++] = (CudaTouch){address(b), touched_bytes(c, b), k->opnd[o].mode != M_IN};
+		}
+		if (k->update)
+			out.touch[out.n++] = (CudaTouch){{RT_CUDA_METRIC, 0, 0}, sizeof(double), false};
+	}
+	return out;
+}
+
+/* One launch an item of the tree; the kernels of an item are numbered one after the other. */
+static void launches_of(CudaProgram *c, const KEntry *e, RtCudaEntry *out)
+{
+	Arena *a = c->out->arena;
+	RtCudaLaunch *launch = NEWN(a, RtCudaLaunch, e->nitems + 1);
+	CudaTouches *touches = NEWN(a, CudaTouches, e->nitems + 1);
+	for (int i = 0; i < e->nitems; i++) {
+		const KItem *it = &e->item[i];
+		const int n = it->kind == I_JOIN ? it->nbody : 1;
+		Run *run = NEWN(a, Run, n);
+		for (int j = 0; j < n; j++) {
+			run[j] = run_of(e, it->kind == I_JOIN ? &it->body[j] : it);
+			INVARIANT(run[j].number == run[0].number + j);
+		}
+		launch[i] = n > 1 ? together(c, run, n) : alone(c, &run[0]);
+		launch[i].kernel = (uint32_t)run[0].number;
+		launch[i].nkernels = (uint32_t)n;
+		touches[i] = touches_of(c, run, n);
+	}
+	cuda_edges(a, launch, touches, (uint32_t)e->nitems);
+	out->launch = launch;
+	out->nlaunches = (uint32_t)e->nitems;
 }
 
 static RtKernel *kernels_of(Arena *a, const KEntry *e)
@@ -190,11 +267,9 @@ CgCuda *cg_cuda(const IrModule *m, const Target *t)
 	CudaProgram c = {.e = cuda_text_new(a), .m = m, .p = m->program, .t = t, .out = out};
 	for (int i = 0; i < out->nentries; i++) {
 		const KEntry *e = &m->program->entry[i];
-		c.launch = NULL;
-		c.nlaunches = c.launch_room = 0;
-		launch_items(&c, e, e->item, e->nitems, 0, NEWN(a, bool, m->program->nbuffers + 1));
-		out->entry[i] = (RtCudaEntry){.nlaunches = c.nlaunches, .nkernels = (uint32_t)e->nkernels, .launch = c.launch,
-		                              .kernel = kernels_of(a, e), .slab_bytes = (uint64_t)e->slab_bytes};
+		out->entry[i] = (RtCudaEntry){.nkernels = (uint32_t)e->nkernels, .kernel = kernels_of(a, e),
+		                              .slab_bytes = (uint64_t)e->slab_bytes};
+		launches_of(&c, e, &out->entry[i]);
 	}
 	cg_identity(m, t, model, out->schedule_key);
 	return out;

@@ -15,6 +15,14 @@ const char cuda_prelude[] =
 	"#define CNNC_KERNEL(threads) extern \"C\" __global__ void __launch_bounds__(threads)\n"
 	"#define CNNC_SHARED __shared__\n"
 	"#define CNNC_RESTRICT __restrict__\n"
+	"#endif\n"
+	"#ifndef CNNC_JOB\n"
+	"#ifdef __CUDACC__\n"
+	"#define CNNC_JOB static __device__ void\n"
+	"#else\n"
+	"#define CNNC_JOB static void\n"
+	"#endif\n"
+	"typedef struct CnncBlock { unsigned x, y; } CnncBlock;\n"
 	"#endif\n";
 
 static const char *const c_type[DT_COUNT] = {"float", "double", "int", "unsigned", "unsigned char", "bool", "unsigned short"};
@@ -385,7 +393,10 @@ char *cuda_text_take(KEmit *e, Arena *a)
 	FILE *f = open_memstream(&head, &n);
 	if (!f || fclose(c->f) != 0)
 		ICE("no memory for the text of a kernel");
-	fprintf(f, "CNNC_KERNEL(%d) %s(", c->k.threads, c->k.name);
+	if (c->k.job) /* its own number of the block has the place of CUDA's */
+		fprintf(f, "CNNC_JOB %s(const CnncBlock blockIdx, ", c->k.name);
+	else
+		fprintf(f, "CNNC_KERNEL(%d) %s(", c->k.threads, c->k.name);
 	arguments(c, f);
 	fputs(")\n{\n", f);
 	for (int t = 0; t < DT_COUNT; t++) {

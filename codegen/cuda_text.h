@@ -20,6 +20,7 @@ typedef struct CudaKernelText {
 	bool wide;         /* indices need 64 bits */
 	int part_rows;     /* > 0: gridDim.y parts of so many samples; M_ADD operands lie once a part */
 	const int64_t *part_bytes; /* by operand: from part to part */
+	bool job;          /* one of several in a launch (cuda_join.c): a function that is told which block of it this is */
 	bool update;       /* a last argument points at the loss: nothing happens when it is not finite */
 } CudaKernelText;
 

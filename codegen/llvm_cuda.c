@@ -31,21 +31,31 @@ static LLVMValueRef arguments(LlvmBuild *b, const RtCudaLaunch *l)
 	return llvm_array(b, "cuda_arg", v, l->nargs);
 }
 
+static LLVMValueRef numbers(LlvmBuild *b, const uint32_t *number, uint32_t n)
+{
+	LLVMValueRef *v = NEWN(b->arena, LLVMValueRef, n + 1);
+	for (uint32_t i = 0; i < n; i++)
+		v[i] = LLVMConstInt(LLVMInt32TypeInContext(b->ctx), number[i], 0);
+	return llvm_array(b, "cuda_after", v, n);
+}
+
 static LLVMValueRef launches(LlvmBuild *b, const RtCudaEntry *e)
 {
 	LLVMValueRef *v = NEWN(b->arena, LLVMValueRef, e->nlaunches + 1);
 	for (uint32_t i = 0; i < e->nlaunches; i++) {
 		const RtCudaLaunch *l = &e->launch[i];
-		LLVMValueRef arg = arguments(b, l);
+		LLVMValueRef arg = arguments(b, l), after = numbers(b, l->after, l->nafter);
 		Record *r = RECORD(b);
 		PUT_INT(r, RtCudaLaunch, function, l->function);
 		PUT_INT(r, RtCudaLaunch, kernel, l->kernel);
+		PUT_INT(r, RtCudaLaunch, nkernels, l->nkernels);
 		PUT_INT(r, RtCudaLaunch, grid_x, l->grid_x);
 		PUT_INT(r, RtCudaLaunch, grid_y, l->grid_y);
 		PUT_INT(r, RtCudaLaunch, threads, l->threads);
 		PUT_INT(r, RtCudaLaunch, nargs, l->nargs);
+		PUT_INT(r, RtCudaLaunch, nafter, l->nafter);
 		PUT_PTR(r, RtCudaLaunch, arg, arg);
-		PUT_INT(r, RtCudaLaunch, clear, l->clear);
+		PUT_PTR(r, RtCudaLaunch, after, after);
 		v[i] = record_finish(r, sizeof(RtCudaLaunch));
 	}
 	return llvm_array(b, "cuda_launch", v, e->nlaunches);

@@ -511,6 +511,20 @@ static bool paired_store(Walk *w, const KStage *s, const WalkCombo *c, EVal *v, 
 	return true;
 }
 
+/* What the value makes of what is in memory; of a kernel that starts a sum, the first sample of a part finds 0 there. */
+static EVal added(Walk *w, const KStage *s, const WalkCombo *c, EVal v)
+{
+	KEmit *e = w->e;
+	const DType t = w->k->expr[s->value].type;
+	EVal old = walk_load_for_add(w, s, c);
+	if (w->k->starts) {
+		INVARIANT(w->part_axis >= 0 && w->axis[w->part_axis].bound);
+		EVal first = e->icmp(e, E_EQ, walk_axis_point(w, w->part_axis, c), w->lo);
+		old = e->ewise(e, EW_select, t, first, e->konst(e, t, 0, 1), old);
+	}
+	return e->ewise(e, EW_add, t, old, v, NULL);
+}
+
 /* All values of a combination before its stores to what is also read: an operand may be read and written at the same place.
  * What is only written is stored at once, so that many values do not wait in registers. */
 static void emit_stores(Walk *w, const Stores *s)
@@ -530,11 +544,8 @@ static void emit_stores(Walk *w, const Stores *s)
 			paired[i] = paired_store(w, s->stage[i], &c, &v[i], &skip[i]);
 			if (!paired[i])
 				v[i] = store_value(w, s->stage[i], &c);
-			if (s->stage[i]->kind == S_ADD) {
-				EVal old = walk_load_for_add(w, s->stage[i], &c);
-				DType t = w->k->expr[s->stage[i]->value].type;
-				v[i] = w->e->ewise(w->e, EW_add, t, old, v[i], NULL);
-			}
+			if (s->stage[i]->kind == S_ADD)
+				v[i] = added(w, s->stage[i], &c, v[i]);
 			if (only_written(w, s->stage[i]) && !skip[i])
 				(paired[i] ? walk_store_pairs : walk_store)(w, s->stage[i], &c, v[i]);
 		}

@@ -188,6 +188,7 @@ typedef struct Kernel {
 	KSet par;           /* axes along which parts may run at the same time: every store is injective in them */
 	bool contraction;   /* has a REDUCE sum of a product: scheduled by register tile */
 	bool update;        /* writes state: skipped when the loss is not finite */
+	bool starts;        /* nothing else adds to what it adds to: its first sample stores, so that nothing has to be cleared */
 	bool prepares;      /* writes only views (B_VIEW): skipped where they are as an earlier call made them */
 	const struct Kernel *plain;/* the same on factors that are not copied, for calls of a few samples; NULL: there is none */
 	bool copies;               /* only makes a copy for one that has a plain form */
@@ -200,7 +201,8 @@ typedef struct Kernel {
 typedef enum KItemKind {
 	I_RUN,  /* one kernel */
 	I_PART, /* body once for every `size` trips of `axis` (axis -1: n), in parallel, whoever is free */
-	I_STEP  /* inside a part over n: body for `size` samples at a time (depth first) */
+	I_STEP, /* inside a part over n: body for `size` samples at a time (depth first) */
+	I_JOIN  /* GPU: runs and parts of one run, none of which touches what another writes: one launch does them all */
 } KItemKind;
 
 typedef struct KItem {

@@ -489,7 +489,7 @@ static void run_item(const KProgram *p, const KEntry *e, const KItem *it, const 
 		run_kernel(&r);
 		return;
 	}
-	if (it->kind == I_PART && it->axis >= 0) {
+	if (it->kind == I_JOIN || (it->kind == I_PART && it->axis >= 0)) {
 		run_items(p, e, it->body, it->nbody, mem, round_f32, rows);
 		return;
 	}

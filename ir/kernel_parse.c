@@ -30,7 +30,7 @@ static const char *const scalars[] = { "lr", "inv_n", "step", "pass", "power", "
 static const char *const edges[] = { "never", "zero", "lowest", "clamp" };
 static const char *const levels[] = { "grid", "block", "loop", "peel", "unroll", "vector", "ahead" };
 static const char *const counts[] = { "count" };
-static const char *const items[] = { "run", "part", "step" };
+static const char *const items[] = { "run", "part", "step", "join" };
 static const char *const reds[] = {
 #define RED(name, start, combine) #name,
 #include "ir/reduce.def"
@@ -665,6 +665,7 @@ static Kernel *parse_kernel(Parse *x)
 	expect(x, '{');
 	x->k->update = accept_word(x, "update");
 	x->k->prepares = accept_word(x, "prepares");
+	x->k->starts = accept_word(x, "starts");
 	if (accept_word(x, "axes")) {
 		do
 			parse_axis(x);
@@ -726,6 +727,16 @@ static int32_t kernel_number(Parse *x)
 	return 0;
 }
 
+static void parse_cut(Parse *x, KItem *it)
+{
+	const bool samples = accept_word(x, "samples");
+	if (!samples && !accept_word(x, "axis"))
+		fail(x, "samples or axis is missing");
+	it->size = (int32_t)integer(x, 1, INT32_MAX);
+	if (!samples && accept_word(x, "of"))
+		it->axis = (int32_t)integer(x, 0, K_MAX_AXES - 1);
+}
+
 static KItem parse_item(Parse *x)
 {
 	KItem it = { .kind = (KItemKind)one_of(x, items, (int)COUNT(items), "no such item"), .axis = -1 };
@@ -735,12 +746,8 @@ static KItem parse_item(Parse *x)
 		it.kernel = kernel_number(x);
 		return it;
 	}
-	const bool samples = accept_word(x, "samples");
-	if (!samples && !accept_word(x, "axis"))
-		fail(x, "samples or axis is missing");
-	it.size = (int32_t)integer(x, 1, INT32_MAX);
-	if (!samples && accept_word(x, "of"))
-		it.axis = (int32_t)integer(x, 0, K_MAX_AXES - 1);
+	if (it.kind != I_JOIN)
+		parse_cut(x, &it);
 	x->depth++;
 	expect(x, '{');
 	while (!x->failed && ahead(x) != '}') {

@@ -24,7 +24,7 @@ static const char *const modes[] = { "in", "out", "inout", "add" };
 static const char *const scalars[] = { "lr", "inv_n", "step", "pass", "power", "update", "due" };
 static const char *const edges[] = { "", "zero", "lowest", "clamp" };
 static const char *const levels[] = { "grid", "block", "loop", "peel", "unroll", "vector", "ahead" };
-static const char *const items[] = { "run", "part", "step" };
+static const char *const items[] = { "run", "part", "step", "join" };
 static const char *const reds[] = {
 #define RED(name, start, combine) #name,
 #include "ir/reduce.def"
@@ -408,7 +408,7 @@ static void print_kernel(const KProgram *p, const Kernel *k, FILE *f, bool key)
 	fputs("kernel ", f);
 	print_name(f, key ? "k" : k->name);
 	fputs(" {", f);
-	fputs(k->update ? " update" : k->prepares ? " prepares" : "", f);
+	fputs(k->update ? " update" : k->prepares ? " prepares" : k->starts ? " starts" : "", f);
 	fputs(k->naxes ? " axes" : "", f);
 	for (int i = 0; i < k->naxes; i++) {
 		fputs(" ", f);
@@ -468,7 +468,9 @@ static void print_item(const KEntry *e, const KItem *it, int depth, FILE *f)
 		fputs("\n", f);
 		return;
 	}
-	if (it->axis < 0)
+	if (it->kind == I_JOIN)
+		fputs(" {\n", f);
+	else if (it->axis < 0)
 		fprintf(f, " samples %d {\n", it->size);
 	else
 		fprintf(f, " axis %d of %d {\n", it->size, it->axis);

@@ -426,12 +426,41 @@ static bool check_kernel(const Check *c)
 }
 
 /* ---- trees ---- */
+static const Kernel *kernel_of(const KEntry *e, const KItem *it)
+{
+	while (it->kind != I_RUN && it->nbody == 1)
+		it = &it->body[0];
+	return it->kind == I_RUN && it->kernel >= 0 && it->kernel < e->nkernels ? e->kernel[it->kernel] : NULL;
+}
+
+/* Does some other body touch what one of them writes? seen: by buffer, 0, or who touched it plus 1, or -1: several. */
+static bool check_join(const Check *c, const KEntry *e, const KItem *join)
+{
+	int *seen = NEWN(c->scratch, int, c->p->nbuffers + 1), *wrote = NEWN(c->scratch, int, c->p->nbuffers + 1);
+	for (int i = 0; i < join->nbody; i++) {
+		const Kernel *k = join->body[i].kind == I_JOIN ? NULL : kernel_of(e, &join->body[i]);
+		for (int o = 0; k && o < k->nopnds; o++) {
+			const int buf = k->opnd[o].buf, me = i + 1;
+			const bool writes = k->opnd[o].mode != M_IN;
+			if ((wrote[buf] && wrote[buf] != me) || (writes && seen[buf] && seen[buf] != me))
+				return wrong(c, "entry %s joins %s with one that it depends on", e->name, k->name);
+			seen[buf] = seen[buf] && seen[buf] != me ? -1 : me;
+			wrote[buf] = writes ? me : wrote[buf];
+		}
+		if (!k)
+			return wrong(c, "entry %s joins what is no run of a kernel", e->name);
+	}
+	return true;
+}
+
 static bool check_items(const Check *c, const KEntry *e, const KItem *item, int n, int *runs)
 {
 	for (int i = 0; i < n; i++) {
 		const KItem *it = &item[i];
 		if (it->kind != I_RUN) {
-			if (it->size < 1)
+			if (it->kind == I_JOIN && !check_join(c, e, it))
+				return false;
+			if (it->kind != I_JOIN && it->size < 1)
 				return wrong(c, "entry %s: an item of size %d", e->name, it->size);
 			if (!check_items(c, e, it->body, it->nbody, runs))
 				return false;

@@ -8,6 +8,7 @@
  * runs in one part, with its neighbours. A phase ends in a barrier.
  * Parts depend on the planned maximum of samples and on shapes, never on the number of threads.
  */
+#include "passes/order.h"
 #include "passes/passes.h"
 #include "passes/rewrite.h"
 #include <string.h>
@@ -28,7 +29,6 @@ typedef struct Order {
 	Class *class;
 	bool *light;         /* may run with others, but is not worth parts of its own */
 	Cut *cut;            /* BY_AXIS: how */
-	bool gpu;            /* every kernel is a launch of its own: blocks and threads take its axes */
 	bool few;            /* only a few samples, maybe one */
 	bool *placed, *here; /* in an earlier phase; in the phase being filled */
 	User **pred;         /* what must run before a kernel */
@@ -192,10 +192,6 @@ static void classify(Order *o, int i)
 	const Kernel *k = o->e->kernel[i];
 	o->light[i] = o->few ? points(k, 1) < LIGHT_ALONE : points(k, o->m->max_n) < LIGHT_POINTS;
 	o->cut[i].axis = -1;
-	if (o->gpu) {
-		o->class[i] = adds_partials(o->m->program, k) ? BY_SAMPLE : LIGHT;
-		return;
-	}
 	bool by_sample = k_runs_by_sample(k) && !wants_all_samples(o->m->program, k);
 	if (by_sample && !o->few) {
 		o->class[i] = BY_SAMPLE;
@@ -348,7 +344,7 @@ static int step_items(Order *o, const int *kernel, int n, KItem *body, KItem *ou
 static int32_t rows_of_part(const Order *o, const int *kernel, int n, const KItem *step, int nsteps)
 {
 	int32_t most = 1;
-	for (int i = 0; i < n && (!o->few || o->gpu); i++) {
+	for (int i = 0; i < n && !o->few; i++) {
 		if (n == 1 || adds_partials(o->m->program, o->e->kernel[kernel[i]]))
 			return part_rows(o->m->max_n);
 	}
@@ -369,8 +365,6 @@ static void close_phase(Order *o, Class class, const int *kernel, int n)
 			item.nbody = step_items(o, kernel, n, body, item.body);
 		}
 		item.size = rows_of_part(o, kernel, n, item.body, item.nbody);
-	} else if (o->gpu) {
-		item = body[0];
 	} else {
 		item.size = o->m->max_n;
 	}
@@ -505,9 +499,11 @@ static void order_entry(Order *o, bool split)
 bool pass_order(IrModule *m, PassCx *cx)
 {
 	for (int i = 0; i < m->program->nentries; i++) {
-		Order o = {.m = m, .scratch = cx->scratch, .e = &m->program->entry[i],
-		           .gpu = cx->target.kind == TARGET_CUDA};
-		order_entry(&o, cx->split_phases || o.gpu);
+		Order o = {.m = m, .scratch = cx->scratch, .e = &m->program->entry[i]};
+		if (cx->target.kind == TARGET_CUDA)
+			order_cuda(m, o.e, cx->scratch);
+		else
+			order_entry(&o, cx->split_phases);
 	}
 	return true;
 }

@@ -10,7 +10,7 @@
 #include "runtime/cuda_driver.h"
 #include "runtime/sys.h"
 
-enum { ALIGN = 256, KIND_EXACT = 1, KIND_PTX = 2, MAX_ARGS = 64 };
+enum { ALIGN = 256, KIND_EXACT = 1, KIND_PTX = 2, MAX_ARGS = 64, MAX_AFTER = 1024 };
 
 typedef struct Loaded { /* parallel to RtCuda.function */
 	CuModule module;
@@ -236,7 +236,7 @@ static RtStatus load_functions(RtCudaRun *r)
 	for (uint32_t i = 0; i < r->model->nentries; i++) {
 		const RtCudaEntry *e = &r->code->entry[i];
 		for (uint32_t k = 0; k < e->nlaunches && r->entry[i].wanted && s == RT_OK; k++)
-			s = e->launch[k].clear ? RT_OK : load_function(r, e->launch[k].function);
+			s = load_function(r, e->launch[k].function);
 	}
 	return s;
 }
@@ -260,32 +260,31 @@ static CuResult launch(const RtCudaRun *r, const Prepared *e, const RtCudaLaunch
 {
 	Arguments a;
 	arguments_of(r, e, l, &a);
-	if (l->clear)
-		return r->d.set_bytes(a.value[0], 0, l->clear, r->stream);
 	return r->d.launch(r->loaded[l->function].function, l->grid_x, l->grid_y, 1, l->threads, 1, 1, 0, r->stream, a.at, NULL);
 }
 
-static CuResult add_node(const RtCudaRun *r, const Prepared *e, const RtCudaLaunch *l, CuGraphNode *last, bool first)
+static CuResult add_node(const RtCudaRun *r, const Prepared *e, const RtCudaLaunch *l, CuGraphNode *node, uint32_t at)
 {
 	Arguments a;
-	CuGraphNode after = *last;
+	CuGraphNode after[MAX_AFTER];
 	arguments_of(r, e, l, &a);
-	if (l->clear) {
-		CuMemsetNode m = {.to = a.value[0], .pitch = 0, .element_bytes = 1, .width = l->clear, .height = 1};
-		return r->d.graph_memset(last, e->graph, first ? NULL : &after, !first, &m, r->context);
-	}
+	for (uint32_t i = 0; i < l->nafter; i++)
+		after[i] = node[l->after[i]];
 	CuKernelNode k = {r->loaded[l->function].function, l->grid_x, l->grid_y, 1, l->threads, 1, 1, 0, a.at, NULL};
-	return r->d.graph_kernel(last, e->graph, first ? NULL : &after, !first, &k);
+	return r->d.graph_kernel(&node[at], e->graph, after, l->nafter, &k);
 }
 
 static RtStatus build_graph(RtCudaRun *r, Prepared *e, const RtCudaEntry *code)
 {
-	CuGraphNode last = NULL;
+	CuGraphNode *node = rt_sys.alloc((code->nlaunches + 1) * sizeof *node);
+	if (!node)
+		return rt_fail(RT_NOMEM, "out of memory for a graph of %u nodes", code->nlaunches);
 	CuResult result = r->d.graph(&e->graph, 0);
 	for (uint32_t i = 0; i < code->nlaunches && result == CU_OK; i++)
-		result = add_node(r, e, &code->launch[i], &last, i == 0);
+		result = add_node(r, e, &code->launch[i], node, i);
 	if (result == CU_OK)
 		result = r->d.graph_make(&e->exec, e->graph, 0);
+	rt_sys.release(node);
 	return fault(r, result, "its graph was built");
 }
 
@@ -302,8 +301,9 @@ static RtStatus prepare(RtCudaRun *r, const char *const *entries, int n)
 		for (int k = 0; k < n; k++)
 			r->entry[i].wanted |= strcmp(m->entry[i].name, entries[k]) == 0;
 		for (uint32_t k = 0; k < r->code->entry[i].nlaunches; k++) {
-			if (r->code->entry[i].launch[k].nargs > MAX_ARGS)
-				return rt_fail(RT_INTERNAL, "a kernel of '%s' has more than %d arguments", m->entry[i].name, MAX_ARGS);
+			const RtCudaLaunch *l = &r->code->entry[i].launch[k];
+			if (l->nargs > MAX_ARGS || l->nafter > MAX_AFTER)
+				return rt_fail(RT_INTERNAL, "a kernel of '%s' takes or follows too much", m->entry[i].name);
 		}
 	}
 	return RT_OK;

@@ -34,13 +34,6 @@ typedef struct CuKernelNode {
 	void **arguments, **extra;
 } CuKernelNode;
 
-typedef struct CuMemsetNode {
-	CuAddress to;
-	size_t pitch;
-	unsigned value, element_bytes;
-	size_t width, height;
-} CuMemsetNode;
-
 typedef struct CuDriver {
 	CuResult (*init)(unsigned flags);
 	CuResult (*version)(int *v);
@@ -62,7 +55,6 @@ typedef struct CuDriver {
 	CuResult (*host_free)(void *p);
 	CuResult (*to_device)(CuAddress to, const void *from, size_t bytes, CuStream s);
 	CuResult (*to_host)(void *to, CuAddress from, size_t bytes, CuStream s);
-	CuResult (*set_bytes)(CuAddress to, unsigned char value, size_t n, CuStream s);
 	CuResult (*stream)(CuStream *out, unsigned flags);
 	CuResult (*stream_wait)(CuStream s);
 	CuResult (*stream_free)(CuStream s);
@@ -70,8 +62,6 @@ typedef struct CuDriver {
 			   CuStream s, void **arguments, void **extra);
 	CuResult (*graph)(CuGraph *out, unsigned flags);
 	CuResult (*graph_kernel)(CuGraphNode *out, CuGraph g, const CuGraphNode *after, size_t n, const CuKernelNode *k);
-	CuResult (*graph_memset)(CuGraphNode *out, CuGraph g, const CuGraphNode *after, size_t n, const CuMemsetNode *m,
-				 CuContext c);
 	CuResult (*graph_make)(CuGraphExec *out, CuGraph g, unsigned long long flags);
 	CuResult (*graph_launch)(CuGraphExec e, CuStream s);
 	CuResult (*graph_exec_free)(CuGraphExec e);

@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { RT_ABI = 4, RT_MAX_RANK = 6, RT_COUNTED = 64, RT_ALIGN = 64 };
+enum { RT_ABI = 5, RT_MAX_RANK = 6, RT_COUNTED = 64, RT_ALIGN = 64 };
 
 typedef enum RtDType { RT_F32, RT_F64, RT_I32, RT_U32, RT_U8, RT_BOOL } RtDType;         /* order of DType */
 typedef enum RtTensorKind { RT_PARAM, RT_MOMENT, RT_STAT } RtTensorKind;                  /* order of IrStateKind */
@@ -143,10 +143,10 @@ typedef struct RtCudaArg {     /* an address in memory of the device */
 
 typedef struct RtCudaLaunch {
 	uint32_t function;         /* of RtCuda.function */
-	uint32_t kernel;           /* of the entry's kernels */
-	uint32_t grid_x, grid_y, threads, nargs;
+	uint32_t kernel, nkernels; /* what it does: so many of the entry's kernels, from this one on */
+	uint32_t grid_x, grid_y, threads, nargs, nafter;
 	const RtCudaArg *arg;      /* pointers are all that a kernel takes */
-	uint64_t clear;            /* > 0: no function runs; so many bytes at arg[0] become 0 */
+	const uint32_t *after;     /* earlier launches that it has to wait for; others may run at the same time */
 } RtCudaLaunch;
 
 typedef struct RtCudaEntry {   /* parallel to RtModel.entry */

@@ -1,11 +1,12 @@
 /* mock_cuda.c -- a libcuda.so.1 of host memory: "code" is the text of a kernel, compiled by the host's C compiler with shim.h
  *
- * Every function that runtime/cuda_driver.c loads, for one pretended GPU. Streams are in order and done at once. Kernels loaded
- * since the last launch are compiled together. Environment:
+ * Every function that runtime/cuda_driver.c loads, for one pretended GPU. Streams are in order and done at once; a graph's
+ * nodes run in any order that its edges allow. Kernels loaded since the last launch are compiled together. Environment:
  *   MOCK_CUDA_SHIM    folder of shim.h            MOCK_CUDA_CFLAGS   further flags for the compiler
  *   XDG_CACHE_HOME    where compiled code is kept
  *   MOCK_CUDA_FAIL    n or n:code: the n-th call from the start gives an error (default 700, an illegal address)
  *   MOCK_CUDA_CALLS   a file that gets the number of calls at the end
+ *   MOCK_CUDA_GRAPHS  a file that gets a line for each graph: nodes, edges, longest chain
  *   MOCK_CUDA_ARCH    capability, default 80      MOCK_CUDA_MEMORY   bytes, default 1 GiB      MOCK_CUDA_DEVICES  default 1
  */
 #include <dlfcn.h>
@@ -28,10 +29,11 @@ struct CuFunction_ {
 	ShimRun *run; /* NULL: not compiled yet */
 };
 typedef struct Node {
-	CuFunction function; /* NULL: memory is set */
+	CuFunction function;
 	unsigned gx, gy, threads;
 	unsigned long long argument[MAX_ARGS];
-	CuMemsetNode set;
+	int *after, nafter; /* nodes of the same graph */
+	bool done;
 } Node;
 struct CuGraph_ { Node *node; int n; };
 struct CuGraphExec_ { Node *node; int n; };
@@ -147,10 +149,6 @@ static void compile(void)
 static void run(const Node *n)
 {
 	void *argument[MAX_ARGS];
-	if (!n->function) {
-		memset((void *)(uintptr_t)n->set.to, (int)n->set.value, n->set.width);
-		return;
-	}
 	if (!n->function->run)
 		compile();
 	for (int i = 0; i < n->function->nargs; i++)
@@ -341,13 +339,6 @@ MOCK(cuMemcpyDtoHAsync_v2, void *to, CuAddress from, size_t bytes, CuStream s)
 	return !s;
 }
 
-MOCK(cuMemsetD8Async, CuAddress to, unsigned char value, size_t n, CuStream s)
-{
-	CALL();
-	memset((void *)(uintptr_t)to, value, n);
-	return !s;
-}
-
 /* ---- streams, launches, graphs ---- */
 MOCK(cuStreamCreate, CuStream *out, unsigned flags)
 {
@@ -387,29 +378,41 @@ MOCK(cuGraphCreate, CuGraph *out, unsigned flags)
 	return (int)flags;
 }
 
-static CuResult add_node(CuGraphNode *out, CuGraph g, size_t after, const Node *n)
+/* A node is its number plus 1. */
+MOCK(cuGraphAddKernelNode, CuGraphNode *out, CuGraph g, const CuGraphNode *after, size_t n, const CuKernelNode *k)
 {
-	if (g->n == MAX_NODES || (after > 0) != (g->n > 0)) /* cuda_call.c makes one chain */
+	CALL();
+	if (g->n == MAX_NODES)
 		return 1;
-	g->node[g->n++] = *n;
+	Node node = kernel_node(k->function, k->grid_x, k->grid_y, k->block_x, k->arguments);
+	node.after = malloc(sizeof(int) * (n + 1));
+	for (size_t i = 0; i < n; i++) {
+		const int number = (int)(uintptr_t)after[i] - 1;
+		if (number < 0 || number >= g->n)
+			return 1;
+		node.after[node.nafter++] = number;
+	}
+	g->node[g->n++] = node;
 	*out = (CuGraphNode)(uintptr_t)g->n;
 	return 0;
 }
 
-MOCK(cuGraphAddKernelNode, CuGraphNode *out, CuGraph g, const CuGraphNode *after, size_t n, const CuKernelNode *k)
+/* One line a graph: its nodes, its edges, and the nodes of its longest chain. */
+static void note_graph(const struct CuGraph_ *g)
 {
-	CALL();
-	(void)after;
-	Node node = kernel_node(k->function, k->grid_x, k->grid_y, k->block_x, k->arguments);
-	return add_node(out, g, n, &node);
-}
-
-MOCK(cuGraphAddMemsetNode, CuGraphNode *out, CuGraph g, const CuGraphNode *after, size_t n, const CuMemsetNode *m, CuContext c)
-{
-	CALL();
-	(void)after, (void)c;
-	Node node = {.set = *m};
-	return add_node(out, g, n, &node);
+	const char *path = getenv("MOCK_CUDA_GRAPHS");
+	FILE *f = path ? fopen(path, "a") : NULL;
+	int depth[MAX_NODES] = {0}, longest = 0, edges = 0;
+	for (int i = 0; i < g->n; i++) {
+		for (int j = 0; j < g->node[i].nafter; j++)
+			depth[i] = depth[g->node[i].after[j]] > depth[i] ? depth[g->node[i].after[j]] : depth[i];
+		longest = ++depth[i] > longest ? depth[i] : longest;
+		edges += g->node[i].nafter;
+	}
+	if (f) {
+		fprintf(f, "%d nodes, %d edges, a chain of %d\n", g->n, edges, longest);
+		fclose(f);
+	}
 }
 
 MOCK(cuGraphInstantiateWithFlags, CuGraphExec *out, CuGraph g, unsigned long long flags)
@@ -419,14 +422,46 @@ MOCK(cuGraphInstantiateWithFlags, CuGraphExec *out, CuGraph g, unsigned long lon
 	(*out)->node = malloc(sizeof(Node) * (size_t)(g->n + 1));
 	memcpy((*out)->node, g->node, sizeof(Node) * (size_t)g->n);
 	(*out)->n = g->n;
+	note_graph(g);
 	return flags != 0;
+}
+
+static bool ready(const struct CuGraphExec_ *e, const Node *n)
+{
+	bool all = !n->done;
+	for (int i = 0; i < n->nafter; i++)
+		all = all && e->node[n->after[i]].done;
+	return all;
+}
+
+/* Of the nodes that may run now: the first, the last or any one, as SHIM_ORDER says. An edge that is missing shows. */
+static Node *next_node(struct CuGraphExec_ *e)
+{
+	static unsigned long long state = 1;
+	const char *order = getenv("SHIM_ORDER");
+	Node *chosen = NULL;
+	int n = 0;
+	for (int i = 0; i < e->n; i++) {
+		if (!ready(e, &e->node[i]))
+			continue;
+		state = state * 6364136223846793005u + 1442695040888963407u;
+		n++;
+		if (!chosen || (order && !strcmp(order, "reverse")) || (order && !strcmp(order, "random") && (state >> 33) % (unsigned)n == 0))
+			chosen = &e->node[i];
+	}
+	return chosen;
 }
 
 MOCK(cuGraphLaunch, CuGraphExec e, CuStream s)
 {
 	CALL();
 	for (int i = 0; i < e->n; i++)
-		run(&e->node[i]);
+		e->node[i].done = false;
+	for (int i = 0; i < e->n; i++) {
+		Node *n = next_node(e);
+		run(n);
+		n->done = true;
+	}
 	return !s;
 }
 
@@ -441,6 +476,8 @@ MOCK(cuGraphExecDestroy, CuGraphExec e)
 MOCK(cuGraphDestroy, CuGraph g)
 {
 	CALL();
+	for (int i = 0; i < g->n; i++)
+		free(g->node[i].after);
 	free(g->node);
 	free(g);
 	return 0;

@@ -121,13 +121,17 @@ static inline void shim_fibers(unsigned threads, const unsigned *order)
 		shim_fiber[t].thread = t;
 		shim_fiber[t].done = false;
 	}
-	for (unsigned left = threads; left;) {
+	unsigned here = threads; /* those that did not leave at once */
+	for (unsigned left = threads, round = 0; left; round++) {
 		for (unsigned i = 0; i < threads; i++) {
+			if (shim_fiber[order[i]].done)
+				continue;
 			shim_resume(&shim_fiber[order[i]]);
 			left -= shim_fiber[order[i]].done;
 		}
-		if (left && left != threads) {
-			fprintf(stderr, "shim: %u of %u threads of a block left before a barrier\n", threads - left, threads);
+		here = round == 0 ? left : here;
+		if (left && left != here) {
+			fprintf(stderr, "shim: %u of %u threads of a block left before a barrier\n", here - left, here);
 			abort();
 		}
 	}

@@ -51,14 +51,6 @@ KERNEL(shared_bytes, sharedMemBytes);
 KERNEL(arguments, kernelParams);
 KERNEL(extra, extra);
 
-SAME_SIZE(CuMemsetNode, CUDA_MEMSET_NODE_PARAMS);
-#define MEMSET(field, name) SAME_PLACE(CuMemsetNode, field, CUDA_MEMSET_NODE_PARAMS, name)
-MEMSET(to, dst);
-MEMSET(pitch, pitch);
-MEMSET(value, value);
-MEMSET(element_bytes, elementSize);
-MEMSET(width, width);
-MEMSET(height, height);
 
 int main(void)
 {
