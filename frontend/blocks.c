@@ -3,10 +3,10 @@
  * A block is a list of layers with parameters: `encoder: {width: 64}` in a list of layers stands for the layers of the block
  * `encoder`, $width in them for 64. `x` in their `inputs:` is what the block is fed with. Their names get the name of this use
  * in front (encoder_attn), layers without a name are counted over the whole model, as Keras does. The name of a use stands for
- * its last layer. `repeat: n` makes n copies, each fed by the one before, called name, name_1, …; $copy is the number of the copy,
- * from 1, and a name with it in is as it says. In texts ${name} stands for the value, ${name + 1} for a number computed of it.
- * A field whose value is a parameter without a value is left out. A name of a layer above in the place of a kind uses that
- * layer again: Shared.
+ * its last layer, and `.` as a name in it is that name. `repeat: n` makes n copies, each fed by the one before, called name,
+ * name_1, …; $copy is the number of the copy, from 1, and a name with it in is as it says. In texts ${name} stands for the value,
+ * ${name + 1} for a number computed of it. A field whose value is a parameter without a value is left out. A name of a layer
+ * above in the place of a kind uses that layer again: Shared.
  *
  * An application is a block that comes with the compiler (zoo.h). As `model.base` it stands in front of the layers, and its names
  * have nothing in front; nor have those of a use without a name.
@@ -156,6 +156,8 @@ static size_t next_name(Expand *e, const Env *env, const YNode *node, const char
 	const Name *param = find(env->param, arena_strndup(a, p + 1, n));
 	if (!param || param->value->kind != Y_SCALAR)
 		return 0;
+	if (is_nothing(param->value))
+		stop(e, diag_error(e->s->diag, node->loc, "$%s has no value here", param->name));
 	*out = arena_printf(a, "(%s)", param->value->text);
 	return n + 1;
 }
@@ -363,6 +365,15 @@ static const char *layer_above(Expand *e, const Env *env, const char *kind)
 	return NULL;
 }
 
+/* Name of a layer or use in a list, with those of the uses around it in front; `.` is the use's own name. */
+static const char *inner_name(Expand *e, const Env *env, const char *own)
+{
+	const size_t n = strlen(env->prefix);
+	if (strcmp(own, ".") == 0)
+		return arena_strndup(e->s->arena, env->prefix, n - (n > 0));
+	return arena_printf(e->s->arena, "%s%s", env->prefix, own);
+}
+
 static void emit_layer(Expand *e, Env *env, const Item *item, int copy)
 {
 	Arena *a = e->s->arena;
@@ -370,7 +381,7 @@ static void emit_layer(Expand *e, Env *env, const Item *item, int copy)
 	const YNode *name = yaml_find(args, "name");
 	const char *own = copy_name(e, item, copy);
 	if (own) {
-		const char *full = arena_printf(a, "%s%s", env->prefix, own);
+		const char *full = inner_name(e, env, own);
 		YNode *by = yaml_copy(a, name);
 		by->text = full;
 		yaml_set(a, args, "name", name->loc, by);
@@ -477,7 +488,8 @@ static void write_block(Expand *e, Env *env, const Item *item, const YNode *bloc
 {
 	Arena *a = e->s->arena;
 	const char *given = copy_name(e, item, copy), *own = given ? given : use_name(e, env, item->kind);
-	Env in = inner_env(e, env, item, copy, arena_printf(a, "%s%s_", env->prefix, own));
+	const char *full = inner_name(e, env, own);
+	Env in = inner_env(e, env, item, copy, *full ? arena_printf(a, "%s_", full) : "");
 	if (strlen(in.prefix) > TEXT_MAX) {
 		stop(e, diag_error(e->s->diag, item->loc, "the names in it become longer than %d characters", TEXT_MAX));
 		return;

@@ -130,6 +130,69 @@ static IrNode *batch_emit(Build *b, const Layer *l, IrNode *const *in)
 	return scaled(b, l, centred, along(b, variance, shape), shape);
 }
 
+/* ---- Normalization: by statistics of the data, given or kept as weights ---- */
+
+enum { DATA_MEAN, DATA_VARIANCE, DATA_COUNT };
+
+static bool data_shape(Model *m, Layer *l, const IrType *in)
+{
+	static const char *const fields[] = {"mean", "variance"};
+	const int64_t axis = val_int(l->arg, "axis");
+	l->out = *in;
+	if (!axis_fits(m, in, axis))
+		return false;
+	const int32_t extent = in->dim[axis_of(axis, in->rank)];
+	for (int i = 0; i < 2; i++) {
+		const Val *v = val(l->arg, fields[i]);
+		if (v->kind == VAL_LIST && v->n != 1 && v->n != extent) {
+			snprintf(m->reason, sizeof m->reason, "input %s: %d values of %s for an axis of %d", ir_shape_text(m->arena, in),
+			         v->n, fields[i], extent);
+			return false;
+		}
+	}
+	if (val_is_set(l->arg, "mean") == val_is_set(l->arg, "variance"))
+		return true;
+	snprintf(m->reason, sizeof m->reason, "mean and variance are given together, or neither is");
+	return false;
+}
+
+/* mean, variance and count, as Keras' adapt() leaves them; it starts from the standard normal distribution. */
+static void data_states(Model *m, Layer *l, const IrType *in)
+{
+	static const char *const names[] = {"mean", "variance", "count"}, *const inits[] = {"zeros", "ones", "zeros"};
+	IrType type = ir_type(DT_F32, 1, &in->dim[axis_of(val_int(l->arg, "axis"), in->rank)]);
+	const Val none = {0};
+	for (int i = DATA_MEAN; i <= DATA_COUNT && !val_is_set(l->arg, "mean"); i++) {
+		const Val init = {.kind = VAL_OBJECT, .section = schema_find(INITIALIZER, inits[i])};
+		l->state[i] = layer_state(m, l, names[i], i == DATA_COUNT ? ir_type(DT_I32, 0, NULL) : type, &init, &none, true);
+	}
+}
+
+/* The statistic as it stretches over x. */
+static IrNode *statistic(Build *b, const Layer *l, int which, const char *field, const IrType *like)
+{
+	if (l->state[which])
+		return along(b, node_state(b, l->state[which]), like);
+	const Val *v = val(l->arg, field);
+	double *value = NEWN(b->m->arena, double, v->n);
+	for (int i = 0; i < v->n; i++)
+		value[i] = v->item[i].x;
+	IrNode *k = pictures_channels(b, value, v->n);
+	return k->type.rank == 0 ? k : along(b, k, like);
+}
+
+static IrNode *data_emit(Build *b, const Layer *l, IrNode *const *in)
+{
+	const int rank = in[0]->type.rank, axis = axis_of(val_int(l->arg, "axis"), rank);
+	const IrType channel = {.dtype = DT_F32, .rank = rank - axis, .dim = {in[0]->type.dim[axis], 1, 1, 1, 1, 1}};
+	const IrType *like = axis == rank - 1 ? NULL : &channel;
+	IrNode *mean = statistic(b, l, DATA_MEAN, "mean", like), *variance = statistic(b, l, DATA_VARIANCE, "variance", like);
+	variance = node2(b, OP_max, variance, node_k(b, 1e-14)); /* max(sqrt(variance), 1e-7) */
+	if (val_bool(l->arg, "invert"))
+		return node2(b, OP_add, node2(b, OP_mul, in[0], node1(b, OP_sqrt, variance)), mean);
+	return node2(b, OP_mul, node2(b, OP_sub, in[0], mean), node1(b, OP_rsqrt, variance));
+}
+
 /* ---- LayerNormalization, RMSNormalization, UnitNormalization: over some axes of a sample ---- */
 
 static uint32_t axes_of(const Layer *l, int rank)
@@ -295,6 +358,7 @@ static IrNode *near_emit(Build *b, const Layer *l, IrNode *const *in)
 
 const LayerKind layer_norm_kinds[] = {
 	{"BatchNormalization", 1, 1, 0, batch_shape, batch_states, batch_emit},
+	{"Normalization", 1, 1, 0, data_shape, data_states, data_emit},
 	{"LayerNormalization", 1, 1, 0, axes_shape, layer_states, layer_emit},
 	{"RMSNormalization", 1, 1, 0, axes_shape, rms_states, rms_emit},
 	{"UnitNormalization", 1, 1, 0, axes_shape, NULL, unit_emit},

@@ -30,9 +30,29 @@ static IrNode *dropped(Build *b, const Layer *l, IrNode *const *in, const IrType
 	return node_select(b, kept, node_scaled(b, in[0], 1 / (1 - rate)), node_k(b, 0));
 }
 
+/* The shape of the draws: that of the input, with 1 where `noise_shape` says so. */
+static bool dropout_shape(Model *m, Layer *l, const IrType *in)
+{
+	const Val *noise = val(l->arg, "noise_shape");
+	l->out = *in;
+	if (noise->kind != VAL_LIST)
+		return true;
+	bool fits = noise->n == in->rank && noise->item[0].i == -1;
+	for (int i = 1; fits && i < noise->n; i++)
+		fits = noise->item[i].i == -1 || noise->item[i].i == 1 || noise->item[i].i == in->dim[i];
+	if (!fits)
+		snprintf(m->reason, sizeof m->reason, "input %s: noise_shape has as many entries, -1 for the samples, then 1 or -1",
+		         ir_shape_text(m->arena, in));
+	return fits;
+}
+
 static IrNode *dropout_emit(Build *b, const Layer *l, IrNode *const *in)
 {
-	return dropped(b, l, in, &in[0]->type);
+	const Val *noise = val(l->arg, "noise_shape");
+	IrType shape = in[0]->type;
+	for (int i = 1; noise->kind == VAL_LIST && i < noise->n; i++)
+		shape.dim[i] = noise->item[i].i == 1 ? 1 : shape.dim[i];
+	return dropped(b, l, in, &shape);
 }
 
 /* One draw a channel of a sample. */
@@ -83,7 +103,7 @@ static IrNode *gaussian_emit(Build *b, const Layer *l, IrNode *const *in)
 }
 
 const LayerKind layer_random_kinds[] = {
-	{"Dropout", 1, 1, 0, shape_same, dropout_states, dropout_emit},
+	{"Dropout", 1, 1, 0, dropout_shape, dropout_states, dropout_emit},
 	{"SpatialDropout1D", 1, 1, 1, shape_same, dropout_states, spatial_emit},
 	{"SpatialDropout2D", 1, 1, 2, shape_same, dropout_states, spatial_emit},
 	{"SpatialDropout3D", 1, 1, 3, shape_same, dropout_states, spatial_emit},

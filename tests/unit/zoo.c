@@ -39,6 +39,20 @@ static const struct { const char *text; int64_t params; const char *first, *last
 	{BASE("ResNet50"), 25636712, "conv1_conv", "predictions"},
 	{BASE("ResNet50, include_top: false, pooling: avg"), 23587712, "conv1_conv", "avg_pool"},
 	{BASE("ResNet50, variant: torchvision"), 25557032 + 53120, "conv1_conv", "predictions"},
+	{BASE("LeNet5"), 61706, "c1", "predictions"},
+	{BASE("AlexNet"), 61100840, "conv1", "predictions"},
+	{BASE("AlexNet, variant: paper"), 60965224, "conv1", "predictions"},
+	{BASE("InceptionV3"), 23851784, "conv2d", "predictions"},
+	{BASE("InceptionV3, variant: torchvision"), 23834568 + 34432, "conv2d", "predictions"},
+	{BASE("ResNet18"), 11689512 + 9600, "conv1_conv", "predictions"},
+	{BASE("DenseNet121"), 8062504, "conv1_conv", "predictions"},
+	{BASE("DenseNet121, variant: torchvision"), 7978856 + 83648, "conv1_conv", "predictions"},
+	{BASE("MobileNetV2"), 3538984, "Conv1", "predictions"},
+	{BASE("MobileNetV2, variant: torchvision"), 3504872 + 34112, "Conv1", "predictions"},
+	{BASE("EfficientNetB0"), 5330571, "rescaling", "predictions"},
+	{BASE("EfficientNetB0, variant: torchvision"), 5288548 + 42016, "stem_conv", "predictions"},
+	{BASE("UNet"), 31031810, "down1_conv1", "predictions"},
+	{BASE("MLPMixer"), 59880472, "stem", "predictions"},
 };
 
 START_TEST(sizes)
@@ -128,6 +142,7 @@ static const struct { const char *text, *error; } bad[] = {
 	{BASE("{ResNet50: {widht: 3}}"), "ResNet50 has no field 'widht'"},
 	{BASE("ResNet50, weigths: a"), "did you mean 'weights'?"},
 	{BASE("ResNet50, pooling: avg"), "pooling is for include_top: false"},
+	{"cnnc: 1\nmodel:\n  input_shape: [32, 32, 3]\n  layers:\n    - ReLU\n    - MLPMixer\n", "$height has no value here"},
 	{BASE("ResNet50, trainable: 1"), "trainable must be true or false"},
 	{"cnnc: 1\nmodel:\n  input_shape: [32, 32, 3]\n  layers:\n    - VGG16: {trainable: 1, include_top: false}\n", "must be true or false"},
 	{"cnnc: 1\nmodel:\n  input_shape: [8, 8, 3]\n  layers:\n    - VGG16\n", "layer 'block4_pool' does not fit its input"},
