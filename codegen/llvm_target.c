@@ -147,7 +147,8 @@ bool cg_target(const char *cpu, const char *triple, Diag *d, Arena *a, Target *o
 	enum { L1 = 32 * 1024, L2 = 1024 * 1024 };
 	const char *t = blank(triple) ? host_triple(a) : triple;
 	bool native = blank(triple) && !plain_name(cpu, a);
-	*out = (Target){.name = "generic", .vec_bytes = 16, .vec_regs = 32, .fma = true, .l1_bytes = L1, .l2_bytes = L2};
+	/* Other machines have no operands in memory: of their 32 registers, six hold what is loaded for the next products. */
+	*out = (Target){.name = "generic", .vec_bytes = 16, .vec_regs = 26, .fma = true, .l1_bytes = L1, .l2_bytes = L2};
 	if (is_x86(t)) {
 		int level = find_level(cpu, d, a);
 		if (!level)

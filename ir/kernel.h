@@ -248,7 +248,7 @@ typedef struct Target {
 	TargetKind kind;
 	const char *name;      /* "x86-64-v4": part of schedule keys */
 	int vec_bytes;         /* width of a vector register: 16, 32, 64 */
-	int vec_regs;          /* 16 or 32 */
+	int vec_regs;          /* that sums and vectors may take: 16, 26 or 32 */
 	bool fma;
 	bool bf16;             /* multiplies pairs of bf16 */
 	int64_t l1_bytes, l2_bytes;

@@ -518,7 +518,7 @@ START_TEST(cpu_names)
 	ck_assert_str_eq(cg_cpu_bf16("znver4", "x86_64-pc-linux-gnu", a), "znver4+bf16");
 	ck_assert_str_eq(cg_cpu_bf16("znver3", "x86_64-pc-linux-gnu", a), "znver3");
 	ck_assert(cg_target("x86-64-v2", "x86_64-pc-linux-gnu", d, a, &t) && t.vec_bytes == 16 && !t.fma);
-	ck_assert(cg_target(NULL, "aarch64-linux-gnu", d, a, &t) && t.vec_regs == 32 && t.fma);
+	ck_assert(cg_target(NULL, "aarch64-linux-gnu", d, a, &t) && t.vec_regs == 26 && t.fma);
 	ck_assert(!diag_errors(d));
 	ck_assert(!cg_target("znver55", "x86_64-pc-linux-gnu", d, a, &t) && diag_errors(d) == 1);
 	ck_assert(!cg_target("znver3+bf16", "x86_64-pc-linux-gnu", d, a, &t) && diag_errors(d) == 2);
