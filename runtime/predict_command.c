@@ -347,7 +347,7 @@ int rt_predict_main_with(const RtModel *model, RtCommandFn *serve, int argc, cha
 	p.program = argc > 0 ? argv[0] : model->name;
 	RtStatus s = dispatch(&p, argc, argv);
 	if (s != RT_OK)
-		fprintf(stderr, "error: %s\n", rt_message());
+		rt_print_failure(s);
 	if (p.in.model)
 		rt_instance_close(&p.in);
 	rt_pool_free(p.pool);

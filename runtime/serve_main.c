@@ -8,6 +8,6 @@ int main(int argc, char **argv)
 	RtStatus s = rt_cpu_choose(cnnc_models, &model);
 	if (s == RT_OK)
 		return rt_predict_main_with(model, rt_serve, argc, argv);
-	fprintf(stderr, "error: %s\n", rt_message());
+	rt_print_failure(s);
 	return (int)s;
 }

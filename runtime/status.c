@@ -34,3 +34,8 @@ const char *rt_message(void)
 {
 	return message;
 }
+
+void rt_print_failure(RtStatus s)
+{
+	fprintf(stderr, "error: %s [E10%02d]\n", rt_message(), (int)s);
+}

@@ -23,4 +23,7 @@ RtStatus rt_fail(RtStatus s, const char *fmt, ...) __attribute__((format(printf,
 RtStatus rt_fail_errno(RtStatus s, const char *what, const char *path); /* "cannot WHAT PATH: strerror" */
 const char *rt_message(void); /* of the last failure in this thread */
 
+/* What a program says before it ends with s: the sentence and the class's code, of which `cnnc explain E1005` says more. */
+void rt_print_failure(RtStatus s);
+
 #endif

@@ -379,7 +379,7 @@ int rt_train_main(const RtModel *model, int argc, char **argv)
 	t->eval_entry = rt_entry(model, "evaluate");
 	RtStatus s = dispatch(t, argc, argv);
 	if (s != RT_OK && s != RT_INTERRUPTED)
-		fprintf(stderr, "error: %s\n", rt_message());
+		rt_print_failure(s);
 	close_all(t);
 	rt_sys.release(t);
 	if (fflush(stdout) != 0 && s == RT_OK)
