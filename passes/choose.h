@@ -8,8 +8,8 @@
 #include "passes/passes.h"
 
 /* Kernel `at` of the entry, a 3x3 convolution of stride 1 or its data gradient, becomes Winograd's minimal filtering where the
- * estimate says that it is faster. Only for modules with fast_math. Returns how many kernels stand before those that
- * come next. */
+ * estimate says that it is faster. Only for modules with fast_math, or of mixed precision. Returns how many kernels stand before
+ * those that come next. */
 int choose_winograd(IrModule *m, KEntry *e, int at);
 
 /* Gradients behind a max-pool multiply only what is not zero, where that is cheaper: kernels of the entry are rewritten. Before

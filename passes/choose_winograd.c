@@ -1,7 +1,7 @@
 /* choose_winograd.c -- 3x3 convolutions as Winograd's minimal filtering F(4x4, 3x3) or F(2x2, 3x3)
  *
  * in:   a kernel with the sum of a 3x3 convolution of stride 1, or of its data gradient      out: four kernels
- * not:  whether other roundings are allowed (fast_math), other windows, strides, dilations, groups
+ * not:  other windows, strides, dilations, groups
  *
  * The picture is cut into tiles of m x m results; a tile reads p x p elements, p = m + 2. With the matrices B, G, A of Lavin and
  * Gray, "Fast algorithms for convolutional neural networks" (2015):
@@ -193,9 +193,17 @@ static double winograd_cost(const Conv *v, int m, int32_t max_n)
 	       weights * v->channels * vectors(v->results) / max_n;
 }
 
-static double direct_cost(const Conv *v)
+/* As pass precision will leave it: pairs of bf16 take half the instructions, and their copies. */
+static double direct_cost(const IrModule *m, const Conv *v)
 {
-	return (double)v->side[0].extent * v->side[1].extent * 9 * v->channels * vectors(v->results);
+	const double paired = m->precision == PRECISION_MIXED_BF16 ? 0.55 : 1;
+	return paired * v->side[0].extent * v->side[1].extent * 9 * v->channels * vectors(v->results);
+}
+
+/* Mixed precision rounds factors to 2^-9 of their size, many times what the tiles do. */
+static bool may_round(const IrModule *m)
+{
+	return m->fast_math || m->precision == PRECISION_MIXED_BF16;
 }
 
 static bool windows_fit(const Conv *v, int m)
@@ -204,10 +212,11 @@ static bool windows_fit(const Conv *v, int m)
 }
 
 /* The size of tiles; 0: as it is. */
-static int choose_tile(const Conv *v, int32_t max_n)
+static int choose_tile(const IrModule *module, const Conv *v)
 {
 	const double gain = 0.85;
-	double best = direct_cost(v) * gain;
+	const int32_t max_n = module->max_n;
+	double best = direct_cost(module, v) * gain;
 	int m = 0;
 	if (v->channels < MIN_CHANNELS || v->results < MIN_CHANNELS)
 		return 0;
@@ -472,7 +481,7 @@ static Kernel *output_kernel(const Wino *w)
 int choose_winograd(IrModule *m, KEntry *e, int at)
 {
 	Wino w = {.module = m, .a = m->arena};
-	if (!m->fast_math || !read_conv(e->kernel[at], &w.v) || (w.m = choose_tile(&w.v, m->max_n)) == 0)
+	if (!may_round(m) || !read_conv(e->kernel[at], &w.v) || (w.m = choose_tile(m, &w.v)) == 0)
 		return at;
 	w.p = w.m + 2;
 	for (int d = 0; d < 2; d++)

@@ -97,7 +97,7 @@ static int tile_of(const IrModule *m)
 {
 	for (int i = 0; i < m->program->nbuffers; i++) {
 		const IrType *t = &m->program->buffer[i].type;
-		if (t->rank == 5)
+		if (t->rank == 5 && ir_batched(t))
 			return t->dim[3] == 36 ? 4 : 2;
 	}
 	return 0;
@@ -147,6 +147,28 @@ START_TEST(code_agrees)
 		}
 		jit_close(&j);
 	}
+	ir_module_free(reference);
+}
+END_TEST
+
+/* Mixed precision takes tiles with math: exact, too, where they beat pairs of bf16; their products stay float32. */
+START_TEST(mixed_agrees)
+{
+	const Case *c = &cases[_i];
+	IrModule *reference = build(c, false), *mixed = build(c, false);
+	IrScalars s = {.seed = 1, .step = 1};
+	mixed->precision = PRECISION_MIXED_BF16;
+	Jitted j = jit_open(mixed, "native", 1);
+	const int tile = tile_of(j.module);
+	ck_assert(tile == 0 || tile == c->tile);
+	ck_assert(tile || _i > 1); /* the reference model has those two */
+	Arena *a = arena_new();
+	Values v = random_values(a, reference->entry, 1, (uint64_t)_i);
+	ir_eval(reference->entry, 1, &s, v.state, (const double *const *)v.in, v.out);
+	if (tile)
+		jit_check(&j, reference->entry, &v, 1, &s, 3e-5);
+	arena_free(a);
+	jit_close(&j);
 	ir_module_free(reference);
 }
 END_TEST
@@ -206,6 +228,7 @@ int main(void)
 	tcase_set_timeout(t, 300);
 	tcase_add_loop_test(t, kernels_agree, 0, (int)COUNT(cases));
 	tcase_add_loop_test(t, code_agrees, 0, (int)COUNT(cases));
+	tcase_add_loop_test(t, mixed_agrees, 0, (int)COUNT(cases));
 	tcase_add_loop_test(t, bits_agree, 0, (int)COUNT(cases));
 	tcase_add_loop_test(t, models_agree, 0, (int)COUNT(models));
 	suite_add_tcase(s, t);
