@@ -162,7 +162,7 @@ static void emit_phase(Model *m, int p)
 		b.e->optimizer = own;
 	if (cut < 0)
 		return;
-	Build v = emit_with_labels(m, arena_printf(m->arena, "evaluate_features%s", suffix), false, false);
+	Build v = emit_with_labels(m, arena_printf(m->arena, "evaluate_features%s", suffix), false, true);
 	features_take(&v, cut);
 }
 

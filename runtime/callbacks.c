@@ -532,8 +532,9 @@ RtStatus rt_callbacks_epoch_end(RtCallbacks *c, const RtEpochEnd *e)
 	return s;
 }
 
-void rt_callbacks_train_end(RtCallbacks *c, RtInstance *in, FILE *say)
+bool rt_callbacks_train_end(RtCallbacks *c, RtInstance *in, FILE *say)
 {
+	bool restored = false;
 	for (int i = 0; i < c->n; i++) {
 		const Callback *cb = &c->cb[i];
 		if (!cb->kept)
@@ -545,7 +546,9 @@ void rt_callbacks_train_end(RtCallbacks *c, RtInstance *in, FILE *say)
 			if (rt_tensor_is_weight(t))
 				memcpy(rt_tensor_write(in, t), cb->kept + t->offset, t->bytes);
 		}
+		restored = true;
 	}
+	return restored;
 }
 
 /* ---- state ---- */

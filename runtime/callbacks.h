@@ -32,8 +32,8 @@ RtStatus rt_callbacks_new(const RtConfig *config, const char *section, const cha
 void rt_callbacks_free(RtCallbacks *c);
 /* A file that can't be written is a warning; an unknown name in a file path is RT_USAGE. */
 RtStatus rt_callbacks_epoch_end(RtCallbacks *c, const RtEpochEnd *e);
-/* restore_best_weights: puts them back. */
-void rt_callbacks_train_end(RtCallbacks *c, RtInstance *in, FILE *say);
+/* restore_best_weights: puts them back; says whether there were any. */
+bool rt_callbacks_train_end(RtCallbacks *c, RtInstance *in, FILE *say);
 
 json_t *rt_callbacks_state(const RtCallbacks *c);
 /* Copies of weights that belong to the state: fills up to `room` entries and their names, returns how many there are.

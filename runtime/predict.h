@@ -11,6 +11,7 @@
 #include "runtime/bundle.h"
 #include "runtime/call.h"
 #include "runtime/config.h"
+#include "runtime/scores.h"
 
 typedef struct RtPredictor RtPredictor;
 /* A command with options of its own: argv[0] is the command. */
@@ -31,13 +32,13 @@ struct RtPredictor {
 	int threads; /* 0: not said */
 	int64_t top_k;
 	double threshold;
-	bool json, show_config, help, version;
+	bool json, show_config, help, version, raw; /* raw: probabilities as the network gives them */
 
 	/* ---- opened as the command needs ---- */
 	RtPool *pool;
 	RtInstance in;
 	json_t *labels; /* array of strings, or NULL */
-	bool logits;    /* outputs are scores before sigmoid or softmax */
+	RtScores scores; /* after rt_predict_open */
 };
 
 typedef struct RtAnswer { /* for one sample */
@@ -58,9 +59,11 @@ void rt_predict_labels(RtPredictor *p);
 const char *rt_predict_label(const RtPredictor *p, int i, char room[24]); /* class name, or its number */
 int rt_predict_classes(const RtPredictor *p);                             /* 0: the outputs are not classes */
 json_t *rt_json_number(double v); /* null where v is not finite: JSON has no word for it */
-/* scores: output 0 of one sample. */
+/* scores: output 0 of one sample, tempered. */
 void rt_predict_answer(const RtPredictor *p, const float *scores, RtAnswer *a);
 int64_t rt_predict_outputs(const RtPredictor *p); /* values of output 0 for a sample; 0: they are not scores */
+/* Calibrates output 0 of `rows` samples, in place (scores.h): before rt_predict_answer. */
+void rt_predict_temper(const RtPredictor *p, unsigned char *out, int64_t rows);
 
 /* ---- one a command ---- */
 RtStatus rt_predict_paths(RtPredictor *p);

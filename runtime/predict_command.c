@@ -21,6 +21,7 @@ static void print_help(const RtPredictor *p)
 		"  --json            one object a line\n"
 		"  --top-k N         the N most likely classes\n"
 		"  --threshold X     two classes: probability above which the second one wins\n"
+		"  --raw             probabilities as the network gives them, not calibrated\n"
 		"  --weights FILE    these weights (safetensors) instead of those inside\n"
 		"  --threads N       threads\n"
 		"  --version  --help\n",
@@ -41,6 +42,8 @@ static RtStatus take_flag(RtPredictor *p, const char *arg)
 		p->json = true;
 	else if (strcmp(arg, "--config") == 0)
 		p->show_config = true;
+	else if (strcmp(arg, "--raw") == 0)
+		p->raw = true;
 	else if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0)
 		p->help = true;
 	else if (strcmp(arg, "--version") == 0)
@@ -124,6 +127,15 @@ static json_t *labels_of_model(const RtModel *m)
 	return labels;
 }
 
+/* What the trainer has fitted on its validation data (calibrate.h); 1: nothing. */
+static double temperature_of_weights(const RtPredictor *p, const RtSafetensors *st)
+{
+	const char *text = rt_st_meta(st, "temperature");
+	double t;
+	bool wanted = !p->raw && rt_config_bool(&p->config, "predict.calibrate", true);
+	return wanted && text && rt_parse_float(text, &t) && t > 0 ? t : 1;
+}
+
 static json_t *labels_of_weights(const RtSafetensors *st)
 {
 	const char *text = rt_st_meta(st, "labels");
@@ -178,6 +190,7 @@ static RtStatus use_weights(RtPredictor *p, bool tensors)
 		if (tensors)
 			s = rt_weights_load(&p->in, &st, name, false, &loaded);
 		json_t *labels = labels_of_weights(&st);
+		p->scores.temperature = temperature_of_weights(p, &st);
 		if (labels && !p->labels)
 			p->labels = labels;
 		else
@@ -199,46 +212,25 @@ void rt_predict_labels(RtPredictor *p)
 
 RtStatus rt_predict_open(RtPredictor *p, const char *const *entries, int n, int threads)
 {
-	const char *from_logits = rt_config_match(&p->config, "train.loss", ".from_logits");
-	p->logits = from_logits && rt_config_bool(&p->config, from_logits, false);
 	p->labels = labels_of_model(p->model);
 	RtStatus s = rt_pool_new(threads, 0, &p->pool);
 	if (s == RT_OK)
 		s = rt_instance_open(&p->in, p->model, p->pool, entries, n);
 	if (s == RT_OK)
 		s = rt_instance_device(&p->in, p->device, true, entries, n, p->err);
-	return s == RT_OK ? use_weights(p, true) : s;
+	if (s == RT_OK)
+		s = use_weights(p, true);
+	double temperature = p->scores.temperature;
+	p->scores = rt_scores_of(p->model, &p->config, (int)json_array_size(p->labels));
+	p->scores.temperature = temperature;
+	return s;
 }
 
 /* ---- answers ---- */
 
-static int64_t outputs_of(const RtModel *m)
-{
-	const RtEntry *e = rt_entry(m, "predict");
-	if (!e || e->nout == 0 || (e->out[0].dtype != RT_F32) || e->out[0].rank > 2)
-		return 0;
-	return e->out[0].rank == 2 ? e->out[0].dim[1] : 1;
-}
-
-/* Whether the loss is one of exclusive classes, of which there are as many as outputs (two, if there is one). */
-static bool loss_of_classes(const RtConfig *c, int64_t outputs)
-{
-	const char *path = rt_config_match(c, "train.loss", "");
-	const char *loss = path ? strncmp(path, "train.loss.", 11) == 0 ? path + 11 : rt_config_text(c, path, "") : "";
-	return strstr(loss, "categorical_crossentropy") ||
-	       (outputs == 1 && strncmp(loss, "binary_crossentropy", 19) == 0);
-}
-
 int rt_predict_classes(const RtPredictor *p)
 {
-	int64_t outputs = outputs_of(p->model);
-	int64_t labels = (int64_t)json_array_size(p->labels);
-	const char *task = rt_config_text(&p->config, "task", "");
-	bool classifies =
-		labels > 0 || strcmp(task, "image_classification") == 0 || loss_of_classes(&p->config, outputs);
-	if (!classifies || outputs < 1 || strcmp(task, "regression") == 0)
-		return 0;
-	return outputs == 1 ? 2 : (int)outputs;
+	return p->scores.classes;
 }
 
 const char *rt_predict_label(const RtPredictor *p, int i, char room[24])
@@ -255,47 +247,22 @@ json_t *rt_json_number(double v)
 	return isfinite(v) ? json_real(v) : json_null();
 }
 
-static double sigmoid(double x)
-{
-	return 1 / (1 + exp(-x));
-}
-
-static void softmax(double *v, int n)
-{
-	double top = v[0], sum = 0;
-	for (int i = 1; i < n; i++)
-		top = v[i] > top ? v[i] : top;
-	for (int i = 0; i < n; i++) {
-		v[i] = exp(v[i] - top);
-		sum += v[i];
-	}
-	for (int i = 0; i < n; i++)
-		v[i] /= sum;
-}
-
 int64_t rt_predict_outputs(const RtPredictor *p)
 {
-	return outputs_of(p->model);
+	return p->scores.outputs;
+}
+
+void rt_predict_temper(const RtPredictor *p, unsigned char *out, int64_t rows)
+{
+	rt_scores_temper(&p->scores, (float *)(void *)out, rows);
 }
 
 void rt_predict_answer(const RtPredictor *p, const float *out, RtAnswer *a)
 {
-	int classes = rt_predict_classes(p);
-	int64_t outputs = outputs_of(p->model);
-	if (outputs == 1) {
-		double second = p->logits ? sigmoid((double)out[0]) : (double)out[0];
-		a->probabilities[0] = 1 - second;
-		a->probabilities[1] = second;
-		a->best = second > p->threshold;
-	} else {
-		for (int i = 0; i < classes; i++)
-			a->probabilities[i] = (double)out[i];
-		if (p->logits)
-			softmax(a->probabilities, classes);
-		a->best = 0;
-		for (int i = 1; i < classes; i++)
-			a->best = a->probabilities[i] > a->probabilities[a->best] ? i : a->best;
-	}
+	rt_scores_probabilities(&p->scores, out, a->probabilities);
+	a->best = p->scores.outputs == 1 && a->probabilities[1] > p->threshold;
+	for (int i = 1; i < p->scores.classes && p->scores.outputs > 1; i++)
+		a->best = a->probabilities[i] > a->probabilities[a->best] ? i : a->best;
 	a->probability = a->probabilities[a->best];
 }
 

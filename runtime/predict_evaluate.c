@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include "runtime/calibrate.h"
 #include "runtime/data_spec.h"
 #include "runtime/metrics.h"
 #include "runtime/predict.h"
@@ -19,34 +20,10 @@ typedef struct Evaluation {
 	int classes;
 	int64_t *confusion; /* [true class][predicted class] */
 	double *room;
+	RtReliability reliability;
 } Evaluation;
 
 /* ---- counting ---- */
-
-/* Class of a row of y: index, one-hot or 0/1; -1 if it is none. */
-static int class_of(const RtPort *y, const unsigned char *row, int classes)
-{
-	int64_t n = y->rank > 1 ? y->dim[y->rank - 1] : 1;
-	float f;
-	int32_t i;
-	if (y->dtype == RT_I32) {
-		memcpy(&i, row, sizeof i);
-	} else if (n > 1) {
-		float top = 0;
-		i = 0;
-		for (int64_t k = 0; k < n; k++) {
-			memcpy(&f, row + 4 * k, sizeof f);
-			if (k == 0 || f > top) {
-				top = f;
-				i = (int32_t)k;
-			}
-		}
-	} else {
-		memcpy(&f, row, sizeof f);
-		i = f > 0.5f;
-	}
-	return i >= 0 && i < classes ? i : -1;
-}
 
 static RtStatus count(RtPredictor *p, Evaluation *v, const RtEntry *e)
 {
@@ -62,12 +39,15 @@ static RtStatus count(RtPredictor *p, Evaluation *v, const RtEntry *e)
 		if (!rt_instance_run(&p->in, e, ports, NULL))
 			return p->in.fault;
 		rt_metrics_add(&v->metrics, p->in.metric, (uint32_t)b.n);
+		rt_predict_temper(p, p->in.out[0], b.n);
 		for (int32_t row = 0; row < b.n && v->classes && ypos >= 0; row++) {
 			RtAnswer a = {.probabilities = v->room};
-			int truth = class_of(&e->in[ypos], b.y + (size_t)row * e->in[ypos].row_bytes, v->classes);
+			int truth = rt_scores_truth(&e->in[ypos], b.y + (size_t)row * e->in[ypos].row_bytes, v->classes);
 			rt_predict_answer(p, (const float *)(const void *)p->in.out[0] + row * rt_predict_outputs(p), &a);
-			if (truth >= 0)
-				v->confusion[truth * v->classes + a.best]++;
+			if (truth < 0)
+				continue;
+			v->confusion[truth * v->classes + a.best]++;
+			rt_reliability_add(&v->reliability, a.probability, a.best == truth);
 		}
 	}
 }
@@ -130,6 +110,8 @@ static void print_json(const RtPredictor *p, const Evaluation *v)
 		json_object_set_new(root, p->model->metric[i].name, rt_json_number(rt_metrics_value(&v->metrics, i)));
 	if (v->classes) {
 		json_t *classes = json_array(), *matrix = json_array();
+		json_object_set_new(root, "ece", rt_json_number(rt_reliability_ece(&v->reliability)));
+		json_object_set_new(root, "temperature", rt_json_number(p->scores.temperature));
 		Scores macro, micro;
 		averages(v, &macro, &micro);
 		for (int c = 0; c < v->classes; c++) {
@@ -191,6 +173,7 @@ static void print_text(const RtPredictor *p, const Evaluation *v)
 	fprintf(p->out, "%-*s  %lld\n", width, "samples", (long long)v->metrics.samples);
 	if (v->classes == 0)
 		return;
+	fprintf(p->out, "%-*s  %.4f\n", width, "ece", rt_reliability_ece(&v->reliability));
 	Scores macro, micro;
 	averages(v, &macro, &micro);
 	fprintf(p->out, "\n%-*s  %9s  %9s  %9s  %7s\n", width, "class", "precision", "recall", "f1", "samples");

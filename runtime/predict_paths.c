@@ -245,6 +245,7 @@ static void predict_batch(RtPredictor *p, const RtEntry *e, Batch *b, uint32_t n
 	if (!rt_instance_run(&p->in, e, ports, NULL))
 		return;
 	const float *scores = (const float *)(const void *)p->in.out[0];
+	rt_predict_temper(p, p->in.out[0], kept);
 	for (uint32_t k = 0; k < kept; k++) {
 		RtAnswer a = {.probabilities = room};
 		if (classes == 0) {

@@ -149,6 +149,7 @@ static void run_batch(RtWorker *w)
 	int64_t from = rt_sys.monotonic_ns();
 	rt_scalars_set(&w->in.scalars, w->in.model, n, 0);
 	rt_instance_run(&w->in, e, ports, NULL);
+	rt_predict_temper(s->predictor, w->in.out[0], n);
 	int64_t took = rt_sys.monotonic_ns() - from;
 	s->counts.executions++;
 	s->counts.predicted += n;

@@ -4,6 +4,7 @@
  * train_loop.c    epochs, steps   train_state.c  checkpoint and resume       train_output.c results.csv, weights,
  * bundle train_blame.c   names the first non-finite tensor                          train_signal.c SIGINT and SIGTERM
  * train_average.c moving averages of the weights                          train_phase.c  phases
+ * train_calibrate.c  the temperature of the probabilities
  */
 #ifndef CNNC_RUNTIME_TRAIN_H
 #define CNNC_RUNTIME_TRAIN_H
@@ -11,6 +12,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include "runtime/calibrate.h"
 #include "runtime/callbacks.h"
 #include "runtime/checkpoint.h"
 #include "runtime/config.h"
@@ -43,6 +45,7 @@ typedef struct RtTrainer {
 	RtDataset *whole, *train_data, *val_data; /* whole: what the other two were split from, or NULL */
 	RtStream *train_stream, *val_stream;      /* val_stream NULL: nothing is validated */
 	RtMetrics train, val;
+	RtCalibrator calibrator; /* with the scores of the running validation; no room: nothing to calibrate */
 	RtCallbacks *callbacks;
 	RtRunFolder run;
 	RtProgress progress;
@@ -76,6 +79,7 @@ typedef struct RtTrainer {
 	double best, seconds;   /* seconds: of training, before this start */
 	bool has_best, stopped; /* stopped: the phase, by a callback */
 	int64_t best_epoch;
+	RtCalibration calibration, best_calibration; /* of the last validation; of that of the best epoch */
 	uint64_t generation;
 
 	/* ---- rest ---- */
@@ -87,8 +91,8 @@ typedef struct RtTrainer {
 } RtTrainer;
 
 typedef struct RtTrainMeta { /* metadata of weight files, as rt_st_header takes it */
-	char hash[65], epoch[24];
-	const char *pair[12];
+	char hash[65], epoch[24], temperature[32];
+	const char *pair[14];
 } RtTrainMeta;
 
 /* The whole program: returns its exit code. */
@@ -100,6 +104,7 @@ void rt_train_help(const RtTrainer *t);
 
 /* ---- train_loop.c ---- */
 RtStatus rt_train_loop(RtTrainer *t);
+RtStatus rt_train_validate(RtTrainer *t); /* t->val and t->calibration */
 int64_t rt_train_steps_expected(const RtTrainer *t);
 
 /* ---- train_state.c ---- */
@@ -133,6 +138,14 @@ void rt_train_close_features(RtTrainer *t);
 bool rt_train_phase_finished(const RtTrainer *t);
 RtStatus rt_train_next_phase(RtTrainer *t);
 void rt_train_say_phase(const RtTrainer *t);
+
+/* ---- train_calibrate.c ---- */
+RtStatus rt_train_calibrate_open(RtTrainer *t);
+void rt_train_calibrate_add(RtTrainer *t, unsigned char *const *ports, int64_t rows); /* a batch of the validation, just evaluated */
+void rt_train_calibrate_end(RtTrainer *t);
+json_t *rt_train_calibration_json(const RtCalibration *c);
+void rt_train_calibration_read(RtCalibration *c, const json_t *j);
+void rt_train_say_calibration(const RtTrainer *t, const RtCalibration *c);
 
 /* ---- train_average.c ---- */
 void rt_train_start_averages(RtTrainer *t); /* each is its weights */

@@ -91,9 +91,10 @@ static RtStatus train_steps(RtTrainer *t)
 
 /* ---- validation ---- */
 
-static RtStatus validate(RtTrainer *t)
+RtStatus rt_train_validate(RtTrainer *t)
 {
 	rt_metrics_reset(&t->val);
+	rt_calibrator_reset(&t->calibrator);
 	RtStatus s = t->val_stream ? rt_stream_seek(t->val_stream, 0, 0) : RT_OK;
 	for (int64_t i = 0; t->val_stream && s == RT_OK && (t->validation_steps == 0 || i < t->validation_steps); i++) {
 		unsigned char *ports[RT_MAX_PORTS];
@@ -106,7 +107,9 @@ static RtStatus validate(RtTrainer *t)
 		if (!rt_instance_run(&t->in, t->val_entry, ports, rt_stop_flag()) || stop_wanted())
 			return t->in.fault != RT_OK ? t->in.fault : RT_INTERRUPTED;
 		rt_metrics_add(&t->val, t->in.metric, (uint32_t)batch.n);
+		rt_train_calibrate_add(t, ports, batch.n);
 	}
+	rt_train_calibrate_end(t);
 	if (s == RT_OK && t->val_stream && t->val.samples == 0)
 		return rt_fail(RT_BAD_DATA, "no validation sample can be read");
 	return s;
@@ -127,6 +130,7 @@ static RtStatus keep_best(RtTrainer *t)
 		t->best = v;
 		t->has_best = true;
 		t->best_epoch = t->epoch + 1;
+		t->best_calibration = t->calibration;
 	} else if (s == RT_IO) {
 		rt_progress_break(&t->progress);
 		fprintf(t->err, "warning: %s\n", rt_message());
@@ -170,7 +174,7 @@ static RtStatus end_epoch(RtTrainer *t)
 static RtStatus judge_epoch(RtTrainer *t)
 {
 	rt_train_swap_averages(t);
-	RtStatus s = validate(t);
+	RtStatus s = rt_train_validate(t);
 	if (s == RT_OK)
 		s = end_epoch(t);
 	rt_train_swap_averages(t);

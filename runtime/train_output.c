@@ -141,6 +141,11 @@ void rt_train_meta(const RtTrainer *t, RtTrainMeta *out)
 		out->pair[n++] = "labels";
 		out->pair[n++] = t->labels_json;
 	}
+	if (t->calibration.samples > 0) {
+		snprintf(out->temperature, sizeof out->temperature, "%.9g", t->calibration.temperature);
+		out->pair[n++] = "temperature";
+		out->pair[n++] = out->temperature;
+	}
 	out->pair[n] = NULL;
 }
 
@@ -252,8 +257,11 @@ static RtStatus finish(RtTrainer *t)
 {
 	char path[RT_PATH_MAX], said[100];
 	struct stat st;
-	rt_callbacks_train_end(t->callbacks, &t->in, t->err);
-	RtStatus s = warned(t, rt_train_weights(t, "last"));
+	RtStatus s = RT_OK;
+	if (rt_callbacks_train_end(t->callbacks, &t->in, t->err) && t->calibrator.room > 0)
+		s = rt_train_validate(t); /* other weights, another temperature */
+	if (s == RT_OK)
+		s = warned(t, rt_train_weights(t, "last"));
 	if (s != RT_OK)
 		return s;
 	list_files(t);
@@ -266,6 +274,7 @@ static RtStatus finish(RtTrainer *t)
 		snprintf(said, sizeof said, "last weights (epoch %lld)", (long long)t->epoch);
 	if (best || (weights_path(t, "last", path) == RT_OK && rt_sys.stat(path, &st) == 0))
 		rt_train_bundle(t, path, said);
+	rt_train_say_calibration(t, best ? &t->best_calibration : &t->calibration);
 	return RT_OK;
 }
 

@@ -296,6 +296,8 @@ static RtStatus train(RtTrainer *t)
 		s = open_memory(t);
 	if (s == RT_OK)
 		s = open_streams(t);
+	if (s == RT_OK)
+		s = rt_train_calibrate_open(t);
 	t->started = t->saved = rt_sys.monotonic_ns();
 	rt_stop_reset();
 	rt_stop_on_signals();
@@ -329,6 +331,7 @@ static void close_all(RtTrainer *t)
 	rt_callbacks_free(t->callbacks);
 	rt_metrics_free(&t->train);
 	rt_metrics_free(&t->val);
+	rt_calibrator_free(&t->calibrator);
 	if (t->in.model)
 		rt_instance_close(&t->in);
 	rt_pool_free(t->pool);

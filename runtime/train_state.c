@@ -121,6 +121,8 @@ static char *state_text(const RtTrainer *t)
 			  "position", (json_int_t)position, "samples", (json_int_t)t->train.samples, "lr",
 			  rt_json_double((double)t->lr), "best", rt_json_double(t->best), "has_best", t->has_best,
 			  "best_epoch", (json_int_t)t->best_epoch, "stopped", t->stopped, "seconds", seconds);
+	json_object_set_new(root, "calibration", rt_train_calibration_json(&t->calibration));
+	json_object_set_new(root, "best_calibration", rt_train_calibration_json(&t->best_calibration));
 	char *text = NULL;
 	if (root && more && json_object_update(root, more) == 0)
 		text = json_dumps(root, JSON_COMPACT);
@@ -206,6 +208,8 @@ static RtStatus restore_state(RtTrainer *t, const json_t *state)
 	t->best = rt_double_of_json(json_object_get(state, "best"), 0);
 	t->has_best = json_is_true(json_object_get(state, "has_best"));
 	t->best_epoch = whole(state, "best_epoch");
+	rt_train_calibration_read(&t->calibration, json_object_get(state, "calibration"));
+	rt_train_calibration_read(&t->best_calibration, json_object_get(state, "best_calibration"));
 	t->stopped = json_is_true(json_object_get(state, "stopped"));
 	t->seconds = json_real_value(json_object_get(state, "seconds"));
 	t->train.samples = whole(state, "samples");
