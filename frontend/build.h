@@ -104,7 +104,10 @@ struct Build {            /* one entry */
 	IrEntry *e;
 	bool training;
 	IrNode *x, *id;       /* ports that it has */
+	IrNode *map;          /* i32[N,6] that the pictures were moved by, by `moved`; NULL: they stayed */
+	IrAttr moved;
 	IrNode **target;      /* those of the heads' targets, by head */
+	bool weighs;          /* class_weight counts: in the loss, not in metrics */
 	const Head *head;     /* that is being made, and its target and logits (NULL: it has none) */
 	IrNode *y, *z;
 	IrNode **further;     /* those of m->further */
@@ -186,7 +189,7 @@ IrNode *activation_softplus(Build *b, IrNode *x);
 bool activation_halves(const Val *activation);         /* the last axis becomes half as long */
 
 /* ---- pictures.c ---- */
-IrNode *pictures_emit(Build *b);                       /* b->x as the model's input */
+IrNode *pictures_emit(Build *b);                       /* b->x as the model's input; masks among b->target as i32, moved with it */
 bool pictures_check(Model *m);
 IrNode *pictures_draw(Build *b, double lo, double hi);                 /* f32[N,1,1,1], uniform in [lo, hi) */
 IrNode *pictures_channels(Build *b, const double *value, int n);       /* f32[n], f32[] where all are equal */

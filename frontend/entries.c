@@ -101,9 +101,11 @@ static IrNode *loss_of_heads(Build *b, IrNode **shown)
 	for (int k = 0; k < m->nheads; k++) {
 		const Head *h = &m->head[k];
 		head_begin(b, k);
+		b->weighs = b->training;
 		IrNode *rows = loss_rows(b, h->kind, h->from_logits, h->smoothing);
 		IrNode *weight = b->training ? loss_class_weight(b) : NULL;
 		shown[k] = rows = weight ? node2(b, OP_mul, rows, weight) : rows;
+		b->weighs = false;
 		rows = node_scaled(b, rows, h->weight);
 		all = all ? node2(b, OP_add, all, rows) : rows;
 	}

@@ -88,6 +88,50 @@ static bool check_array_labels(Model *m, const Head *h, const char *loss)
 	return true;
 }
 
+/* A class for each pixel: the output is as high and wide as the picture. */
+static bool check_mask(Model *m, const Head *h, const char *loss)
+{
+	const IrType *t = head_type(m, h);
+	if (t->rank != 4 || t->dim[1] != m->input.dim[1] || t->dim[2] != m->input.dim[2]) {
+		diag_error(m->diag, m->layer[h->layer].loc, "the output is %s; masks need one as large as the picture, (N, %d, %d, classes)",
+		           ir_shape_text(m->arena, t), m->input.dim[1], m->input.dim[2]);
+		diag_note(m->diag, "help", "Conv2D: {filters: $num_classes, kernel_size: 1, activation: softmax}; UpSampling2D or "
+		                           "Conv2DTranspose make pictures larger again");
+		return false;
+	}
+	if (head_classes(m, h) == 1 && (h->kind == LOSS_CATEGORICAL || h->kind == LOSS_SPARSE))
+		return wrong_units(m, h, arena_printf(m->arena, "%s needs one for each class", loss), NULL);
+	if (head_classes(m, h) > 1 && m->num_classes > 0 && head_classes(m, h) != m->num_classes)
+		return wrong_units(m, h, arena_printf(m->arena, "there are %lld classes", (long long)m->num_classes), "filters: $num_classes");
+	return head_classes(m, h) <= 256 || wrong_units(m, h, "masks tell at most 256 classes apart", NULL);
+}
+
+/* Any number of classes a sample. */
+static bool check_many(Model *m, const Head *h, const char *loss)
+{
+	if (head_type(m, h)->rank != 2)
+		return diag_error(m->diag, m->layer[h->layer].loc,
+		                  "the output is %s; one row of numbers a sample is needed: add Flatten or pooling",
+		                  ir_shape_text(m->arena, head_type(m, h)));
+	if (h->kind == LOSS_CATEGORICAL || h->kind == LOSS_SPARSE)
+		return wrong_mode(m, val(m->data, "label_mode"), loss, "binary_crossentropy, with activation: sigmoid");
+	if (m->num_classes > 0 && head_classes(m, h) != m->num_classes)
+		return wrong_units(m, h, arena_printf(m->arena, "there are %lld classes", (long long)m->num_classes),
+		                   "units: $num_classes");
+	return true;
+}
+
+static bool check_labels(Model *m, const Head *h, const char *loss)
+{
+	switch (m->target) {
+	case TARGET_CLASS: return check_class_labels(m, h, loss);
+	case TARGET_CLASSES: return check_many(m, h, loss);
+	case TARGET_MASK: return check_mask(m, h, loss);
+	case TARGET_ARRAY: return check_array_labels(m, h, loss);
+	}
+	ICE("target %d", (int)m->target);
+}
+
 /* A model that ends without the function that its loss expects trains, but on something else than was meant. */
 static void warn_activation(Model *m, const Head *h)
 {
@@ -153,6 +197,8 @@ static bool read_class_weight(Model *m)
 	if (head_type(m, h)->rank != 2)
 		return diag_error(m->diag, given->key, "class_weight needs one class a sample; the output is %s",
 		                  ir_shape_text(m->arena, head_type(m, h)));
+	if (m->target == TARGET_CLASSES && h->kind != LOSS_BINARY)
+		return diag_error(m->diag, given->key, "class_weight of several classes a sample is for binary_crossentropy");
 	m->weighted_classes = classes;
 	if (given->kind != VAL_LIST)
 		return true;
@@ -202,7 +248,7 @@ static bool check_head(Model *m, Head *h)
 	const char *loss = h->loss->section->name;
 	if (!read_loss(m, h) || !read_smoothing(m, h))
 		return false;
-	bool ok = m->target == TARGET_CLASS ? check_class_labels(m, h, loss) : check_array_labels(m, h, loss);
+	bool ok = check_labels(m, h, loss);
 	if (ok)
 		warn_activation(m, h);
 	return metric_check(m, h) && ok;

@@ -68,20 +68,41 @@ static IrNode *find_logits(Build *b, bool from_logits)
 	return b->z ? b->z : from_logits ? loss_output(b) : NULL;
 }
 
+static IrNode *class_weights(Build *b, IrType type)
+{
+	Model *m = b->m;
+	if (!m->class_weight) {
+		m->class_weight = ir_state_new(m->module, "loss/class_weight", type, STATE_MOMENT, b->loc);
+		m->class_weight->init = INIT_ONES;
+	}
+	return node_state(b, m->class_weight);
+}
+
+/* Where a sample has any number of classes each answer has its weight, f32[2,C]: of no, of yes. */
+static IrNode *answers_weighed(Build *b, IrNode *each, IrNode *t)
+{
+	const int32_t classes = b->m->weighted_classes;
+	if (!b->weighs || !classes || b->m->target != TARGET_CLASSES)
+		return each;
+	IrNode *all = class_weights(b, ir_type(DT_F32, 2, (int32_t[]){2, classes}));
+	IrNode *no = node_cut(b, OP_slice, all, 0, 0, 1), *yes = node_cut(b, OP_slice, all, 0, 1, 1);
+	return node2(b, OP_mul, each, node_select(b, node2(b, OP_lt, node_k(b, 0.5), t), yes, no));
+}
+
 /* mean over the last axis and all others but N */
 static IrNode *binary(Build *b, bool from_logits, double smoothing)
 {
-	IrNode *t = loss_target(b), *z = find_logits(b, from_logits);
+	IrNode *t = loss_target(b), *z = find_logits(b, from_logits), *hard = t;
 	if (smoothing != 0)
 		t = node2(b, OP_add, node_scaled(b, t, 1 - smoothing), node_k(b, 0.5 * smoothing));
 	if (z) { /* max(z, 0) - z t + log(1 + exp(-|z|)) */
 		IrNode *rest = activation_softplus(b, z);
-		return node_row_mean(b, node2(b, OP_sub, rest, node2(b, OP_mul, z, t)));
+		return node_row_mean(b, answers_weighed(b, node2(b, OP_sub, rest, node2(b, OP_mul, z, t)), hard));
 	}
 	IrNode *p = node_clip(b, loss_output(b), tiny, 1 - tiny), *one = node_k(b, 1);
 	IrNode *yes = node2(b, OP_mul, t, node1(b, OP_log, p));
 	IrNode *no = node2(b, OP_mul, node2(b, OP_sub, one, t), node1(b, OP_log, node2(b, OP_sub, one, p)));
-	return node_row_mean(b, node1(b, OP_neg, node2(b, OP_add, yes, no)));
+	return node_row_mean(b, answers_weighed(b, node1(b, OP_neg, node2(b, OP_add, yes, no)), hard));
 }
 
 /* -sum over the classes, then the mean over all places; of those that count alone, and of the whole batch: what Keras makes of
@@ -154,15 +175,11 @@ static IrNode *class_of(Build *b) /* i32[N] */
 IrNode *loss_class_weight(Build *b)
 {
 	Model *m = b->m;
-	if (!m->weighted_classes)
+	if (!m->weighted_classes || m->target == TARGET_CLASSES)
 		return NULL;
-	IrType type = ir_type(DT_F32, 1, &m->weighted_classes);
-	if (!m->class_weight) {
-		m->class_weight = ir_state_new(m->module, "loss/class_weight", type, STATE_MOMENT, b->loc);
-		m->class_weight->init = INIT_ONES;
-	}
+	IrNode *weights = class_weights(b, ir_type(DT_F32, 1, &m->weighted_classes));
 	IrNode *own = node2(b, OP_eq, node_reshape(b, class_of(b), 2, (int32_t[]){IR_N, 1}), node_iota(b, m->weighted_classes));
-	IrNode *weight = node_select(b, own, node_state(b, m->class_weight), node_k(b, 0));
+	IrNode *weight = node_select(b, own, weights, node_k(b, 0));
 	return node_reduce(b, OP_sum, weight, 2, false);
 }
 

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { AUC_BINS = 199, AUC_MOST_OUTPUTS = 4096 }; /* between Keras' 200 thresholds */
+enum { AUC_MOST_OUTPUTS = 4096 };
 
 typedef struct Metric {
 	const char *name;
@@ -85,16 +85,31 @@ static IrNode *top_k(Build *b, const Val *v)
 
 /* ---- counts: tp fp fn tn ---- */
 
-/* yes, t: f32[N,C] of 0 and 1. Per class: f32[N, 4 C], class by class; else all together: f32[N,4]. */
-static IrNode *counts(Build *b, IrNode *yes, IrNode *t, bool per_class)
+static IrNode *places_summed(Build *b, IrNode *n, bool classes_too)
+{
+	uint32_t places = (1u << (n->type.rank - 1)) - 2;
+	n = places ? node_reduce(b, OP_sum, n, places, false) : n;
+	return classes_too ? node_reduce(b, OP_sum, n, 2, true) : n;
+}
+
+/* yes, t: f32[N, …, C] of 0 and 1; those where valid (f32[N, …], NULL: all) is 1 count. Per class: f32[N, 4 C], class by class;
+ * else all together: f32[N,4]. */
+static IrNode *counts(Build *b, IrNode *yes, IrNode *t, IrNode *valid, bool per_class)
 {
 	IrNode *one = node_k(b, 1), *no = node2(b, OP_sub, one, yes), *f = node2(b, OP_sub, one, t);
 	IrNode *part[4] = {node2(b, OP_mul, t, yes), node2(b, OP_mul, f, yes), node2(b, OP_mul, t, no),
 	                   node2(b, OP_mul, f, no)};
 	int32_t classes = last_dim(t);
-	for (int i = 0; i < 4; i++)
-		part[i] = per_class ? node_reshape(b, part[i], 3, (int32_t[]){IR_N, classes, 1}) :
-		                      node_reduce(b, OP_sum, part[i], 2, true);
+	if (valid) {
+		IrType cells = valid->type;
+		cells.dim[cells.rank++] = 1;
+		valid = node_reshape(b, valid, cells.rank, cells.dim);
+	}
+	for (int i = 0; i < 4; i++) {
+		part[i] = places_summed(b, valid ? node2(b, OP_mul, part[i], valid) : part[i], !per_class);
+		if (per_class)
+			part[i] = node_reshape(b, part[i], 3, (int32_t[]){IR_N, classes, 1});
+	}
 	if (!per_class)
 		return node_concat(b, part, 4, 1);
 	return node_reshape(b, node_concat(b, part, 4, 2), 2, (int32_t[]){IR_N, 4 * classes});
@@ -107,31 +122,60 @@ static IrNode *flat(Build *b, IrNode *n)
 
 static IrNode *counts_above(Build *b, const Val *v)
 {
-	return counts(b, above(b, flat(b, loss_output(b)), val_number(v, "thresholds")), flat(b, loss_target(b)), false);
+	return counts(b, above(b, flat(b, loss_output(b)), val_number(v, "thresholds")), flat(b, loss_target(b)), NULL, false);
+}
+
+/* Yes-no answers, each by itself: one output, or a loss that takes them so. */
+static bool independent(const Build *b)
+{
+	return last_dim(loss_output(b)) == 1 || b->head->kind == LOSS_BINARY;
+}
+
+static IrNode *decided(Build *b, const Val *v) /* f32 of the output's shape: 1 where the answer is yes */
+{
+	IrNode *p = loss_output(b);
+	const Val *threshold = val(v, "threshold");
+	if (threshold->kind == VAL_NUMBER)
+		return above(b, p, threshold->x);
+	return independent(b) ? above(b, p, 0.5) : as_float(b, column(b, last_argmax(b, p)));
 }
 
 static IrNode *f1(Build *b, const Val *v)
 {
-	(void)v;
-	IrNode *p = loss_output(b);
-	bool several = last_dim(p) > 1;
-	IrNode *yes = several ? as_float(b, column(b, last_argmax(b, p))) : above(b, p, 0.5);
-	return counts(b, yes, loss_target(b), several);
+	bool micro = strcmp(val_string(v, "average"), "micro") == 0;
+	return counts(b, decided(b, v), loss_target(b), loss_valid(b), !micro && last_dim(loss_output(b)) > 1);
+}
+
+static IrNode *iou(Build *b, const Val *v)
+{
+	const Val *ignored = val(v, "ignore_class");
+	IrNode *valid = loss_valid(b), *t = loss_target(b), *yes = decided(b, v);
+	if (ignored->kind == VAL_INT && b->y->type.dtype == DT_I32)
+		valid = node_select(b, node2(b, OP_eq, b->y, node_int(b, (int32_t)ignored->i)), node_k(b, 0), node_k(b, 1));
+	if (last_dim(t) == 1) { /* the other class is what this one is not */
+		IrNode *one = node_k(b, 1), *no = node2(b, OP_sub, one, yes), *f = node2(b, OP_sub, one, t);
+		yes = node_concat(b, (IrNode *[]){no, yes}, 2, yes->type.rank - 1);
+		t = node_concat(b, (IrNode *[]){f, t}, 2, t->type.rank - 1);
+	}
+	return counts(b, yes, t, valid, true);
 }
 
 /* Histogram of the scores of positives, then of negatives. A score on a threshold is not above it: bin ceil(199 p) - 1. */
 static IrNode *auc(Build *b, const Val *v)
 {
-	(void)v;
+	const bool each = val_bool(v, "multi_label");
 	IrNode *p = flat(b, loss_output(b)), *t = flat(b, loss_target(b));
-	int32_t dim[3] = {IR_N, last_dim(p), 1};
-	IrNode *up = node1(b, OP_neg, node1(b, OP_floor, node_scaled(b, p, -AUC_BINS)));
-	IrNode *bin = node_clip(b, node2(b, OP_sub, up, node_k(b, 1)), 0, AUC_BINS - 1);
+	int32_t n = last_dim(p), dim[3] = {IR_N, n, 1};
+	IrNode *up = node1(b, OP_neg, node1(b, OP_floor, node_scaled(b, p, -IR_AUC_BINS)));
+	IrNode *bin = node_clip(b, node2(b, OP_sub, up, node_k(b, 1)), 0, IR_AUC_BINS - 1);
 	bin = node_reshape(b, node_cast(b, bin, DT_I32), 3, dim);
-	IrNode *hit = as_float(b, node2(b, OP_eq, bin, node_iota(b, AUC_BINS)));
+	IrNode *hit = as_float(b, node2(b, OP_eq, bin, node_iota(b, IR_AUC_BINS)));
 	IrNode *yes = node_reshape(b, t, 3, dim), *no = node2(b, OP_sub, node_k(b, 1), yes);
-	IrNode *half[2] = {node_reduce(b, OP_sum, node2(b, OP_mul, hit, yes), 2, false),
-	                   node_reduce(b, OP_sum, node2(b, OP_mul, hit, no), 2, false)};
+	IrNode *half[2] = {node2(b, OP_mul, hit, yes), node2(b, OP_mul, hit, no)};
+	if (each)
+		return node_reshape(b, node_concat(b, half, 2, 2), 2, (int32_t[]){IR_N, n * 2 * IR_AUC_BINS});
+	for (int i = 0; i < 2; i++)
+		half[i] = node_reduce(b, OP_sum, half[i], 2, false);
 	return node_concat(b, half, 2, 1);
 }
 
@@ -180,7 +224,8 @@ static const Metric metrics[] = {
 	{"top_k_categorical_accuracy", true, true, METRIC_MEAN, top_k},
 	{"precision", false, false, METRIC_PRECISION, counts_above},
 	{"recall", false, false, METRIC_RECALL, counts_above},
-	{"f1", false, true, METRIC_F1, f1},
+	{"f1", false, false, METRIC_F1, f1},
+	{"mean_iou", false, false, METRIC_IOU, iou},
 	{"auc", false, false, METRIC_AUC, auc},
 	{"mean_squared_error", false, false, METRIC_MEAN, squared_error},
 	{"mean_absolute_error", false, false, METRIC_MEAN, absolute_error},
@@ -202,6 +247,8 @@ static const char *metric_name(Arena *a, const Val *v)
 {
 	if (schema_field_index(v->section, "k") >= 0)
 		return arena_printf(a, "top_%lld_accuracy", (long long)val_int(v, "k"));
+	if (schema_field_index(v->section, "average") >= 0 && strcmp(val_string(v, "average"), "micro") == 0)
+		return "micro_f1"; /* so that both can be shown */
 	return v->section->name;
 }
 
@@ -221,7 +268,10 @@ static bool check_metric(Model *m, const Head *h, int i)
 		return diag_error(m->diag, v->loc, "%s of an output %s is not supported yet", name, ir_shape_text(m->arena, out));
 	if (metric->emit == sparse_loss && loss_target_type(m, h).dtype == DT_F32)
 		return diag_error(m->diag, v->loc, "%s needs class indices as labels", name);
-	if (metric->kind == METRIC_AUC && ir_row_elems(out) > AUC_MOST_OUTPUTS)
+	if (metric->emit == accuracy && m->target == TARGET_CLASSES)
+		diag_warning(m->diag, v->loc, "accuracy compares the largest of several yes-no answers only, as in Keras; "
+		                              "binary_accuracy counts each");
+	if (metric->kind == METRIC_AUC && ir_row_elems(out) > (val_bool(v, "multi_label") ? AUC_MOST_OUTPUTS / 4 : AUC_MOST_OUTPUTS))
 		return diag_error(m->diag, v->loc, "%s of more than %d outputs is not supported yet", name, AUC_MOST_OUTPUTS);
 	return true;
 }
@@ -243,6 +293,7 @@ void metric_emit(Build *b)
 		const Metric *metric = find_metric(v);
 		b->loc = v->loc;
 		const char *name = arena_printf(a, "%s%s", b->head->prefix, metric_name(a, v));
-		ir_root_new(b->e, (IrRoot){.kind = ROOT_METRIC, .name = name, .value = metric->emit(b, v), .metric = metric->kind});
+		IrMetricKind kind = metric->kind == METRIC_AUC && val_bool(v, "multi_label") ? METRIC_AUC_EACH : metric->kind;
+		ir_root_new(b->e, (IrRoot){.kind = ROOT_METRIC, .name = name, .value = metric->emit(b, v), .metric = kind});
 	}
 }

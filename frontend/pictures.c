@@ -138,8 +138,32 @@ static IrNode *warp(Build *b, IrAttr draws, const char *fill, double cval)
 	draws.affine.width = b->m->input.dim[2];
 	draws.affine.stream = b->m->module->next_stream++;
 	IrNode *map = ir_node(b->e, NULL, OP_affine_draw, b->loc, 1, &b->id, &draws, NULL);
-	IrAttr attr = {.warp = {fill_mode(fill), cval}};
+	IrAttr attr = {.warp = {.fill = fill_mode(fill), .cval = cval}};
+	b->map = map;
+	b->moved = attr;
 	return ir_node(b->e, NULL, OP_warp, b->loc, 2, (IrNode *[]){b->x, map}, &attr, NULL);
+}
+
+/* Masks go where their pictures went, whole pixels; what came from outside does not count, where the loss knows such a class. */
+static void move_masks(Build *b)
+{
+	const Model *m = b->m;
+	for (int k = 0; k < m->nheads && b->target[k]; k++) {
+		IrNode *mask = b->target[k];
+		IrType t = mask->type;
+		if (b->map) {
+			IrAttr attr = b->moved;
+			attr.warp.nearest = true;
+			attr.warp.cval = m->head[k].ignores ? m->head[k].ignore : 0;
+			mask = node_reshape(b, mask, 4, (int32_t[]){IR_N, t.dim[1], t.dim[2], 1});
+			mask = ir_node(b->e, NULL, OP_warp, b->loc, 2, (IrNode *[]){mask, b->map}, &attr, NULL);
+			mask = node_reshape(b, mask, 3, t.dim);
+		}
+		mask = node_cast(b, mask, DT_I32);
+		if (head_classes(m, &m->head[k]) == 1) /* one output: all but 0 is the object */
+			mask = node_select(b, node2(b, OP_eq, mask, node_int(b, 0)), node_int(b, 0), node_int(b, 1));
+		b->target[k] = mask;
+	}
 }
 
 /* ---- augment: ImageDataGenerator ---- */
@@ -277,6 +301,8 @@ IrNode *pictures_emit(Build *b)
 		x = layers(b, augment);
 	else
 		x = node_cast(b, b->x, DT_F32);
+	if (m->target == TARGET_MASK)
+		move_masks(b);
 	b->loc = preprocess->given ? preprocess->loc : m->input_loc;
 	const Standard *s = standard(preprocess);
 	x = s ? apply_standard(b, x, s) : apply_fields(b, x, preprocess, augment);

@@ -15,7 +15,9 @@
 
 static const Val *class_list(const Val *data)
 {
-	const Val *v = val(data, "class_names");
+	const Val *v = val(data, "class_names"), *columns = val(data, "columns");
+	if (v->kind != VAL_LIST && columns->kind == VAL_OBJECT && val(columns, "labels")->kind == VAL_LIST)
+		return val(columns, "labels");
 	return v->kind == VAL_LIST ? v : val(data, "classes");
 }
 
@@ -269,7 +271,7 @@ static bool resolve_input(Model *m)
 const char *resolve_split_owner(const char *field)
 {
 	static const struct { const char *field, *type; } owner[] = {
-		{"directory", "image_directory"}, {"x", "npy"}, {"y", "npy"}, {"images", "idx"}, {"labels", "idx"}, {"file", "csv"},
+		{"directory", "image_directory"}, {"masks", "image_directory"}, {"x", "npy"}, {"y", "npy"}, {"images", "idx"}, {"labels", "idx"}, {"file", "csv"},
 	};
 	for (size_t i = 0; i < COUNT(owner); i++) {
 		if (strcmp(owner[i].field, field) == 0)
@@ -291,10 +293,41 @@ static bool check_split(Model *m, const char *type, const char *name)
 	return ok;
 }
 
+/* What `label_mode` makes of samples; masks imply theirs. */
+static bool resolve_target(Model *m, const char *type)
+{
+	static const char *const splits[] = {"train", "validation", "test"};
+	Val *mode = find(m->data, "label_mode");
+	const Val *columns = val(m->data, "columns"), *masks = NULL;
+	m->target = m->pictures ? TARGET_CLASS : TARGET_ARRAY;
+	for (size_t i = 0; i < COUNT(splits); i++) {
+		const Val *split = val(m->data, splits[i]);
+		if (split->kind == VAL_OBJECT && val_is_set(split, "masks"))
+			masks = val(split, "masks");
+	}
+	if (masks && !mode->given)
+		mode->s = "mask";
+	const bool mask = strcmp(mode->s, "mask") == 0, many = strcmp(mode->s, "multi_label") == 0;
+	if (masks && !mask)
+		return diag_error(m->diag, masks->key, "masks are for label_mode: mask, not %s", mode->s);
+	if (mask && strcmp(type, "image_directory") != 0)
+		return diag_error(m->diag, mode->loc, "label_mode: mask is for data of type image_directory, with masks beside directory");
+	if (mask && val_number(m->data, "validation_split") > 0 && val_is_set(m->data, "directory"))
+		return diag_error(m->diag, val(m->data, "directory")->key, "masks stand beside the directory of train: "
+		                                                           "train: {directory: …, masks: …}");
+	if (many && strcmp(type, "csv") != 0)
+		return diag_error(m->diag, mode->loc, "label_mode: multi_label is for data of type csv");
+	if (!many && columns->kind == VAL_OBJECT && val_is_set(columns, "labels"))
+		return diag_error(m->diag, val(columns, "labels")->key, "columns.labels is for label_mode: multi_label");
+	m->target = mask ? TARGET_MASK : many ? TARGET_CLASSES : m->target;
+	return true;
+}
+
 static bool check_data(Model *m)
 {
 	const char *type = val_string(m->data, "type");
 	bool ok = check_class_names(m);
+	ok = resolve_target(m, type) && ok;
 	ok = check_split(m, type, "train") && ok;
 	ok = check_split(m, type, "validation") && ok;
 	ok = check_split(m, type, "test") && ok;
@@ -346,9 +379,8 @@ bool resolve_sections(Model *m, Scope *s, const char *file)
 	if (m->train && !m->data)
 		ok = diag_error(m->diag, m->train->key, "train needs a data section");
 	if (m->data) {
-		ok = check_data(m) && ok;
 		m->pictures = strcmp(val_string(m->data, "type"), "npy") != 0;
-		m->target = m->pictures ? TARGET_CLASS : TARGET_ARRAY;
+		ok = check_data(m) && ok;
 		m->module->max_n = (int32_t)val_int(m->data, "batch_size");
 	} else {
 		m->module->max_n = 32;

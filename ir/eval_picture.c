@@ -129,7 +129,9 @@ static double bilinear(const Picture *p, int32_t y, int32_t x, int64_t c)
 	return top + (bottom - top) * fy;
 }
 
-/* Of a map that moves this axis alone: slope * o + start. */
+/* nearest: the position rounded to whole pixels, halves up.
+ *
+ * Of a map that moves this axis alone: slope * o + start. */
 static int32_t along_axis(const double *m, int axis, int64_t o)
 {
 	const uint32_t slope = (uint32_t)(int32_t)m[axis == 1 ? 0 : 4], start = (uint32_t)(int32_t)m[axis == 1 ? 2 : 5];
@@ -155,6 +157,8 @@ void eval_warp(const Eval *x)
 		for (int a = 1; a <= 2; a++)
 			yx[a - 1] = !along ? coordinate(m + (a - 1) * 3, at[1], at[2]) : along >> a & 1 ? along_axis(m, a, at[a])
 			                                                                                 : (int32_t)at[a] << 16;
+		for (int a = 0; a < 2 && x->node->attr.warp.nearest; a++)
+			yx[a] = (int32_t)(((uint32_t)yx[a] + 0x8000u) & ~0xffffu);
 		x->out[i] = bilinear(&p, yx[0], yx[1], at[3]);
 	}
 }

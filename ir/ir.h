@@ -15,7 +15,7 @@
 #include "ir/arena.h"
 #include "ir/diag.h"
 
-enum { IR_MAX_RANK = 6, IR_N = -1, IR_SPACE = 3, IR_MAX_PAD = 1 << 20 };
+enum { IR_AUC_BINS = 199, IR_MAX_RANK = 6, IR_N = -1, IR_SPACE = 3, IR_MAX_PAD = 1 << 20 };
 
 /* DT_BF16: the upper half of an f32; kernels store it and widen what they load, graphs do without it. */
 typedef enum DType { DT_F32, DT_F64, DT_I32, DT_U32, DT_U8, DT_BOOL, DT_BF16, DT_COUNT } DType;
@@ -121,7 +121,7 @@ typedef union IrAttr {
 		uint32_t stream;
 		int32_t height, width;
 	} affine;
-	struct { IrFill fill; double cval; uint32_t along; } warp; /* along: axes 1, 2 that the map moves, each by its own terms; 0: both, by all */
+	struct { IrFill fill; double cval; uint32_t along; bool nearest; } warp; /* along: axes 1, 2 that the map moves, each by its own terms; 0: both, by all. nearest: pixels are not mixed */
 } IrAttr;
 
 typedef struct IrNode {
@@ -170,7 +170,9 @@ typedef enum IrMetricKind {
 	METRIC_PRECISION, /* 4*C: tp fp fn tn of each of C classes (C = 1: binary, or all together); mean over classes */
 	METRIC_RECALL,    /* the same sums */
 	METRIC_F1,        /* the same sums */
-	METRIC_AUC        /* 2*T: positives, then negatives, in each of T score bins of [0,1] (Keras AUC, ROC) */
+	METRIC_AUC,       /* 2*T: positives, then negatives, in each of T score bins of [0,1] (Keras AUC, ROC) */
+	METRIC_AUC_EACH,  /* C*2*IR_AUC_BINS: those of each class; mean over classes */
+	METRIC_IOU        /* sums as precision; tp / (tp + fp + fn), mean over the classes that occur */
 } IrMetricKind;
 
 typedef struct IrRoot {

@@ -438,7 +438,7 @@ static bool parse_node(Parse *p)
 static bool parse_root(Parse *p, IrRootKind kind)
 {
 	static const char *const kinds[] = { "output", "metric", "update" };
-	static const char *const metrics[] = { "mean", "precision", "recall", "f1", "auc" };
+	static const char *const metrics[] = { "mean", "precision", "recall", "f1", "auc", "auc_each", "iou" };
 	IrRoot root = { .kind = kind };
 	int32_t metric = METRIC_MEAN;
 	Token at = p->x.token;

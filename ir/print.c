@@ -221,7 +221,7 @@ static void print_node(const Print *p, const IrNode *n, int name_width)
 
 static void print_root(const Print *p, const IrRoot *r)
 {
-	static const char *const metric[] = { "mean", "precision", "recall", "f1", "auc" };
+	static const char *const metric[] = { "mean", "precision", "recall", "f1", "auc", "auc_each", "iou" };
 	const char *value = value_text(p->arena, r->value);
 	if (r->kind == ROOT_UPDATE)
 		fprintf(p->f, "  update @%s %s\n", name_text(p->arena, r->state->name), value);

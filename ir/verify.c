@@ -166,11 +166,13 @@ static const char *metric_problem(Arena *a, const IrRoot *r)
 	bool fits = ir_batched(t) && t->rank <= 2 && t->dtype != DT_BOOL;
 	if (r->metric == METRIC_MEAN)
 		fits = fits && columns == 1;
+	else if (r->metric == METRIC_AUC_EACH)
+		fits = fits && columns % (2 * IR_AUC_BINS) == 0;
 	else if (r->metric == METRIC_AUC)
 		fits = fits && columns % 2 == 0;
 	else
 		fits = fits && columns % 4 == 0;
-	if ((unsigned)r->metric > METRIC_AUC)
+	if ((unsigned)r->metric > METRIC_IOU)
 		return arena_printf(a, "no such metric: %d", (int)r->metric);
 	return fits ? NULL : arena_printf(a, "metric '%s' cannot be summed from %s", r->name, ir_type_text(a, t));
 }

@@ -197,6 +197,10 @@ static Position position(LowerCx *cx, const IrNode *n, const KIndex *idx, int ax
 	const int at = ew2(cx, EW_add, DT_I32, ew2(cx, EW_add, DT_I32, y, x), v[2]);
 	if (whole)
 		return (Position){ at, konst(cx, DT_F32, 0), true };
+	if (n->attr.warp.nearest) {
+		const int near = ew2(cx, EW_add, DT_I32, at, konst(cx, DT_I32, 32768));
+		return (Position){ ew2(cx, EW_shr, DT_I32, near, konst(cx, DT_I32, 16)), konst(cx, DT_F32, 0), true };
+	}
 	const int low = ew2(cx, EW_band, DT_I32, at, konst(cx, DT_I32, 65535));
 	return (Position){
 		.whole = ew2(cx, EW_shr, DT_I32, at, konst(cx, DT_I32, 16)),

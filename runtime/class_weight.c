@@ -36,13 +36,33 @@ static RtStatus balanced(const RtDataset *d, float *weight, int64_t classes)
 	return s;
 }
 
+/* weight[2][classes]: of no, of yes. Where a sample may have any number of classes each is a question of two answers. */
+static void balanced_answers(const RtDataset *d, float *weight, int64_t classes)
+{
+	double n = (double)rt_dataset_count(d);
+	for (int64_t c = 0; c < classes; c++) {
+		double yes = 0;
+		for (int64_t i = 0; i < rt_dataset_count(d); i++)
+			yes += rt_dataset_has(d, i, (int)c);
+		weight[c] = yes < n ? (float)(n / (2 * (n - yes))) : 0;
+		weight[classes + c] = yes > 0 ? (float)(n / (2 * yes)) : 0;
+	}
+}
+
 RtStatus rt_class_weight_fill(const RtConfig *c, const RtDataset *d, RtInstance *in)
 {
 	const RtTensor *t = rt_tensor_find(in->model, "loss/class_weight");
 	if (!t)
 		return RT_OK;
 	float *weight = (float *)(void *)rt_tensor_write(in, t);
-	if (strcmp(rt_config_text(c, "train.class_weight", ""), "balanced") == 0)
-		return d ? balanced(d, weight, t->dim[0]) : RT_OK;
-	return from_fields(c, weight, t->dim[0]);
+	const bool counted = strcmp(rt_config_text(c, "train.class_weight", ""), "balanced") == 0, many = t->rank == 2;
+	if (counted && many && d)
+		balanced_answers(d, weight, t->dim[1]);
+	else if (counted && d)
+		return balanced(d, weight, t->dim[0]);
+	if (counted)
+		return RT_OK;
+	for (int64_t i = 0; many && i < t->dim[1]; i++)
+		weight[i] = 1; /* of no; the fields are of yes */
+	return many ? from_fields(c, weight + t->dim[1], t->dim[1]) : from_fields(c, weight, t->dim[0]);
 }

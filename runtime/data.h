@@ -33,6 +33,12 @@ typedef struct RtDataSpec {
 	const char *images, *labels;/* idx */
 	const char *x, *y;          /* npy */
 	const char *file, *path_column, *label_column; /* csv: a table of pictures */
+	bool many;                  /* csv: any number of classes a sample, y is f32[N, classes] of 0 and 1: */
+	const char *separator;      /* … between their names in label_column, or */
+	const char *const *class_columns; /* … one column of 0 and 1 each */
+	int nclass_columns;
+	const char *masks;          /* images: PNG masks, y is u8[N, height, width]; directory then has no class folders */
+	int mask_classes, mask_ignored; /* classes that there are (0: any), value that a mask may have beside them (-1: none) */
 	RtPort xport, yport;        /* what the model takes: u8[N,H,W,C] for pictures, the model's own input for npy; y: i32[N] or f32 */
 	bool has_y;
 	RtDataArray further[RT_DATA_ARRAYS];
@@ -53,6 +59,7 @@ int rt_dataset_classes(const RtDataset *d);                   /* 0: labels are n
 const char *rt_dataset_class(const RtDataset *d, int i);
 const char *rt_dataset_path(const RtDataset *d, int64_t i);   /* picture file, or NULL */
 int32_t rt_dataset_label(const RtDataset *d, int64_t i);      /* class index, -1 if none */
+bool rt_dataset_has(const RtDataset *d, int64_t i, int class); /* of several classes a sample */
 /* The class that sample i belongs to: its index, the largest of a one-hot row, or a single number rounded; -1: none. */
 int32_t rt_dataset_true_class(const RtDataset *d, int64_t i);
 /* validation_split as Keras' image_dataset_from_directory does it: samples shuffled by (seed), the last fraction is
@@ -103,6 +110,10 @@ RtStatus rt_image_decode(const void *bytes, size_t len, int channels, int64_t ma
 bool rt_image_is_known(const char *path); /* .jpg .jpeg .png (any case) */
 /* tf.image.resize: half-pixel centres, no antialiasing; bilinear rounds to nearest u8. dst: out_h * out_w * channels. */
 void rt_image_resize(const RtImage *src, RtInterpolation how, int out_w, int out_h, unsigned char *dst);
+/* A mask's classes into a row u8[H,W] of port y, cropped, padded and resized as its picture. */
+RtStatus rt_image_load_mask(const char *path, const RtDataSpec *spec, unsigned char *row);
+/* A PNG of 256 colours, one for each class; the palette is that of Pascal VOC. */
+RtStatus rt_image_write_mask(const char *path, int width, int height, const unsigned char *classes);
 /* Decode + optional crop/pad to aspect ratio + resize into one row of port x (u8[H,W,C]). The reason it fails for does not
  * repeat the path. */
 RtStatus rt_image_load(const char *path, const RtDataSpec *spec, unsigned char *row);

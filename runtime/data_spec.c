@@ -5,7 +5,7 @@
 #include <string.h>
 #include "runtime/call.h"
 
-enum { MOST_WORKERS = 64, PATH_FIELDS = 3 };
+enum { MOST_WORKERS = 64, PATH_FIELDS = 3, MOST_COLUMNS = 4096 };
 
 static RtDataType type_of(const RtConfig *c)
 {
@@ -60,6 +60,7 @@ RtStatus rt_data_spec(const RtConfig *c, const RtEntry *entry, RtDataSpec *out)
 	out->pad_to_aspect_ratio = rt_config_bool(c, "data.pad_to_aspect_ratio", false);
 	out->fast_decode = strcmp(rt_config_text(c, "data.decode", "full"), "fast") == 0;
 	out->stop_on_error = strcmp(rt_config_text(c, "data.on_error", "skip"), "stop") == 0;
+	out->many = strcmp(rt_config_text(c, "data.label_mode", "int"), "multi_label") == 0;
 	out->class_names = (char **)(uintptr_t)c->model->labels; /* only read */
 	out->nclass_names = (int)c->model->nlabels;
 	return RT_OK;
@@ -127,6 +128,31 @@ static const char *file_of(const RtConfig *c, const char *split, const char *nam
 	return file;
 }
 
+/* data.columns.labels: a column for each class. */
+static void class_columns(const RtConfig *c, RtDataSpec *spec, const char *columns[MOST_COLUMNS])
+{
+	char path[64];
+	spec->class_columns = columns;
+	for (int i = 0; spec->many && i < MOST_COLUMNS; i++) {
+		snprintf(path, sizeof path, "data.columns.labels.%d", i);
+		const char *name = rt_config_get(c, path);
+		if (!name)
+			return;
+		columns[spec->nclass_columns++] = name;
+	}
+}
+
+static RtStatus mask_spec(const RtConfig *c, const char *split, RtDataSpec *spec)
+{
+	const RtEntry *e = rt_entry(c->model, "predict");
+	const RtPort *p = e && e->nout ? &e->out[0] : NULL;
+	const char *ignored = rt_config_match(c, "train.loss", ".ignore_class");
+	spec->masks = split_file(c, split, "masks");
+	spec->mask_classes = p && p->rank == 4 && p->dim[3] > 1 ? (int)p->dim[3] : 0; /* one output: all but 0 is the object */
+	spec->mask_ignored = ignored ? (int)rt_config_int(c, ignored, -1) : -1;
+	return spec->masks ? RT_OK : rt_fail(RT_USAGE, "no masks are named: set data.%s.masks=…", split);
+}
+
 RtStatus rt_data_open(const RtConfig *c, const RtEntry *entry, const char *split, const char *directory,
 		      RtDataset **out)
 {
@@ -137,6 +163,7 @@ RtStatus rt_data_open_named(const RtConfig *c, const RtEntry *entry, const char 
 			    char **names, int n, RtDataset **out)
 {
 	RtDataSpec spec;
+	const char *columns[MOST_COLUMNS];
 	*out = NULL;
 	RtStatus s = rt_data_spec(c, entry, &spec);
 	if (s != RT_OK)
@@ -157,9 +184,13 @@ RtStatus rt_data_open_named(const RtConfig *c, const RtEntry *entry, const char 
 	spec.label_column = rt_config_text(c, "data.columns.label", "label");
 	spec.images = split_file(c, split, "images");
 	spec.labels = split_file(c, split, "labels");
+	spec.separator = rt_config_text(c, "data.columns.separator", "|");
+	class_columns(c, &spec, columns);
+	if (strcmp(rt_config_text(c, "data.label_mode", "int"), "mask") == 0 && spec.has_y)
+		s = mask_spec(c, split, &spec);
 	spec.x = split_file(c, split, "x");
 	spec.y = split_file(c, split, "y");
-	if (spec.type == RT_DATA_NPY)
+	if (s == RT_OK && spec.type == RT_DATA_NPY)
 		s = find_arrays(c, split, &spec);
 	return s != RT_OK ? s : rt_dataset_open(&spec, out);
 }

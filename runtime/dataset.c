@@ -40,6 +40,10 @@ static size_t y_elems(const RtStore *s)
 static RtStatus check_label_port(const RtStore *s)
 {
 	size_t n = y_elems(s);
+	if (s->spec.masks)
+		return RT_OK;
+	if (s->spec.many)
+		return n == (size_t)s->classes ? RT_OK : rt_fail(RT_BAD_DATA, "the model has %zu classes, the data has %d", n, s->classes);
 	bool binary = n == 1 && s->spec.yport.dtype == RT_F32;
 	if (binary && s->classes != 2)
 		return rt_fail(RT_BAD_DATA, "the model tells two classes apart, the data has %d", s->classes);
@@ -80,8 +84,10 @@ static void store_free(RtStore *s)
 		rt_sys.release(s->class_name[i]);
 	rt_sys.release(s->class_name);
 	rt_sys.release(s->label);
+	rt_sys.release(s->many);
 	rt_sys.release(s->picture);
 	rt_sys.release(s->paths);
+	rt_sys.release(s->masks);
 	if (s->pixels)
 		rt_sys.slab_free(s->pixels, s->pixels_bytes);
 	rt_npy_close(&s->x);
@@ -195,12 +201,22 @@ void rt_store_y(const RtStore *s, uint32_t i, unsigned char *row)
 	size_t n = y_elems(s), width = dtype_bytes(port->dtype);
 	if (s->y.base) {
 		rt_npy_row(&s->y, i, port, row);
+	} else if (s->many) {
+		for (size_t c = 0; c < n; c++)
+			put_number(row + c * width, port->dtype, s->many[i * n + c]);
 	} else if (n == 1) {
 		put_number(row, port->dtype, s->label[i]);
 	} else {
 		memset(row, 0, port->row_bytes);
 		put_number(row + (size_t)s->label[i] * width, port->dtype, 1);
 	}
+}
+
+bool rt_dataset_has(const RtDataset *d, int64_t i, int class)
+{
+	const RtStore *s = d->store;
+	return s->many && class >= 0 && class < s->classes && i >= 0 && i < d->count &&
+	       s->many[(size_t)rt_dataset_at(d, i) * (size_t)s->classes + (size_t)class];
 }
 
 int32_t rt_dataset_true_class(const RtDataset *d, int64_t i)
@@ -305,6 +321,8 @@ void rt_dataset_hash(const RtDataset *d, unsigned char out[32])
 	for (int64_t i = 0; i < d->count && (s->label || s->picture || d->index); i++) {
 		uint32_t k = rt_dataset_at(d, i);
 		add_int(&h, s->label ? s->label[k] : -1);
+		if (s->many)
+			rt_hash_add(&h, s->many + (size_t)k * (size_t)s->classes, (size_t)s->classes);
 		if (d->index)
 			add_int(&h, k);
 		if (!s->picture)

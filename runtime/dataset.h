@@ -29,11 +29,12 @@ typedef struct RtStore {
 	RtDataSpec spec; /* its strings are not looked at after opening */
 	int64_t count;
 	int32_t *label; /* class of each sample, or NULL */
+	unsigned char *many; /* (count, classes) of 0 and 1, or NULL */
 	char **class_name;
 	int classes;
 
 	RtPicture *picture; /* folders */
-	char *paths;
+	char *paths, *masks;   /* masks: spec.masks, its own copy */
 	size_t root;           /* length of the directory's name and a slash, at the start of each path */
 	unsigned char *pixels; /* idx: (count, height, width, channels) */
 	size_t pixels_bytes;
@@ -82,8 +83,13 @@ int rt_store_state(const RtStore *s, uint32_t i);
 /* Makes sample i: into the cache (READY, *cached true) or, where there is none, into row. RT_BAD_DATA: the sample is
  * BAD now; another status is not the sample's fault. */
 RtStatus rt_store_load(RtStore *s, uint32_t i, unsigned char *row, bool *cached);
-/* Row of a READY sample, or of any in a direct store. */
-RtStatus rt_store_copy(RtStore *s, uint32_t i, unsigned char *row);
+/* The parts of a READY sample, or of any in a direct store; mask may be NULL where there are none. */
+RtStatus rt_store_copy(RtStore *s, uint32_t i, unsigned char *x, unsigned char *mask);
+/* A sample as it is made, kept and copied: the picture, and behind it its mask (y, where there are masks). */
+static inline size_t rt_store_row_bytes(const RtStore *s)
+{
+	return s->spec.xport.row_bytes + (s->spec.masks ? s->spec.yport.row_bytes : 0);
+}
 void rt_store_y(const RtStore *s, uint32_t i, unsigned char *row);
 void rt_store_meet(RtStore *s, uint32_t i); /* BAD -> MET */
 /* "PATH: reason" of a bad sample; cut to fit. */

@@ -53,7 +53,7 @@ RtStatus rt_store_cache_open(RtStore *s)
 		return rt_fail(RT_NOMEM, "out of memory: %lld samples", (long long)s->count);
 	if (s->direct || s->spec.cache == RT_CACHE_NONE)
 		return RT_OK;
-	if (!size_mul((size_t)s->count, s->spec.xport.row_bytes, &bytes) || bytes > INT64_MAX)
+	if (!size_mul((size_t)s->count, rt_store_row_bytes(s), &bytes) || bytes > INT64_MAX)
 		return rt_fail(RT_NOMEM, "the decoded samples are larger than memory can be");
 	if (s->spec.cache != RT_CACHE_DISK)
 		return open_rows(s, bytes);
@@ -129,6 +129,17 @@ void rt_store_reason(RtStore *s, uint32_t i, char *out, size_t n)
 
 /* ---- making and keeping ---- */
 
+/* The mask of DIRECTORY/a/b.jpg is MASKS/a/b.png. */
+static RtStatus make_mask(const RtStore *s, uint32_t i, unsigned char *row)
+{
+	char path[2 * 4096];
+	const char *name = s->paths + s->picture[i].path + s->root, *dot = strrchr(name, '.');
+	int stem = dot ? (int)(dot - name) : (int)strlen(name);
+	int n = snprintf(path, sizeof path, "%s/%.*s.png", s->spec.masks, stem, name);
+	return n < 0 || (size_t)n >= sizeof path ? rt_fail(RT_BAD_DATA, "the path of its mask is too long")
+						 : rt_image_load_mask(path, &s->spec, row);
+}
+
 static RtStatus make(RtStore *s, uint32_t i, unsigned char *row)
 {
 	if (!s->picture) {
@@ -136,12 +147,13 @@ static RtStatus make(RtStore *s, uint32_t i, unsigned char *row)
 		return RT_OK;
 	}
 	const RtPicture *p = &s->picture[i];
-	return rt_image_load_known(s->paths + p->path, &s->spec, p->size, p->changed, row);
+	RtStatus status = rt_image_load_known(s->paths + p->path, &s->spec, p->size, p->changed, row);
+	return status || !s->spec.masks ? status : make_mask(s, i, row + s->spec.xport.row_bytes);
 }
 
 static bool write_row(RtStore *s, uint32_t i, const unsigned char *row)
 {
-	size_t n = s->spec.xport.row_bytes;
+	size_t n = rt_store_row_bytes(s);
 	off_t at = (off_t)i * (off_t)n;
 	while (n) {
 		ssize_t some = rt_sys.pwrite(s->cache_fd, row, n, at);
@@ -166,7 +178,7 @@ RtStatus rt_store_load(RtStore *s, uint32_t i, unsigned char *row, bool *cached)
 	if (cold >= RT_SAMPLE_BAD)
 		return RT_BAD_DATA;
 	bool keep = mine && s->rows;
-	RtStatus status = make(s, i, keep ? s->rows + (size_t)i * s->spec.xport.row_bytes : row);
+	RtStatus status = make(s, i, keep ? s->rows + (size_t)i * rt_store_row_bytes(s) : row);
 	if (!mine)
 		return status; /* who made it BUSY will find the same */
 	if (!status && s->cache_fd >= 0)
@@ -178,10 +190,8 @@ RtStatus rt_store_load(RtStore *s, uint32_t i, unsigned char *row, bool *cached)
 	return status;
 }
 
-static RtStatus read_row(RtStore *s, uint32_t i, unsigned char *row)
+static RtStatus read_part(RtStore *s, off_t at, size_t n, unsigned char *row)
 {
-	size_t n = s->spec.xport.row_bytes;
-	off_t at = (off_t)i * (off_t)n;
 	while (n) {
 		ssize_t some = rt_sys.pread(s->cache_fd, row, n, at);
 		if (some < 0 && errno == EINTR)
@@ -196,18 +206,23 @@ static RtStatus read_row(RtStore *s, uint32_t i, unsigned char *row)
 	return RT_OK;
 }
 
-RtStatus rt_store_copy(RtStore *s, uint32_t i, unsigned char *row)
+RtStatus rt_store_copy(RtStore *s, uint32_t i, unsigned char *x, unsigned char *mask)
 {
-	size_t n = s->spec.xport.row_bytes;
+	size_t n = s->spec.xport.row_bytes, row = rt_store_row_bytes(s);
 	if (s->rows) {
-		memcpy(row, s->rows + (size_t)i * n, n);
+		memcpy(x, s->rows + (size_t)i * row, n);
+		if (mask)
+			memcpy(mask, s->rows + (size_t)i * row + n, row - n);
 		return RT_OK;
 	}
-	if (s->cache_fd >= 0)
-		return read_row(s, i, row);
+	if (s->cache_fd >= 0) {
+		off_t at = (off_t)i * (off_t)row;
+		RtStatus status = read_part(s, at, n, x);
+		return status || !mask ? status : read_part(s, at + (off_t)n, row - n, mask);
+	}
 	if (s->pixels)
-		memcpy(row, s->pixels + (size_t)i * n, n);
+		memcpy(x, s->pixels + (size_t)i * n, n);
 	else
-		rt_npy_row(&s->x, i, &s->spec.xport, row);
+		rt_npy_row(&s->x, i, &s->spec.xport, x);
 	return RT_OK;
 }

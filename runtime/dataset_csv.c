@@ -1,13 +1,16 @@
-/* dataset_csv.c -- a table of pictures: one row a sample, its file and its class
+/* dataset_csv.c -- a table of pictures: one row a sample, its file and its class, or any number of classes
  *
  * RFC 4180: commas, quotes doubled inside quotes, lines that end in LF or CRLF; the first row names the columns. Paths are
  * relative to the table's folder. Samples are in the order of the rows; classes are those given, else the numbers that stand
- * there, else the names that occur, sorted bytewise. Opens no picture.
+ * there, else the names that occur, sorted bytewise. Where a sample may have any number of classes they stand in one field, with a
+ * separator, or each has a column of 0 and 1. Opens no picture.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+#include "ir/size.h"
 #include "runtime/dataset.h"
 #include "runtime/sys.h"
 
@@ -19,6 +22,7 @@ typedef struct Table {
 	char field[FIELD_BYTES];
 	bool row_ends;         /* behind the field */
 	int path, label;       /* columns */
+	int *class_column;     /* number of the column that each of spec.class_columns is in */
 	char row_path[FIELD_BYTES], row_label[FIELD_BYTES];
 } Table;
 
@@ -101,17 +105,38 @@ static RtStatus read_head(Table *t, const RtDataSpec *spec)
 			t->path = column;
 		if (strcmp(t->field, spec->label_column) == 0)
 			t->label = column;
+		for (int c = 0; c < spec->nclass_columns; c++) {
+			if (strcmp(t->field, spec->class_columns[c]) == 0)
+				t->class_column[c] = column;
+		}
 	}
-	if (t->path < 0 || (spec->has_y && t->label < 0))
+	for (int c = 0; c < spec->nclass_columns; c++) {
+		if (t->class_column[c] < 0)
+			return rt_fail(RT_BAD_DATA, "%s has no column '%s' (data.columns.labels)", t->file, spec->class_columns[c]);
+	}
+	bool labelled = spec->has_y && !spec->nclass_columns;
+	if (t->path < 0 || (labelled && t->label < 0))
 		return rt_fail(RT_BAD_DATA,
 			       "%s has no column '%s'; its first line names the columns, data.columns says which are meant",
 			       t->file, t->path < 0 ? spec->path_column : spec->label_column);
 	return RT_OK;
 }
 
-/* The next row into row_path and row_label; *more false: there is none. */
-static RtStatus next_row(Table *t, bool has_y, bool *more)
+/* A field of a column of 0 and 1. */
+static RtStatus take_answer(const Table *t, unsigned char *answer)
 {
+	const char *f = t->field;
+	*answer = strcmp(f, "1") == 0 || strcmp(f, "1.0") == 0 || strcasecmp(f, "true") == 0;
+	return *answer || !*f || strcmp(f, "0") == 0 || strcmp(f, "0.0") == 0 || strcasecmp(f, "false") == 0
+		       ? RT_OK
+		       : rt_fail(RT_BAD_DATA, "%s:%lld: '%.40s' is neither 0 nor 1", t->file, (long long)t->at_line, f);
+}
+
+/* The next row into row_path and row_label, and into answers[] (NULL: not wanted), one for each of class_column; *more false: there
+ * is none. */
+static RtStatus next_row(Table *t, const RtDataSpec *spec, unsigned char *answers, bool *more)
+{
+	bool labelled = spec->has_y && !spec->many;
 	skip_blank_lines(t);
 	*more = t->p < t->end;
 	t->row_path[0] = t->row_label[0] = '\0';
@@ -124,10 +149,16 @@ static RtStatus next_row(Table *t, bool has_y, bool *more)
 			memcpy(t->row_path, t->field, sizeof t->field);
 		if (column == t->label)
 			memcpy(t->row_label, t->field, sizeof t->field);
+		for (int c = 0; answers && c < spec->nclass_columns && s == RT_OK; c++) {
+			if (column == t->class_column[c])
+				s = take_answer(t, &answers[c]);
+		}
+		if (s != RT_OK)
+			return s;
 	}
 	if (*more && !t->row_path[0])
 		return bad(t, "no path in this row");
-	return *more && has_y && !t->row_label[0] ? bad(t, "no label in this row") : RT_OK;
+	return *more && labelled && !t->row_label[0] ? bad(t, "no label in this row") : RT_OK;
 }
 
 /* ---- classes ---- */
@@ -211,6 +242,23 @@ static RtStatus number_classes(RtStore *s, Classes *c)
 	return status;
 }
 
+/* The next of the names in *at, which are cut apart; blanks around them do not count. NULL: no more. */
+static char *next_name(char **at, const char *separator)
+{
+	while (*at) {
+		char *name = *at + strspn(*at, " "), *end = strstr(*at, separator);
+		*at = end ? end + strlen(separator) : NULL;
+		if (end)
+			*end = '\0';
+		size_t n = strlen(name);
+		while (n && name[n - 1] == ' ')
+			name[--n] = '\0';
+		if (n)
+			return name;
+	}
+	return NULL;
+}
+
 static RtStatus find_classes(RtStore *s, Table t, Classes *c)
 {
 	RtStatus status = RT_OK;
@@ -219,15 +267,52 @@ static RtStatus find_classes(RtStore *s, Table t, Classes *c)
 		status = add_class(c, s->spec.class_names[i], i);
 	if (s->spec.class_names)
 		return status ? status : rt_store_name_classes(s, s->spec.class_names, s->spec.nclass_names);
+	if (s->spec.nclass_columns)
+		return rt_store_name_classes(s, (char *const *)(uintptr_t)s->spec.class_columns, s->spec.nclass_columns);
 	while (!status && more) {
-		status = next_row(&t, true, &more);
-		if (!status && more)
+		status = next_row(&t, &s->spec, NULL, &more);
+		if (!status && more && !s->spec.many)
 			status = add_class(c, t.row_label, 0);
+		for (char *at = t.row_label, *name; !status && more && s->spec.many && (name = next_name(&at, s->spec.separator));)
+			status = add_class(c, name, 0);
 	}
 	return status ? status : number_classes(s, c);
 }
 
 /* ---- samples ---- */
+
+static RtStatus no_class(const Table *t, const char *name)
+{
+	return rt_fail(RT_BAD_DATA, "%s:%lld: there is no class '%.100s'", t->file, (long long)t->at_line, name);
+}
+
+/* Row s->count - 1 of s->many, whose room is doubled as needed. */
+static RtStatus add_answers(RtStore *s, Table *t, const Classes *c, const unsigned char *answers, size_t *room)
+{
+	size_t classes = (size_t)s->classes, row = (size_t)s->count - 1;
+	if (row >= *room) {
+		size_t more = *room ? 2 * *room : 256, bytes;
+		unsigned char *bigger = size_mul(more, classes, &bytes) ? rt_sys.resize(s->many, bytes) : NULL;
+		if (!bigger)
+			return rt_fail(RT_NOMEM, "out of memory for the classes of %zu samples", more);
+		s->many = bigger;
+		*room = more;
+	}
+	unsigned char *to = s->many + row * classes;
+	memset(to, 0, classes);
+	if (s->spec.nclass_columns) {
+		memcpy(to, answers, classes);
+		return RT_OK;
+	}
+	for (char *at = t->row_label, *name; (name = next_name(&at, s->spec.separator));) {
+		bool found;
+		size_t k = place_of(c, name, &found);
+		if (!found)
+			return no_class(t, name);
+		to[c->class[k].index] = 1;
+	}
+	return RT_OK;
+}
 
 static RtStatus add_row(RtStore *s, Table *t, const Classes *c, RtPictureRoom *room)
 {
@@ -239,32 +324,53 @@ static RtStatus add_row(RtStore *s, Table *t, const Classes *c, RtPictureRoom *r
 		return bad(t, "the path is too long");
 	memcpy(path, t->file, folder);
 	memcpy(path + folder, t->row_path, strlen(t->row_path) + 1);
-	size_t at = s->spec.has_y ? place_of(c, t->row_label, &found) : 0;
+	bool one = s->spec.has_y && !s->spec.many;
+	size_t at = one ? place_of(c, t->row_label, &found) : 0;
 	if (!found)
-		return rt_fail(RT_BAD_DATA, "%s:%lld: there is no class '%.100s'", t->file, (long long)t->at_line, t->row_label);
+		return no_class(t, t->row_label);
 	if (!folder)
 		s->root = 0;
-	return rt_store_add_picture(s, room, path, strlen(path), s->spec.has_y ? c->class[at].index : -1);
+	return rt_store_add_picture(s, room, path, strlen(path), one ? c->class[at].index : -1);
+}
+
+static RtStatus read_rows(RtStore *s, Table *t, const Classes *c, unsigned char *answers)
+{
+	RtPictureRoom room = {0};
+	size_t answered = 0;
+	bool more = true;
+	RtStatus status = RT_OK;
+	while (!status && more) {
+		status = next_row(t, &s->spec, answers, &more);
+		if (!status && more)
+			status = add_row(s, t, c, &room);
+		if (!status && more && s->spec.has_y && s->spec.many)
+			status = add_answers(s, t, c, answers, &answered);
+	}
+	return status;
 }
 
 static RtStatus read_table(RtStore *s, Table *t)
 {
 	Classes c = {0};
-	RtPictureRoom room = {0};
-	bool more = true;
+	size_t columns = (size_t)s->spec.nclass_columns + 1;
 	const char *slash = strrchr(t->file, '/');
-	RtStatus status = read_head(t, &s->spec);
+	unsigned char *answers = rt_sys.alloc(columns);
+	t->class_column = rt_sys.alloc(columns * sizeof *t->class_column);
+	for (size_t i = 0; i < columns && t->class_column; i++)
+		t->class_column[i] = -1;
+	RtStatus status = answers && t->class_column ? read_head(t, &s->spec) : rt_fail(RT_NOMEM, "out of memory for %zu columns", columns);
 	s->root = slash ? (size_t)(slash - t->file) + 1 : 0;
 	if (!status && s->spec.has_y)
 		status = find_classes(s, *t, &c);
-	while (!status && more) {
-		status = next_row(t, s->spec.has_y, &more);
-		if (!status && more)
-			status = add_row(s, t, &c, &room);
-	}
+	if (!status && s->spec.nclass_columns && s->classes != s->spec.nclass_columns)
+		status = rt_fail(RT_BAD_DATA, "%d columns of classes, but %d classes", s->spec.nclass_columns, s->classes);
+	if (!status)
+		status = read_rows(s, t, &c, answers);
 	for (size_t i = 0; i < c.n; i++)
 		rt_sys.release(c.class[i].name);
 	rt_sys.release(c.class);
+	rt_sys.release(answers);
+	rt_sys.release(t->class_column);
 	return !status && !s->count ? rt_fail(RT_BAD_DATA, "%s has no rows", t->file) : status;
 }
 

@@ -256,7 +256,17 @@ static RtStatus open_classes(Walk *w)
 	return status ? status : list_classes(w);
 }
 
-/* Without labels (has_y false) every picture below the folder counts, and there are no classes. */
+static RtStatus keep_masks(RtStore *s)
+{
+	size_t bytes = strlen(s->spec.masks) + 1;
+	s->masks = rt_sys.alloc(bytes);
+	if (!s->masks)
+		return no_memory();
+	s->spec.masks = memcpy(s->masks, s->spec.masks, bytes);
+	return s->spec.class_names ? rt_store_name_classes(s, s->spec.class_names, s->spec.nclass_names) : RT_OK;
+}
+
+/* Without labels, and with masks, every picture below the folder counts, and there are no classes. */
 RtStatus rt_store_open_folder(RtStore *s)
 {
 	Walk w = {.store = s};
@@ -269,7 +279,9 @@ RtStatus rt_store_open_folder(RtStore *s)
 	memcpy(w.path, directory, n);
 	w.length = n;
 	s->root = n + 1;
-	RtStatus status = s->spec.has_y ? open_classes(&w) : list_sorted(&w, -1);
+	RtStatus status = s->spec.has_y && !s->spec.masks ? open_classes(&w) : list_sorted(&w, -1);
+	if (!status && s->spec.masks)
+		status = keep_masks(s);
 	if (!status && !s->count)
 		status = rt_fail(RT_BAD_DATA, "%s holds no JPEG or PNG pictures", directory);
 	return status;

@@ -261,7 +261,7 @@ void rt_store_idx_row(const RtStore *s, uint32_t i, unsigned char *row)
 	size_t bytes = (size_t)s->height * (size_t)s->width * (size_t)s->channels;
 	RtImage image = {s->width, s->height, s->channels, s->pixels + i * bytes};
 	size_t pixels = (size_t)(s->spec.xport.dim[1] * s->spec.xport.dim[2]), channels = (size_t)s->spec.xport.dim[3];
-	rt_image_fit(&image, &s->spec, row);
+	rt_image_fit(&image, &s->spec, 0, row);
 	if ((size_t)s->channels == channels)
 		return;
 	/* From the end, so that no pixel is overwritten before it is read: grey pixel p goes to p * channels. */

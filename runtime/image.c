@@ -94,7 +94,7 @@ RtStatus rt_image_decode(const void *data, size_t len, int channels, int64_t max
 			 bool fast, RtImage *out)
 {
 	const unsigned char *bytes = data;
-	RtImageWish wish = {channels, max_pixels > 0 ? max_pixels : default_max_pixels, want_w, want_h, fast};
+	RtImageWish wish = {channels, max_pixels > 0 ? max_pixels : default_max_pixels, want_w, want_h, fast, false};
 	int orientation = 1;
 	RtStatus status;
 	*out = (RtImage){0};
@@ -135,7 +135,7 @@ static void fit_crop(RtView view, RtInterpolation how, int out_w, int out_h, uns
 
 /* The whole picture between black bands, as tf.image.resize_with_pad does it: in float, so that sizes come out the
  * same. */
-static void fit_pad(const RtView *view, RtInterpolation how, int out_w, int out_h, unsigned char *row)
+static void fit_pad(const RtView *view, RtInterpolation how, int out_w, int out_h, int padding, unsigned char *row)
 {
 	float across = (float)view->width / (float)out_w, down = (float)view->height / (float)out_h;
 	float ratio = across > down ? across : down;
@@ -144,11 +144,11 @@ static void fit_pad(const RtView *view, RtInterpolation how, int out_w, int out_
 	float left = ((float)out_w - w) / 2, top = ((float)out_h - h) / 2;
 	size_t x = left > 0 ? (size_t)left : 0, y = top > 0 ? (size_t)top : 0;
 	size_t c = (size_t)view->channels, stride = (size_t)out_w * c;
-	memset(row, 0, stride * (size_t)out_h);
+	memset(row, padding, stride * (size_t)out_h);
 	rt_view_resize(view, how, inner_w, inner_h, row + y * stride + x * c, stride);
 }
 
-void rt_image_fit(const RtImage *image, const RtDataSpec *spec, unsigned char *row)
+void rt_image_fit(const RtImage *image, const RtDataSpec *spec, int padding, unsigned char *row)
 {
 	int out_h = (int)spec->xport.dim[1], out_w = (int)spec->xport.dim[2];
 	size_t stride = (size_t)image->width * (size_t)image->channels;
@@ -156,7 +156,7 @@ void rt_image_fit(const RtImage *image, const RtDataSpec *spec, unsigned char *r
 	if (spec->crop_to_aspect_ratio)
 		fit_crop(view, spec->interpolation, out_w, out_h, row);
 	else if (spec->pad_to_aspect_ratio)
-		fit_pad(&view, spec->interpolation, out_w, out_h, row);
+		fit_pad(&view, spec->interpolation, out_w, out_h, padding, row);
 	else
 		rt_view_resize(&view, spec->interpolation, out_w, out_h, row, (size_t)out_w * (size_t)image->channels);
 }
@@ -169,7 +169,7 @@ RtStatus rt_image_row(const void *bytes, size_t n, const RtDataSpec *spec, unsig
 					  spec->fast_decode, &image);
 	if (status)
 		return status;
-	rt_image_fit(&image, spec, row);
+	rt_image_fit(&image, spec, 0, row);
 	rt_sys.release(image.pixels);
 	return RT_OK;
 }
@@ -214,7 +214,7 @@ static RtStatus read_all(int fd, unsigned char *bytes, size_t n)
 }
 
 /* The whole file in memory. Looked at before it is opened: opening some devices has effects. */
-static RtStatus read_file(const char *path, int64_t size, int64_t changed, unsigned char **out, size_t *out_n)
+RtStatus rt_image_read_file(const char *path, int64_t size, int64_t changed, unsigned char **out, size_t *out_n)
 {
 	struct stat st;
 	if (rt_sys.stat(path, &st))
@@ -246,7 +246,7 @@ RtStatus rt_image_load_known(const char *path, const RtDataSpec *spec, int64_t s
 {
 	unsigned char *bytes = NULL;
 	size_t n = 0;
-	RtStatus status = read_file(path, size, changed, &bytes, &n);
+	RtStatus status = rt_image_read_file(path, size, changed, &bytes, &n);
 	if (status)
 		return status;
 	status = rt_image_row(bytes, n, spec, row);

@@ -14,6 +14,7 @@ typedef struct RtImageWish {
 	int width,
 		height; /* with fast: the picture may come smaller than it is, but not smaller than this; 0: any size */
 	bool fast;
+	bool indices; /* PNG: samples as they are, grey or numbers in a palette; channels is 1 */
 } RtImageWish;
 
 /* orientation: the EXIF value, 1 … 8, still to be applied. */
@@ -45,8 +46,11 @@ typedef struct RtView {
 void rt_view_resize(const RtView *src, RtInterpolation how, int out_w, int out_h, unsigned char *dst,
 		    size_t dst_stride);
 
+/* A regular file's bytes; size, changed: as below. */
+RtStatus rt_image_read_file(const char *path, int64_t size, int64_t changed, unsigned char **out, size_t *out_n);
+
 /* Crops or pads as the spec says and resizes into a row of H x W pixels with the picture's own channels. */
-void rt_image_fit(const RtImage *image, const RtDataSpec *spec, unsigned char *row);
+void rt_image_fit(const RtImage *image, const RtDataSpec *spec, int padding, unsigned char *row); /* padding: value outside */
 
 /* A picture file's bytes to a row, as rt_image_load does it. */
 RtStatus rt_image_row(const void *bytes, size_t n, const RtDataSpec *spec, unsigned char *row);

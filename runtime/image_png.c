@@ -1,12 +1,13 @@
 /* image_png.c -- PNG bytes to pixels, with libpng
  *
  * Every colour type and depth, interlaced or not. 16-bit samples keep their high byte; alpha is dropped where it is not
- * asked for, not blended. Limits are checked on the header, before memory is taken.
+ * asked for, not blended. Limits are checked on the header, before memory is taken. Writes masks, too.
  */
 #include <setjmp.h>
 #include <string.h>
 #include <png.h>
 #include "ir/size.h"
+#include "runtime/durable.h"
 #include "runtime/image.h"
 #include "runtime/sys.h"
 
@@ -87,12 +88,20 @@ static int orientation_of(Reader *r)
 
 /* Asks libpng for 8-bit samples of 1, 3 or 4 channels; returns how many it will give: 3 where gray is still to be made.
  */
-static int choose_transforms(Reader *r, int channels)
+static int choose_transforms(Reader *r, const RtImageWish *wish)
 {
+	int channels = wish->channels;
 	png_structp png = r->png;
 	int type = png_get_color_type(png, r->info), depth = png_get_bit_depth(png, r->info);
 	bool alpha = type & PNG_COLOR_MASK_ALPHA || png_get_valid(png, r->info, PNG_INFO_tRNS);
 	bool colour = type & PNG_COLOR_MASK_COLOR;
+	if (wish->indices) {
+		if (depth == 16 || (colour && type != PNG_COLOR_TYPE_PALETTE))
+			stop(r, rt_fail(RT_BAD_DATA, "a mask has grey values or a palette, of at most 8 bits"));
+		png_set_packing(png);
+		png_set_strip_alpha(png);
+		return 1;
+	}
 	if (depth == 16)
 		png_set_strip_16(png);
 	if (type == PNG_COLOR_TYPE_PALETTE)
@@ -141,7 +150,7 @@ static void decode(Reader *r, const RtImageWish *wish, int *orientation)
 	png_read_info(r->png, r->info);
 	check_size(r, wish->max_pixels);
 	*orientation = orientation_of(r);
-	int channels = choose_transforms(r, wish->channels);
+	int channels = choose_transforms(r, wish);
 	RtStatus status = rt_image_alloc(&r->image, png_get_image_width(r->png, r->info),
 					 png_get_image_height(r->png, r->info), channels, wish->max_pixels);
 	if (status)
@@ -174,4 +183,90 @@ RtStatus rt_png_decode(const unsigned char *bytes, size_t n, const RtImageWish *
 	}
 	*out = r.image;
 	return RT_OK;
+}
+
+/* ---- writing ---- */
+
+typedef struct Writer {
+	unsigned char *bytes;
+	size_t n, room;
+	jmp_buf failed;
+	png_structp png;
+	png_infop info;
+} Writer;
+
+static void write_failed(png_structp png, const char *reason)
+{
+	Writer *w = png_get_error_ptr(png);
+	(void)reason;
+	longjmp(w->failed, 1);
+}
+
+static void write_bytes(png_structp png, png_bytep bytes, size_t n)
+{
+	Writer *w = png_get_io_ptr(png);
+	if (w->n + n > w->room) {
+		size_t room = 2 * (w->n + n);
+		unsigned char *bigger = rt_sys.resize(w->bytes, room);
+		if (!bigger)
+			png_error(png, "out of memory");
+		w->bytes = bigger;
+		w->room = room;
+	}
+	memcpy(w->bytes + w->n, bytes, n);
+	w->n += n;
+}
+
+static void write_nothing(png_structp png)
+{
+	(void)png;
+}
+
+/* Pascal VOC's colours: the bits of the class, three by three, from the top bit of red, green and blue on. */
+static png_color colour_of(int class)
+{
+	unsigned rgb[3] = {0};
+	for (int bit = 7; class; class >>= 3, bit--) {
+		for (int c = 0; c < 3; c++)
+			rgb[c] |= (unsigned)(class >> c & 1) << bit;
+	}
+	return (png_color){(png_byte)rgb[0], (png_byte)rgb[1], (png_byte)rgb[2]};
+}
+
+static void encode(Writer *w, int width, int height, const unsigned char *classes)
+{
+	png_color palette[256];
+	for (int i = 0; i < 256; i++)
+		palette[i] = colour_of(i);
+	w->png = png_create_write_struct(PNG_LIBPNG_VER_STRING, w, write_failed, ignore);
+	w->info = w->png ? png_create_info_struct(w->png) : NULL;
+	if (!w->info)
+		longjmp(w->failed, 1);
+	png_set_write_fn(w->png, w, write_bytes, write_nothing);
+	png_set_IHDR(w->png, w->info, (png_uint_32)width, (png_uint_32)height, 8, PNG_COLOR_TYPE_PALETTE, PNG_INTERLACE_NONE,
+		     PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+	png_set_PLTE(w->png, w->info, palette, 256);
+	png_write_info(w->png, w->info);
+	for (int y = 0; y < height; y++)
+		png_write_row(w->png, classes + (size_t)y * (size_t)width);
+	png_write_end(w->png, NULL);
+}
+
+static bool encoded(Writer *w, int width, int height, const unsigned char *classes)
+{
+	if (setjmp(w->failed))
+		return false;
+	encode(w, width, height, classes);
+	return true;
+}
+
+RtStatus rt_image_write_mask(const char *path, int width, int height, const unsigned char *classes)
+{
+	Writer w;
+	memset(&w, 0, sizeof w);
+	bool ok = encoded(&w, width, height, classes);
+	png_destroy_write_struct(&w.png, &w.info);
+	RtStatus s = ok ? rt_write_file(path, w.bytes, w.n, 0666) : rt_fail(RT_NOMEM, "out of memory for %s", path);
+	rt_sys.release(w.bytes);
+	return s;
 }

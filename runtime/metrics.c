@@ -1,6 +1,7 @@
 /* metrics.c -- mean, precision, recall, F1 and AUC from their sums (formulas: keras/src/metrics) */
 #include "runtime/metrics.h"
 
+#include <math.h>
 #include <string.h>
 #include "runtime/sys.h"
 
@@ -54,6 +55,11 @@ double rt_f1(const double *s)
 	return quotient(2 * p * r, p + r);
 }
 
+double rt_iou(const double *s)
+{
+	return s[0] / (s[0] + s[1] + s[2]);
+}
+
 double rt_auc(const double *positives, const double *negatives, uint32_t bins)
 {
 	double tp = 0, fp = 0, p = 0, n = 0, area = 0;
@@ -79,6 +85,26 @@ static double mean_over_classes(const double *sum, uint32_t count, double (*f)(c
 	return quotient(total, count / 4);
 }
 
+static double mean_iou(const double *sum, uint32_t count)
+{
+	double total = 0, met = 0;
+	for (uint32_t c = 0; c + 4 <= count; c += 4) {
+		double one = rt_iou(sum + c);
+		total += isnan(one) ? 0 : one;
+		met += !isnan(one);
+	}
+	return quotient(total, met);
+}
+
+static double mean_auc(const double *sum, uint32_t count)
+{
+	double total = 0;
+	uint32_t classes = count / (2 * RT_AUC_BINS);
+	for (uint32_t c = 0; c < classes; c++)
+		total += rt_auc(sum + 2 * c * RT_AUC_BINS, sum + (2 * c + 1) * RT_AUC_BINS, RT_AUC_BINS);
+	return quotient(total, classes);
+}
+
 double rt_metrics_value(const RtMetrics *m, uint32_t which)
 {
 	const RtMetric *r = &m->model->metric[which];
@@ -94,6 +120,10 @@ double rt_metrics_value(const RtMetrics *m, uint32_t which)
 		return mean_over_classes(sum, r->count, rt_f1);
 	case RT_AUC:
 		return rt_auc(sum, sum + r->count / 2, r->count / 2);
+	case RT_AUC_EACH:
+		return mean_auc(sum, r->count);
+	case RT_IOU:
+		return mean_iou(sum, r->count);
 	}
 	return 0;
 }

@@ -28,6 +28,7 @@ int rt_metrics_find(const RtModel *model, const char *name); /* -1: none of that
 double rt_precision(const double *tp_fp_fn_tn);
 double rt_recall(const double *tp_fp_fn_tn);
 double rt_f1(const double *tp_fp_fn_tn);
+double rt_iou(const double *tp_fp_fn_tn); /* of a class that does not occur: NaN */
 /* Area under the ROC curve by trapezoids over the bin edges; positives[bins], then negatives[bins]. */
 double rt_auc(const double *positives, const double *negatives, uint32_t bins);
 

@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { RT_ABI = 5, RT_MAX_RANK = 6, RT_COUNTED = 64, RT_ALIGN = 64 };
+enum { RT_ABI = 5, RT_MAX_RANK = 6, RT_COUNTED = 64, RT_AUC_BINS = 199, RT_ALIGN = 64 };
 
 typedef enum RtDType { RT_F32, RT_F64, RT_I32, RT_U32, RT_U8, RT_BOOL } RtDType;         /* order of DType */
 typedef enum RtTensorKind { RT_PARAM, RT_MOMENT, RT_STAT } RtTensorKind;                  /* order of IrStateKind */
@@ -22,7 +22,7 @@ typedef enum RtInit {                                                           
 	RT_ZEROS, RT_ONES, RT_CONSTANT, RT_UNIFORM, RT_NORMAL, RT_TRUNCATED_NORMAL, RT_GLOROT_UNIFORM, RT_GLOROT_NORMAL,
 	RT_HE_UNIFORM, RT_HE_NORMAL, RT_LECUN_UNIFORM, RT_LECUN_NORMAL
 } RtInit;
-typedef enum RtMetricKind { RT_MEAN, RT_PRECISION, RT_RECALL, RT_F1, RT_AUC } RtMetricKind; /* order of IrMetricKind */
+typedef enum RtMetricKind { RT_MEAN, RT_PRECISION, RT_RECALL, RT_F1, RT_AUC, RT_AUC_EACH, RT_IOU } RtMetricKind; /* order of IrMetricKind */
 typedef enum RtFieldType {                                                              /* order of IrFieldType */
 	RT_FIELD_BOOL, RT_FIELD_INT, RT_FIELD_FLOAT, RT_FIELD_STRING, RT_FIELD_ENUM, RT_FIELD_PATH, RT_FIELD_DURATION, RT_FIELD_SIZE
 } RtFieldType;

@@ -28,11 +28,13 @@ struct RtPredictor {
 	const char *command; /* "predict" "evaluate" "run" "info" */
 	char **arg;          /* operands; owned */
 	int nargs;
-	const char *weights, *input, *output, *device; /* device: auto, cpu, cuda:N */
+	const char *weights, *output, *device; /* device: auto, cpu, cuda:N */
+	const char *input[RT_MAX_PORTS]; /* --input, each time it stands there */
+	int ninputs;
 	int threads; /* 0: not said */
 	int64_t top_k;
 	double threshold;
-	bool json, show_config, help, version, raw; /* raw: probabilities as the network gives them */
+	bool json, csv, show_config, help, version, raw; /* raw: probabilities as the network gives them */
 
 	/* ---- opened as the command needs ---- */
 	RtPool *pool;
@@ -58,6 +60,7 @@ RtStatus rt_predict_open(RtPredictor *p, const char *const *entries, int n, int 
 void rt_predict_labels(RtPredictor *p);
 const char *rt_predict_label(const RtPredictor *p, int i, char room[24]); /* class name, or its number */
 int rt_predict_classes(const RtPredictor *p);                             /* 0: the outputs are not classes */
+json_t *rt_path_json(const char *path);                                   /* predict_paths.c */
 json_t *rt_json_number(double v); /* null where v is not finite: JSON has no word for it */
 /* scores: output 0 of one sample, tempered. */
 void rt_predict_answer(const RtPredictor *p, const float *scores, RtAnswer *a);

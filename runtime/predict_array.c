@@ -1,6 +1,6 @@
-/* predict_array.c -- run --input X.npy --output Y.npy: the network alone, on the model's own input
+/* predict_array.c -- run --input X.npy --output Y.npy: the network alone, on the model's own inputs
  *
- * No preprocessing is applied. A second output goes to Y-NAME.npy.
+ * Of several inputs each array is given as NAME=FILE. No preprocessing is applied. A second output goes to Y-NAME.npy.
  */
 #include <stdio.h>
 #include <string.h>
@@ -49,18 +49,24 @@ static RtStatus write_outputs(const RtPredictor *p, const RtEntry *e, int64_t n,
 	return s;
 }
 
-static RtStatus run_all(RtPredictor *p, const RtEntry *e, const RtNpy *a, unsigned char *rows,
-			unsigned char *const *all)
+typedef struct Arrays { /* parallel to the entry's inputs */
+	RtNpy array[RT_MAX_PORTS];
+	unsigned char *rows[RT_MAX_PORTS];
+	int opened;
+} Arrays;
+
+static RtStatus run_all(RtPredictor *p, const RtEntry *e, const Arrays *in, unsigned char *const *all)
 {
-	const RtPort *x = &e->in[0];
-	int64_t n = a->dim[0];
+	int64_t n = in->array[0].dim[0];
 	for (int64_t at = 0; at < n;) {
 		uint32_t k = (uint32_t)(n - at < (int64_t)p->model->max_n ? n - at : (int64_t)p->model->max_n);
-		unsigned char *ports[RT_MAX_PORTS] = {rows};
-		for (uint32_t i = 0; i < k; i++)
-			rt_npy_row(a, at + i, x, rows + i * x->row_bytes);
+		for (uint32_t port = 0; port < e->nin; port++) {
+			const RtPort *x = &e->in[port];
+			for (uint32_t i = 0; i < k; i++)
+				rt_npy_row(&in->array[port], at + i, x, in->rows[port] + i * x->row_bytes);
+		}
 		rt_scalars_set(&p->in.scalars, p->model, k, 0);
-		if (!rt_instance_run(&p->in, e, ports, NULL))
+		if (!rt_instance_run(&p->in, e, in->rows, NULL))
 			return p->in.fault;
 		for (uint32_t i = 0; i < e->nout; i++)
 			memcpy(all[i] + (size_t)at * e->out[i].row_bytes, p->in.out[i], k * e->out[i].row_bytes);
@@ -69,44 +75,88 @@ static RtStatus run_all(RtPredictor *p, const RtEntry *e, const RtNpy *a, unsign
 	return write_outputs(p, e, n, all);
 }
 
-static RtStatus run_with_memory(RtPredictor *p, const RtEntry *e, const RtNpy *a)
+static RtStatus run_with_memory(RtPredictor *p, const RtEntry *e, Arrays *in)
 {
-	unsigned char *rows = rt_sys.slab((size_t)p->model->max_n * e->in[0].row_bytes), *all[RT_MAX_PORTS] = {0};
-	size_t bytes[RT_MAX_PORTS] = {0};
-	bool room = rows != NULL;
+	unsigned char *all[RT_MAX_PORTS] = {0};
+	size_t bytes[RT_MAX_PORTS] = {0}, n = (size_t)in->array[0].dim[0];
+	bool room = true;
+	for (uint32_t i = 0; i < e->nin && room; i++) {
+		in->rows[i] = rt_sys.slab((size_t)p->model->max_n * e->in[i].row_bytes);
+		room = in->rows[i] != NULL;
+	}
 	for (uint32_t i = 0; i < e->nout && room; i++) {
-		room = size_mul((size_t)a->dim[0], (size_t)e->out[i].row_bytes, &bytes[i]);
+		room = size_mul(n, (size_t)e->out[i].row_bytes, &bytes[i]);
 		all[i] = room ? rt_sys.slab(bytes[i] ? bytes[i] : 1) : NULL;
 		room = all[i] != NULL;
 	}
-	RtStatus s = room ? run_all(p, e, a, rows, all)
-			  : rt_fail(RT_NOMEM, "out of memory for the outputs of %lld samples", (long long)a->dim[0]);
+	RtStatus s = room ? run_all(p, e, in, all) : rt_fail(RT_NOMEM, "out of memory for the outputs of %zu samples", n);
 	for (uint32_t i = 0; i < e->nout; i++) {
 		if (all[i])
 			rt_sys.slab_free(all[i], bytes[i] ? bytes[i] : 1);
 	}
-	if (rows)
-		rt_sys.slab_free(rows, (size_t)p->model->max_n * e->in[0].row_bytes);
+	for (uint32_t i = 0; i < e->nin; i++) {
+		if (in->rows[i])
+			rt_sys.slab_free(in->rows[i], (size_t)p->model->max_n * e->in[i].row_bytes);
+	}
 	return s;
+}
+
+/* The first input is called x in the program, as the file calls it outside. */
+static const char *name_of(const RtPredictor *p, const RtPort *port)
+{
+	return strcmp(port->name, "x") == 0 ? rt_config_text(&p->config, "model.inputs.0.name", "input") : port->name;
+}
+
+/* FILE of the one input; of several that of --input NAME=FILE. */
+static const char *file_of(const RtPredictor *p, const RtEntry *e, const RtPort *port)
+{
+	const char *name = name_of(p, port);
+	size_t n = strlen(name);
+	if (e->nin == 1 && p->ninputs == 1)
+		return p->input[0];
+	for (int i = 0; i < p->ninputs; i++) {
+		if (strncmp(p->input[i], name, n) == 0 && p->input[i][n] == '=')
+			return p->input[i] + n + 1;
+	}
+	return NULL;
+}
+
+static RtStatus open_inputs(const RtPredictor *p, const RtEntry *e, Arrays *in)
+{
+	for (uint32_t i = 0; i < e->nin; i++) {
+		const char *file = file_of(p, e, &e->in[i]);
+		if (!file)
+			return rt_fail(RT_USAGE, "there is no array for input '%s': --input %s=FILE.npy", name_of(p, &e->in[i]),
+				       name_of(p, &e->in[i]));
+		RtStatus s = rt_npy_open(file, &in->array[i]);
+		if (s != RT_OK)
+			return s;
+		in->opened++;
+		s = check_shape(&in->array[i], &e->in[i], file);
+		if (s != RT_OK)
+			return s;
+		if (in->array[i].dim[0] != in->array[0].dim[0])
+			return rt_fail(RT_BAD_DATA, "%s has %lld rows, the first array %lld", file, (long long)in->array[i].dim[0],
+				       (long long)in->array[0].dim[0]);
+	}
+	return p->ninputs == (int)e->nin ? RT_OK : rt_fail(RT_USAGE, "%d arrays for %u inputs", p->ninputs, e->nin);
 }
 
 RtStatus rt_predict_array(RtPredictor *p)
 {
 	const RtEntry *e = rt_entry(p->model, "predict_raw");
-	RtNpy a;
+	Arrays in = {.opened = 0};
 	e = e ? e : rt_entry(p->model, "predict");
-	if (!p->input || !p->output || p->nargs)
+	if (!p->ninputs || !p->output || p->nargs)
 		return rt_fail(RT_USAGE, "usage: %s run --input X.npy --output Y.npy", p->program);
-	if (!e || e->nin != 1)
-		return rt_fail(RT_INTERNAL, "the model has no entry that takes one array");
-	RtStatus s = rt_npy_open(p->input, &a);
-	if (s != RT_OK)
-		return s;
-	s = check_shape(&a, &e->in[0], p->input);
+	if (!e || e->nin > RT_MAX_PORTS)
+		return rt_fail(RT_INTERNAL, "the model has no entry that takes arrays");
+	RtStatus s = open_inputs(p, e, &in);
 	if (s == RT_OK)
-		s = rt_predict_open(p, &e->name, 1, p->threads ? p->threads : a.dim[0] <= 1 ? 1 : 0);
+		s = rt_predict_open(p, &e->name, 1, p->threads ? p->threads : in.array[0].dim[0] <= 1 ? 1 : 0);
 	if (s == RT_OK)
-		s = run_with_memory(p, e, &a);
-	rt_npy_close(&a);
+		s = run_with_memory(p, e, &in);
+	for (int i = 0; i < in.opened; i++)
+		rt_npy_close(&in.array[i]);
 	return s;
 }

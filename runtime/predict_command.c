@@ -16,9 +16,11 @@ static void print_help(const RtPredictor *p)
 		"usage: %s [OPTION …] PATH…              label and probability of pictures; folders with all below "
 		"them\n"
 		"       %s evaluate [DIR] [KEY=VALUE …]  loss, accuracy and errors by class on CLASS/picture files\n"
-		"       %s run --input X.npy --output Y.npy   the network alone, on arrays\n"
+		"       %s run --input X.npy --output Y.npy   the network alone, on arrays (several inputs: --input NAME=X.npy each)\n"
 		"       %s info [--config]               layers, sizes, memory; the resolved model file\n%s\n"
 		"  --json            one object a line\n"
+		"  --csv             a table: path, label, probabilities\n"
+		"  -o FILE           masks: write them there as PNG; a folder for several pictures\n"
 		"  --top-k N         the N most likely classes\n"
 		"  --threshold X     two classes: probability above which the second one wins\n"
 		"  --raw             probabilities as the network gives them, not calibrated\n"
@@ -40,6 +42,8 @@ static RtStatus take_flag(RtPredictor *p, const char *arg)
 {
 	if (strcmp(arg, "--json") == 0)
 		p->json = true;
+	else if (strcmp(arg, "--csv") == 0)
+		p->csv = true;
 	else if (strcmp(arg, "--config") == 0)
 		p->show_config = true;
 	else if (strcmp(arg, "--raw") == 0)
@@ -66,9 +70,9 @@ static RtStatus take_option(RtPredictor *p, int argc, char **argv, int *i)
 	const char *value;
 	if ((value = rt_option(argc, argv, i, "--weights")) != NULL)
 		p->weights = value;
-	else if ((value = rt_option(argc, argv, i, "--input")) != NULL)
-		p->input = value;
-	else if ((value = rt_option(argc, argv, i, "--output")) != NULL)
+	else if ((value = rt_option(argc, argv, i, "--input")) != NULL && p->ninputs < RT_MAX_PORTS)
+		p->input[p->ninputs++] = value;
+	else if ((value = rt_option(argc, argv, i, "--output")) != NULL || (value = rt_option(argc, argv, i, "-o")) != NULL)
 		p->output = value;
 	else if ((value = rt_option(argc, argv, i, "--device")) != NULL)
 		return rt_device_known(p->model, p->device = value);
@@ -275,7 +279,9 @@ static RtStatus dispatch(RtPredictor *p, int argc, char **argv)
 		return s;
 	p->top_k = rt_config_int(&p->config, "predict.top_k", 1);
 	p->threshold = rt_config_float(&p->config, "predict.threshold", 0.5);
-	p->json = strcmp(rt_config_text(&p->config, "predict.output", "text"), "json") == 0;
+	const char *form = rt_config_text(&p->config, "predict.output", "text");
+	p->json = strcmp(form, "json") == 0;
+	p->csv = strcmp(form, "csv") == 0;
 	if (argc > 1 && strcmp(argv[1], "serve") == 0)
 		return p->serve ? p->serve(p, argc - 1, argv + 1)
 				: rt_fail(RT_USAGE, "this predictor was made without a server: give the model file a "

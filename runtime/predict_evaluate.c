@@ -8,7 +8,7 @@
 #include "runtime/calibrate.h"
 #include "runtime/data_spec.h"
 #include "runtime/metrics.h"
-#include "runtime/predict.h"
+#include "runtime/predict_heads.h"
 #include "runtime/sys.h"
 
 enum { AHEAD = 4, WIDEST = 40 };
@@ -19,11 +19,34 @@ typedef struct Evaluation {
 	RtMetrics metrics;
 	int classes;
 	int64_t *confusion; /* [true class][predicted class] */
+	double *answers;    /* tp fp fn tn of each class, where a sample has any number of them; NULL: it has one */
+	RtHeads heads;
 	double *room;
 	RtReliability reliability;
 } Evaluation;
 
 /* ---- counting ---- */
+
+/* A sample with any number of classes. */
+static void count_answers(const RtPredictor *p, Evaluation *v, const float *truth, const float *scores)
+{
+	rt_head_probabilities(&v->heads.head[0], scores, v->room);
+	for (int c = 0; c < v->classes; c++) {
+		bool yes = v->room[c] > p->threshold, is = truth[c] > 0.5f;
+		v->answers[4 * c + (yes ? is ? 0 : 1 : is ? 2 : 3)]++;
+	}
+}
+
+static void count_class(const RtPredictor *p, Evaluation *v, const RtPort *y, const unsigned char *truth, const float *scores)
+{
+	RtAnswer a = {.probabilities = v->room};
+	int class = rt_scores_truth(y, truth, v->classes);
+	rt_predict_answer(p, scores, &a);
+	if (class < 0)
+		return;
+	v->confusion[class * v->classes + a.best]++;
+	rt_reliability_add(&v->reliability, a.probability, a.best == class);
+}
 
 static RtStatus count(RtPredictor *p, Evaluation *v, const RtEntry *e)
 {
@@ -41,13 +64,12 @@ static RtStatus count(RtPredictor *p, Evaluation *v, const RtEntry *e)
 		rt_metrics_add(&v->metrics, p->in.metric, (uint32_t)b.n);
 		rt_predict_temper(p, p->in.out[0], b.n);
 		for (int32_t row = 0; row < b.n && v->classes && ypos >= 0; row++) {
-			RtAnswer a = {.probabilities = v->room};
-			int truth = rt_scores_truth(&e->in[ypos], b.y + (size_t)row * e->in[ypos].row_bytes, v->classes);
-			rt_predict_answer(p, (const float *)(const void *)p->in.out[0] + row * rt_predict_outputs(p), &a);
-			if (truth < 0)
-				continue;
-			v->confusion[truth * v->classes + a.best]++;
-			rt_reliability_add(&v->reliability, a.probability, a.best == truth);
+			const unsigned char *truth = b.y + (size_t)row * e->in[ypos].row_bytes;
+			const float *scores = (const float *)(const void *)p->in.out[0] + row * rt_predict_outputs(p);
+			if (v->answers)
+				count_answers(p, v, (const float *)(const void *)truth, scores);
+			else
+				count_class(p, v, &e->in[ypos], truth, scores);
 		}
 	}
 }
@@ -55,6 +77,10 @@ static RtStatus count(RtPredictor *p, Evaluation *v, const RtEntry *e)
 /* tp fp fn tn of class c. */
 static void sums_of(const Evaluation *v, int c, double s[4])
 {
+	if (v->answers) {
+		memcpy(s, v->answers + 4 * c, 4 * sizeof *s);
+		return;
+	}
 	double row = 0, column = 0, all = 0, hit = (double)v->confusion[c * v->classes + c];
 	for (int i = 0; i < v->classes; i++) {
 		row += (double)v->confusion[c * v->classes + i];
@@ -102,6 +128,30 @@ static json_t *scores_json(Scores s)
 	return json_pack("{s:f, s:f, s:f}", "precision", s.precision, "recall", s.recall, "f1", s.f1);
 }
 
+/* Intersection over union by class, of masks: the sums of the first such metric; NULL: there is none. */
+static const double *iou_sums(const RtPredictor *p, const Evaluation *v, int *classes)
+{
+	for (uint32_t i = 0; i < p->model->nmetrics; i++) {
+		const RtMetric *m = &p->model->metric[i];
+		*classes = (int)m->count / 4;
+		if (m->kind == RT_IOU)
+			return v->metrics.sum + m->offset;
+	}
+	return NULL;
+}
+
+static void add_iou(const RtPredictor *p, const Evaluation *v, json_t *root)
+{
+	int classes;
+	char room[24];
+	const double *sum = iou_sums(p, v, &classes);
+	json_t *all = sum ? json_object() : NULL;
+	for (int c = 0; sum && c < classes; c++)
+		json_object_set_new(all, rt_predict_label(p, c, room), rt_json_number(rt_iou(sum + 4 * c)));
+	if (sum)
+		json_object_set_new(root, "iou", all);
+}
+
 static void print_json(const RtPredictor *p, const Evaluation *v)
 {
 	json_t *root = json_pack("{s:I, s:I}", "samples", (json_int_t)v->metrics.samples, "unreadable",
@@ -122,15 +172,19 @@ static void print_json(const RtPredictor *p, const Evaluation *v)
 			json_object_set_new(one, "label", json_string(rt_predict_label(p, c, room)));
 			json_object_set_new(one, "samples", json_integer((json_int_t)(s[0] + s[2])));
 			json_array_append_new(classes, one);
-			for (int k = 0; k < v->classes; k++)
+			for (int k = 0; k < v->classes && !v->answers; k++)
 				json_array_append_new(row, json_integer(v->confusion[c * v->classes + k]));
 			json_array_append_new(matrix, row);
 		}
 		json_object_set_new(root, "classes", classes);
 		json_object_set_new(root, "macro", scores_json(macro));
 		json_object_set_new(root, "micro", scores_json(micro));
-		json_object_set_new(root, "confusion_matrix", matrix);
+		if (v->answers)
+			json_decref(matrix);
+		else
+			json_object_set_new(root, "confusion_matrix", matrix);
 	}
+	add_iou(p, v, root);
 	json_dumpf(root, p->out, JSON_COMPACT | JSON_REAL_PRECISION(9));
 	fputs("\n", p->out);
 	json_decref(root);
@@ -165,15 +219,28 @@ static void print_matrix(const RtPredictor *p, const Evaluation *v, int width)
 	}
 }
 
+static void print_iou(const RtPredictor *p, const Evaluation *v, int width)
+{
+	int classes;
+	char room[24];
+	const double *sum = iou_sums(p, v, &classes);
+	if (sum)
+		fprintf(p->out, "\n%-*s  %9s\n", width, "class", "iou");
+	for (int c = 0; sum && c < classes; c++)
+		fprintf(p->out, "%-*.*s  %9.4f\n", width, WIDEST, rt_predict_label(p, c, room), rt_iou(sum + 4 * c));
+}
+
 static void print_text(const RtPredictor *p, const Evaluation *v)
 {
 	int width = label_width(p, v);
 	for (uint32_t i = 0; i < p->model->nmetrics; i++)
 		fprintf(p->out, "%-*s  %.4f\n", width, p->model->metric[i].name, rt_metrics_value(&v->metrics, i));
 	fprintf(p->out, "%-*s  %lld\n", width, "samples", (long long)v->metrics.samples);
+	print_iou(p, v, width);
 	if (v->classes == 0)
 		return;
-	fprintf(p->out, "%-*s  %.4f\n", width, "ece", rt_reliability_ece(&v->reliability));
+	if (!v->answers)
+		fprintf(p->out, "%-*s  %.4f\n", width, "ece", rt_reliability_ece(&v->reliability));
 	Scores macro, micro;
 	averages(v, &macro, &micro);
 	fprintf(p->out, "\n%-*s  %9s  %9s  %9s  %7s\n", width, "class", "precision", "recall", "f1", "samples");
@@ -188,7 +255,8 @@ static void print_text(const RtPredictor *p, const Evaluation *v)
 	fputs("\n", p->out);
 	print_scores(p->out, width, "micro average", micro);
 	fputs("\n", p->out);
-	print_matrix(p, v, width);
+	if (!v->answers)
+		print_matrix(p, v, width);
 }
 
 /* ---- all ---- */
@@ -228,6 +296,11 @@ static RtStatus open_all(RtPredictor *p, const RtEntry *e, Evaluation *v)
 	v->classes = rt_port_find(e->in, e->nin, "y") < 0 ? 0 : rt_predict_classes(p); /* of several targets none is the classes */
 	v->confusion = rt_sys.alloc(((size_t)v->classes * (size_t)v->classes + 1) * sizeof *v->confusion);
 	v->room = rt_sys.alloc(((size_t)v->classes + 1) * sizeof *v->room);
+	s = rt_heads_open(p, e, &v->heads);
+	bool many = s == RT_OK && v->classes && v->heads.head[0].kind == RT_HEAD_LABELS;
+	v->answers = many ? rt_sys.alloc((size_t)v->classes * 4 * sizeof *v->answers) : NULL;
+	if (s != RT_OK || (many && !v->answers))
+		return s != RT_OK ? s : rt_fail(RT_NOMEM, "out of memory for %d classes", v->classes);
 	return v->confusion && v->room ? RT_OK : rt_fail(RT_NOMEM, "out of memory for %d classes", v->classes);
 }
 
@@ -257,6 +330,8 @@ RtStatus rt_predict_evaluate(RtPredictor *p)
 	rt_dataset_free(v.data);
 	rt_metrics_free(&v.metrics);
 	rt_sys.release(v.confusion);
+	rt_sys.release(v.answers);
+	rt_heads_close(&v.heads);
 	rt_sys.release(v.room);
 	return s;
 }

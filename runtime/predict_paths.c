@@ -9,7 +9,7 @@
 #include <string.h>
 #include "runtime/data_spec.h"
 #include "runtime/durable.h"
-#include "runtime/predict.h"
+#include "runtime/predict_heads.h"
 #include "runtime/sys.h"
 
 enum { MAX_DEPTH = 64, FEW = 8, REASON = 200 };
@@ -24,6 +24,8 @@ typedef struct Batch { /* what the decoding parts share */
 	char *const *path;
 	unsigned char *rows;
 	char (*reason)[REASON]; /* "": decoded */
+	const RtHeads *heads;
+	RtStatus status;        /* of writing masks */
 } Batch;
 
 /* ---- collecting ---- */
@@ -155,7 +157,7 @@ static void print_json(const RtPredictor *p, json_t *line)
 }
 
 /* A path need not be UTF-8, but JSON is: other bytes become '?'. */
-static json_t *path_json(const char *path)
+json_t *rt_path_json(const char *path)
 {
 	json_t *j = json_string(path);
 	char copy[RT_PATH_MAX];
@@ -177,7 +179,7 @@ static void print_class(const RtPredictor *p, const char *path, const RtAnswer *
 	json_t *all = json_object();
 	for (int i = 0; i < classes; i++)
 		json_object_set_new(all, rt_predict_label(p, i, room), rt_json_number(a->probabilities[i]));
-	json_t *line = json_pack("{s:o, s:s, s:i, s:o, s:o}", "path", path_json(path), "label",
+	json_t *line = json_pack("{s:o, s:s, s:i, s:o, s:o}", "path", rt_path_json(path), "label",
 				 rt_predict_label(p, a->best, room), "index", a->best, "probability",
 				 rt_json_number(a->probability), "probabilities", all);
 	if (p->top_k > 1)
@@ -193,7 +195,7 @@ static void print_values(const RtPredictor *p, const char *path, const RtEntry *
 		json_t *values = json_array();
 		for (int64_t i = 0; i < n; i++)
 			json_array_append_new(values, rt_json_number((double)v[i]));
-		print_json(p, json_pack("{s:o, s:o}", "path", path_json(path), "values", values));
+		print_json(p, json_pack("{s:o, s:o}", "path", rt_path_json(path), "values", values));
 		return;
 	}
 	fputs(path, p->out);
@@ -248,6 +250,11 @@ static void predict_batch(RtPredictor *p, const RtEntry *e, Batch *b, uint32_t n
 	rt_predict_temper(p, p->in.out[0], kept);
 	for (uint32_t k = 0; k < kept; k++) {
 		RtAnswer a = {.probabilities = room};
+		if (!rt_heads_plain(p, b->heads)) {
+			RtStatus s = rt_heads_print(p, b->heads, b->spec, b->path[order[k]], k);
+			b->status = b->status != RT_OK ? b->status : s;
+			continue;
+		}
 		if (classes == 0) {
 			print_values(p, b->path[order[k]], e, k);
 			continue;
@@ -260,7 +267,9 @@ static void predict_batch(RtPredictor *p, const RtEntry *e, Batch *b, uint32_t n
 static RtStatus predict_all(RtPredictor *p, const RtEntry *e, const RtDataSpec *spec, const Paths *list)
 {
 	uint32_t most = (uint32_t)(list->n < p->model->max_n ? list->n : p->model->max_n);
-	Batch b = {.spec = spec, .rows = rt_sys.slab((size_t)spec->xport.row_bytes * most)};
+	RtHeads heads;
+	RtStatus opened = rt_heads_open(p, e, &heads);
+	Batch b = {.spec = spec, .heads = &heads, .rows = rt_sys.slab((size_t)spec->xport.row_bytes * most)};
 	uint32_t *order = rt_sys.alloc(most * sizeof *order);
 	double *room = rt_sys.alloc(((size_t)rt_predict_classes(p) + 1) * sizeof *room);
 	int64_t bad = 0;
@@ -268,11 +277,15 @@ static RtStatus predict_all(RtPredictor *p, const RtEntry *e, const RtDataSpec *
 	RtStatus s = b.rows && order && room && b.reason
 			     ? RT_OK
 			     : rt_fail(RT_NOMEM, "out of memory for a batch of %u pictures", most);
+	heads.several = list->n > 1;
+	if (s == RT_OK && (s = opened) == RT_OK)
+		rt_heads_begin(p, &heads);
 	for (size_t at = 0; at < list->n && s == RT_OK; at += most) {
 		b.path = list->path + at;
 		predict_batch(p, e, &b, (uint32_t)(list->n - at < most ? list->n - at : most), order, room, &bad);
-		s = p->in.fault;
+		s = p->in.fault != RT_OK ? p->in.fault : b.status;
 	}
+	rt_heads_close(&heads);
 	if (b.rows)
 		rt_sys.slab_free(b.rows, (size_t)spec->xport.row_bytes * most);
 	rt_sys.release(order);

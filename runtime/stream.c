@@ -77,7 +77,7 @@ static uint32_t index_of(const RtStream *s, uint64_t tick)
 static bool slots_new(RtStream *s)
 {
 	size_t n = (size_t)s->slots;
-	if (!size_mul(n, s->data->store->spec.xport.row_bytes, &s->rows_bytes))
+	if (!size_mul(n, rt_store_row_bytes(s->data->store), &s->rows_bytes))
 		return false;
 	s->slot = rt_sys.alloc(n * sizeof *s->slot);
 	s->rows = rt_sys.slab(s->rows_bytes);
@@ -92,7 +92,7 @@ static RtStatus make(RtStream *s, uint64_t tick, uint32_t index, SlotKind *kind)
 	RtStore *store = s->data->store;
 	bool cached;
 	RtStatus status = rt_store_load(store, rt_dataset_at(s->data, index),
-					s->rows + tick % s->slots * store->spec.xport.row_bytes, &cached);
+					s->rows + tick % s->slots * rt_store_row_bytes(store), &cached);
 	*kind = status == RT_BAD_DATA ? SLOT_BAD : status ? SLOT_FAILED : cached ? SLOT_CACHED : SLOT_ROW;
 	return status;
 }
@@ -218,8 +218,8 @@ static RtStatus failed(RtStream *s, const Slot *slot)
 static RtStatus take(RtStream *s, uint64_t tick, RtBatch *out)
 {
 	RtStore *store = s->data->store;
-	size_t row = store->spec.xport.row_bytes;
-	unsigned char *x = out->x + (size_t)out->n * row;
+	size_t row = store->spec.xport.row_bytes, label = store->spec.has_y ? store->spec.yport.row_bytes : 0;
+	unsigned char *x = out->x + (size_t)out->n * row, *y = out->y + (size_t)out->n * label;
 	uint32_t i = index_of(s, tick), index = rt_dataset_at(s->data, i);
 	Slot *slot;
 	SlotKind kind = look(s, tick, &slot);
@@ -228,14 +228,17 @@ static RtStatus take(RtStream *s, uint64_t tick, RtBatch *out)
 	if (kind == SLOT_FAILED)
 		return failed(s, slot);
 	if (kind == SLOT_ROW) {
-		memcpy(x, s->rows + tick % s->slots * row, row);
+		const unsigned char *made = s->rows + tick % s->slots * rt_store_row_bytes(store);
+		memcpy(x, made, row);
+		if (store->spec.masks)
+			memcpy(y, made + row, label);
 	} else {
-		RtStatus status = rt_store_copy(store, index, x);
+		RtStatus status = rt_store_copy(store, index, x, store->spec.masks ? y : NULL);
 		if (status)
 			return status;
 	}
-	if (store->spec.has_y)
-		rt_store_y(store, index, out->y + (size_t)out->n * store->spec.yport.row_bytes);
+	if (store->spec.has_y && !store->spec.masks)
+		rt_store_y(store, index, y);
 	for (int k = 0; k < store->spec.nfurther; k++) {
 		const RtPort *port = &store->spec.further[k].port;
 		rt_npy_row(&store->further[k], index, port, s->further[k] + (size_t)out->n * port->row_bytes);
