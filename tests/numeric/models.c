@@ -459,6 +459,21 @@ static const char *const heads[] = {
 	"metrics: {two: [accuracy, scce], three: [mse]}",
 };
 
+/* label_mode, the last layer, loss and metrics of pictures with masks or any number of classes; how they are augmented. */
+static const char *const targets[][4] = {
+	{"mask", "Conv2D: {filters: 4, kernel_size: 3, padding: same, activation: softmax}",
+	 "{scce: {ignore_class: 255}}, metrics: [accuracy, mean_iou, f1]", "[RandomFlip, RandomRotation: {factor: 0.05}]"},
+	{"mask", "Conv2D: {filters: 3, kernel_size: 1}",
+	 "{scce: {from_logits: true, ignore_class: 255}}, metrics: [mean_iou: {ignore_class: 0}]",
+	 "[RandomFlip, RandomTranslation: {height_factor: 0.2, width_factor: 0.1, fill_mode: constant}]"},
+	{"mask", "Conv2D: {filters: 1, kernel_size: 1, activation: sigmoid}", "bce, metrics: [accuracy, mean_iou, f1]",
+	 "[RandomZoom: {height_factor: 0.2}]"},
+	{"mask", "Conv2D: {filters: 5, kernel_size: 1, activation: softmax}",
+	 "{cce: {label_smoothing: 0.1}}, metrics: [f1: {average: micro}]", "{rotation_range: 20, fill_mode: wrap}"},
+	{"multi_label", "Flatten: {}}, {Dense: {units: 6, activation: sigmoid}",
+	 "bce, class_weight: {'1': 2}, metrics: [f1, f1: {average: micro}, auc: {multi_label: true}]", "[]"},
+};
+
 static void check_text(const char *what, int i, const char *text, double tolerance)
 {
 	ModelCheck c = {.name = what,
@@ -535,6 +550,21 @@ START_TEST(losses_agree)
 				ARRAYS("5", "11", DENSE("units: 18, activation: tanh") DENSE("%s"),
 				       SGD "  loss: %s\n  metrics: [%s]\n"),
 				l[0], l[1], l[2]),
+		   0);
+	arena_free(a);
+}
+END_TEST
+
+START_TEST(targets_agree)
+{
+	Arena *a = arena_new();
+	const char *const *t = targets[_i];
+	const bool mask = strcmp(t[0], "mask") == 0;
+	check_text(t[2], _i,
+		   arena_printf(a, "cnnc: 1\ndata: {type: %s, label_mode: %s, batch_size: 5, augment: %s, preprocess: {rescale: 1/255}}\n"
+				   "model: {input_shape: [11, 13, 3], layers: [{Conv2D: {filters: 6, kernel_size: 3, padding: same, "
+				   "activation: tanh}}, {%s}]}\ntrain: {optimizer: sgd, loss: %s}\n",
+				mask ? "image_directory" : "csv", t[0], t[3], t[1], t[2]),
 		   0);
 	arena_free(a);
 }
@@ -706,6 +736,7 @@ int main(void)
 	tcase_add_loop_test(t, activation_layers_agree, 0, (int)COUNT(activation_layers));
 	tcase_add_loop_test(t, optimizers_agree, 0, (int)COUNT(optimizers));
 	tcase_add_loop_test(t, losses_agree, 0, (int)COUNT(losses));
+	tcase_add_loop_test(t, targets_agree, 0, (int)COUNT(targets));
 	tcase_add_loop_test(t, heads_agree, 0, (int)COUNT(heads));
 	tcase_add_loop_test(t, augmentations_agree, 0, (int)COUNT(augmentations));
 	tcase_add_loop_test(t, augmentation_lists_agree, 0, (int)COUNT(augmentation_lists));
