@@ -160,7 +160,8 @@ static void print_json(const RtPredictor *p, const Evaluation *v)
 		json_object_set_new(root, p->model->metric[i].name, rt_json_number(rt_metrics_value(&v->metrics, i)));
 	if (v->classes) {
 		json_t *classes = json_array(), *matrix = json_array();
-		json_object_set_new(root, "ece", rt_json_number(rt_reliability_ece(&v->reliability)));
+		if (!v->answers)
+			json_object_set_new(root, "ece", rt_json_number(rt_reliability_ece(&v->reliability)));
 		json_object_set_new(root, "temperature", rt_json_number(p->scores.temperature));
 		Scores macro, micro;
 		averages(v, &macro, &micro);
