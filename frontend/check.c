@@ -222,18 +222,19 @@ static bool check_one(Scope *s, SchemaKind kind, const YNode *node, Val *out)
 
 static bool check_items(Scope *s, const SchemaRow *section, const SchemaRow *f, const YNode *node, Val *out)
 {
-	SchemaRow element = *f;
-	element.flags &= ~(unsigned)(LIST | SOME | SINGLE | PAIR | TRIPLE | ENDS | NULLABLE);
-	element.flags |= f->flags & ENDS ? PAIR : 0;
-	if (element.type == MAP_OR_LIST)
-		element.type = ONE, element.of = strchr(f->of, ':') + 1;
+	SchemaRow *element = NEW(s->arena, SchemaRow); /* values of lists in it keep it as their field */
+	*element = *f;
+	element->flags &= ~(unsigned)(LIST | SOME | SINGLE | PAIR | TRIPLE | ENDS | NULLABLE);
+	element->flags |= f->flags & ENDS ? PAIR : 0;
+	if (element->type == MAP_OR_LIST)
+		element->type = ONE, element->of = strchr(f->of, ':') + 1;
 	out->kind = VAL_LIST;
 	out->n = node->n;
 	out->item = NEWN(s->arena, Val, node->n);
 	bool ok = true;
 	for (int i = 0; i < node->n; i++) {
 		out->item[i] = (Val){.given = true, .loc = node->item[i]->loc, .key = node->item[i]->loc, .field = f};
-		ok = check_node(s, section, &element, node->item[i], &out->item[i]) && ok;
+		ok = check_node(s, section, element, node->item[i], &out->item[i]) && ok;
 	}
 	return ok;
 }

@@ -1,0 +1,44 @@
+#!/bin/sh
+# zoo.sh -- every example with a network of the zoo: checked as it is, and a few steps of it on small generated data
+. tests/e2e/setup
+
+# Steps of an example's network on pictures of SIZE pixels; what follows are overrides of its file.
+steps() { # NAME SIZE OVERRIDE…
+	name=$1 size=$2
+	shift 2
+	exits 0 "$cnnc" "$source/examples/$name/$name.yaml" -D "data.image_size=[$size,$size]" -D data.batch_size=4 "$@" -o model
+	exits 0 ./model-train epochs=1 steps_per_epoch=2 validation_steps=1
+	says 'loss: [0-9]'
+	exits 0 ./model data/test/down
+	rm -rf runs
+}
+
+pictures across down
+for folder in "$source"/examples/*/; do
+	name=$(basename "$folder")
+	grep -q 'application:' "$folder$name.yaml" 2>/dev/null || continue
+	exits 0 "$cnnc" check "$folder$name.yaml"
+done
+
+for name in densenet-121 efficientnet-b0 mobilenet-v2 resnet-18; do
+	steps $name 32
+done
+steps resnet-50 32 -D model.base.variant=keras
+steps vgg19 32
+steps alexnet 63
+steps inception-v3 75
+steps mlp-mixer 32 -D 'model.base.application.MLPMixer.hidden_dim=64'
+
+for part in train test; do
+	"$tools/npy" rand $part-x.npy 1 8 32 32 3
+	"$tools/npy" rand $part-y.npy 2 8 32 32 2
+done
+exits 0 "$cnnc" "$source/examples/u-net/u-net.yaml" -D 'model.base.input_shape=[32, 32, 3]' -D model.base.application.UNet.filters=4 -o model
+exits 0 ./model-train epochs=1 steps_per_epoch=1
+exits 0 ./model run --input test-x.npy --output y.npy
+
+if [ -d /usr/share/datasets/fashion-mnist ]; then
+	exits 0 "$cnnc" "$source/examples/lenet-5/lenet-5.yaml" -o model
+	exits 0 ./model-train epochs=1 steps_per_epoch=3 validation_steps=1
+fi
+exit $failed
