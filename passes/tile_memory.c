@@ -6,13 +6,20 @@
 #include "passes/tile_block.h"
 #include <string.h>
 
-enum { LINE = 64, PAGE = 4096, STREAM = 256, MAX_LEVELS = 2 * K_MAX_AXES + 2, MAX_ACCESSES = 6 };
+enum { LINE = 64, PAGE = 4096, STREAM = 256, LONG_STREAM = 2048, MAX_LEVELS = 2 * K_MAX_AXES + 2, MAX_ACCESSES = 6 };
 
 /* Cycles that a line from the next level adds, most of its latency hidden; the part of a cache that one kernel can count on;
- * the part of the cost that is left from the second level where lines follow one another, so that hardware foresees them. */
-static const double L1_MISS = 1, L2_MISS = 5, USABLE = 0.75, STREAMED = 0.3;
+ * the part of the cost that is left from the second level where lines follow one another, so that hardware foresees them; what
+ * results cost more that go beyond the second level in short pieces. */
+static const double L1_MISS = 1, L2_MISS = 5, USABLE = 0.75, STREAMED = 0.3, PIECES = 2;
 
-typedef struct Access { const KOperand *operand; const KIndex *at; double weight, lines[MAX_LEVELS]; bool streams[MAX_LEVELS]; } Access;
+typedef struct Access {
+	const KOperand *operand;
+	const KIndex *at;
+	bool stored;
+	double lines[MAX_LEVELS];
+	int64_t run[MAX_LEVELS]; /* bytes that lie together; INT64_MAX: all of them */
+} Access;
 
 typedef struct Levels { /* [0] is the tile, [i] everything inside loop i-1 and that loop; loops innermost first */
 	int n;
@@ -46,8 +53,8 @@ static double run_lines(int64_t bytes)
 }
 
 /* Cache lines of an access: whole inner dimensions are one run. *crowd: how many times as much of a cache they take, because
- * runs at a distance of many lines share its sets. *streams: runs are long. */
-static double lines(const Kernel *k, const Access *x, const int *span, double *crowd, bool *streams)
+ * runs at a distance of many lines share its sets. *together: bytes of a run. */
+static double lines(const Kernel *k, const Access *x, const int *span, double *crowd, int64_t *together)
 {
 	const IrType *t = &x->operand->type;
 	int64_t rows = 1, run = dtype_size(t->dtype), pitch = run, sets = PAGE / LINE;
@@ -66,14 +73,14 @@ static double lines(const Kernel *k, const Access *x, const int *span, double *c
 		sets /= 2;
 	double each = run_lines(run);
 	*crowd = rows > 1 && (double)sets > each ? (double)sets / each : 1;
-	*streams = rows == 1 || run >= STREAM;
+	*together = rows == 1 ? INT64_MAX : run;
 	return (double)rows * each;
 }
 
-static void add_access(Levels *l, const KOperand *o, const KIndex *at, double weight)
+static void add_access(Levels *l, const KOperand *o, const KIndex *at, bool stored)
 {
 	if (l->naccesses < MAX_ACCESSES)
-		l->access[l->naccesses++] = (Access){.operand = o, .at = at, .weight = weight};
+		l->access[l->naccesses++] = (Access){.operand = o, .at = at, .stored = stored};
 }
 
 static void find_accesses(const TileCx *cx, Levels *l)
@@ -82,11 +89,11 @@ static void find_accesses(const TileCx *cx, Levels *l)
 	for (int i = 0; i < k->nstages; i++) {
 		const KStage *s = &k->stage[i];
 		if (s->kind != S_REDUCE)
-			add_access(l, &k->opnd[s->operand], s->at, 2);
+			add_access(l, &k->opnd[s->operand], s->at, true);
 	}
 	for (int i = 0; i < k->nexprs; i++) {
 		if (k->expr[i].op == K_LOAD)
-			add_access(l, &k->opnd[k->expr[i].operand], k->expr[i].at, 1);
+			add_access(l, &k->opnd[k->expr[i].operand], k->expr[i].at, false);
 	}
 }
 
@@ -95,7 +102,7 @@ static void measure(const TileCx *cx, Levels *l, const int *span)
 	l->footprint[l->n] = 0;
 	for (int i = 0; i < l->naccesses; i++) {
 		double crowd;
-		l->access[i].lines[l->n] = lines(cx->k, &l->access[i], span, &crowd, &l->access[i].streams[l->n]);
+		l->access[i].lines[l->n] = lines(cx->k, &l->access[i], span, &crowd, &l->access[i].run[l->n]);
 		l->footprint[l->n] += l->access[i].lines[l->n] * LINE * crowd;
 	}
 	l->n++;
@@ -124,18 +131,52 @@ static void find_levels(const TileCx *cx, const Tile *t, Levels *l)
 	}
 }
 
-/* Lines that come from beyond a cache of `bytes`. */
-static double misses(const Levels *l, double bytes, double streamed)
+/* The first level that does not fit a cache of `bytes`: what it touches comes from beyond, *times times. */
+static int level_beyond(const Levels *l, double bytes, double *times)
 {
-	int fits = -1;
-	while (fits + 1 < l->n && l->footprint[fits + 1] <= bytes)
-		fits++;
-	double outside = 1, total = 0;
-	int at = minimum(fits + 1, l->n - 1);
+	int at = 0;
+	while (at + 1 < l->n && l->footprint[at] <= bytes)
+		at++;
+	*times = 1;
 	for (int i = at + 1; i < l->n; i++)
-		outside *= l->trips[i];
-	for (int i = 0; i < l->naccesses; i++)
-		total += l->access[i].weight * l->access[i].lines[at] * (l->access[i].streams[at] ? streamed : 1) * outside;
+		*times *= l->trips[i];
+	return at;
+}
+
+static double l1_misses(const Levels *l, double bytes)
+{
+	double times, total = 0;
+	const int at = level_beyond(l, bytes, &times);
+	for (int i = 0; i < l->naccesses; i++) {
+		const Access *x = &l->access[i];
+		total += (x->stored ? 2 : 1) * x->lines[at] * (x->run[at] >= STREAM ? STREAMED : 1) * times;
+	}
+	return total;
+}
+
+/* Are results that samples share, which come from memory as they are met once a call, written in short pieces, with a return for
+ * what lies between? */
+static bool in_pieces(const Kernel *k, const Levels *l, const Access *x)
+{
+	const int sample = k_sample_axis(k);
+	int i = 0;
+	for (int d = 0; d < x->operand->type.rank; d++) {
+		if (sample < 0 || x->at[d].coef[sample])
+			return false;
+	}
+	while (i + 1 < l->n && x->lines[i] * LINE < LONG_STREAM)
+		i++;
+	return x->stored && x->run[i] < LONG_STREAM;
+}
+
+static double l2_misses(const Kernel *k, const Levels *l, double bytes)
+{
+	double times, total = 0;
+	const int at = level_beyond(l, bytes, &times);
+	for (int i = 0; i < l->naccesses; i++) {
+		const Access *x = &l->access[i];
+		total += (x->stored ? 2 : 1) * (in_pieces(k, l, x) ? PIECES : 1) * x->lines[at] * times;
+	}
 	return total;
 }
 
@@ -144,6 +185,6 @@ double memory_cost(const TileCx *cx, const Tile *t)
 	Levels l = {0};
 	find_accesses(cx, &l);
 	find_levels(cx, t, &l);
-	return misses(&l, USABLE * (double)cx->target->l1_bytes, STREAMED) * L1_MISS +
-	       misses(&l, USABLE * (double)cx->target->l2_bytes, 1) * L2_MISS;
+	return l1_misses(&l, USABLE * (double)cx->target->l1_bytes) * L1_MISS +
+	       l2_misses(cx->k, &l, USABLE * (double)cx->target->l2_bytes) * L2_MISS;
 }
