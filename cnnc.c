@@ -122,7 +122,7 @@ static int emit_level(const Pipeline *p, const Options *o, const char *name, Dia
 			ok = write_text(p, texts[i].kind, file_of_kind(name, texts[i].suffix, p->arena), d);
 	}
 	if (ok && (o->emit & EMIT_ONNX))
-		ok = fe_onnx_export(p->fe.module, p->fe.weights, file_of_kind(name, ".onnx", p->arena), d);
+		ok = fe_onnx_export(p->fe.module, p->fe.weights_whole ? p->fe.weights : NULL, file_of_kind(name, ".onnx", p->arena), d);
 	if (!ok && diag_errors(d))
 		return EXIT_USAGE;
 	if (ok && (o->emit & EMIT_CUDA) && !emit_cuda(p, file_of_kind(name, ".cu", p->arena), d))
@@ -168,12 +168,13 @@ static int64_t file_size(const char *path)
 	return stat(path, &st) == 0 ? st.st_size : 0;
 }
 
-/* The weights that the model file names go into both programs, as those of a training run go into the predictor. */
+/* The weights that the model file names go into both programs, as those of a training run go into the predictor; those of a
+ * base alone into the trainer. */
 static bool bundle_weights(const Pipeline *p, const char *name, const char *trainer, Diag *d)
 {
 	unsigned char model[32], schedule[32];
 	cg_identity(p->fe.module, &p->target, model, schedule);
-	if (rt_bundle_write(name, p->fe.weights, model) != RT_OK ||
+	if ((p->fe.weights_whole && rt_bundle_write(name, p->fe.weights, model) != RT_OK) ||
 	    (p->fe.trains && rt_bundle_write(trainer, p->fe.weights, model) != RT_OK))
 		return diag_error(d, (Loc){0}, "%s", rt_message());
 	return true;

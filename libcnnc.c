@@ -92,6 +92,13 @@ static bool open_instance(CnncModel *m, int threads)
 	return true;
 }
 
+/* partly: weights that the file lacks stay as they are. */
+static bool load_weights(CnncModel *m, const char *path, bool partly)
+{
+	int loaded;
+	return rt_weights_load_file(&m->in, path, partly, &loaded) == RT_OK || fail("%s", rt_message());
+}
+
 static CnncModel *load(const PipelineIn *base, const CnncOptions *o)
 {
 	PipelineIn in = *base;
@@ -109,7 +116,7 @@ static CnncModel *load(const PipelineIn *base, const CnncOptions *o)
 	}
 	Pipeline p;
 	m->jit = compile(&in, &p);
-	bool ok = m->jit && open_instance(m, o ? o->threads : 0) && (!p.fe.weights || cnnc_load_weights(m, p.fe.weights));
+	bool ok = m->jit && open_instance(m, o ? o->threads : 0) && (!p.fe.weights || load_weights(m, p.fe.weights, !p.fe.weights_whole));
 	pipeline_close(&p);
 	if (ok)
 		return m;
@@ -155,8 +162,7 @@ void cnnc_init_weights(CnncModel *m, uint64_t seed)
 
 bool cnnc_load_weights(CnncModel *m, const char *path)
 {
-	int loaded;
-	return rt_weights_load_file(&m->in, path, false, &loaded) == RT_OK || fail("%s", rt_message());
+	return load_weights(m, path, false);
 }
 
 bool cnnc_save_weights(const CnncModel *m, const char *path)

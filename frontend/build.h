@@ -131,7 +131,8 @@ const char *keras_name(Arena *a, const char *kind);    /* MaxPooling2D -> max_po
 const IrType *model_value_type(const Model *m, int in); /* of what stands in Layer.in */
 
 /* ---- pretrained.c ---- */
-const char *weights_check(const Model *m, const char *file); /* path of model.weights, NULL: none; misfits are reported */
+/* Path of model.weights or base.weights, NULL: none; misfits are reported. *whole: they are those of all layers. */
+const char *weights_check(const Model *m, const char *file, bool *whole);
 
 /* ---- layer.c, layer_*.c ---- */
 const LayerKind *layer_kind(const char *name);

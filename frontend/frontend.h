@@ -38,6 +38,7 @@ typedef struct FeModel {
 	bool trains, serves; /* has a train section; a serve section */
 	double tune_seconds; /* build.tune; 0: not */
 	const char *weights; /* safetensors file for the programs to start from, checked; NULL: none */
+	bool weights_whole;  /* else it holds those of the base alone: nothing to predict with yet */
 } FeModel;
 
 /* overrides: "train.epochs=5" …, n of them (from -D). */

@@ -1,6 +1,6 @@
-/* pretrained.c -- `model.weights`: does the safetensors file fit the model?
+/* pretrained.c -- `model.weights`, `base.weights`: does the safetensors file fit the model, or its base?
  *
- * Compares names, shapes and types with the module's states and lists what is missing, unexpected or misshapen, with the
+ * Compares names, shapes and types with the states of the module, or of the base's layers, and lists what is missing, unexpected or misshapen, with the
  * nearest names. The file is mapped, not copied; who makes the programs puts it into them.
  */
 #include "frontend/build.h"
@@ -53,17 +53,31 @@ static const char *shape_text(Arena *a, const RtStTensor *s)
 	return ir_shape_text(a, &t);
 }
 
-static void compare(const Model *m, const RtSafetensors *st, const char *path, Loc at)
+/* Whether the state belongs to a layer of the application; NULL: of any. */
+static bool is_of(const Model *m, const ZooUse *part, const IrState *s)
+{
+	const size_t n = strcspn(s->name, ".");
+	for (int i = part ? part->first : 0; part && i < part->first + part->n; i++) {
+		if (strncmp(m->layer[i].name, s->name, n) == 0 && m->layer[i].name[n] == '\0')
+			return true;
+	}
+	return !part;
+}
+
+static void compare(const Model *m, const RtSafetensors *st, const ZooUse *part, const char *path, Loc at)
 {
 	Arena *a = m->arena;
 	Found missing = { 0 }, unexpected = { 0 }, misshapen = { 0 };
 	const char **names = NEWN(a, const char *, st->ntensors + 1);
 	for (int i = 0; i < st->ntensors; i++) {
 		names[i] = st->tensor[i].name;
-		if (!ir_state_find(m->module, names[i]))
+		const IrState *s = ir_state_find(m->module, names[i]);
+		if (!s || !is_of(m, part, s))
 			found(a, &unexpected, names[i]);
 	}
 	IR_EACH_STATE(m->module, s) {
+		if (!is_of(m, part, s))
+			continue;
 		const RtStTensor *t = rt_st_find(st, s->name);
 		const char *near = t ? NULL : diag_nearest(s->name, names, (size_t)st->ntensors);
 		if (!t)
@@ -75,28 +89,26 @@ static void compare(const Model *m, const RtSafetensors *st, const char *path, L
 	}
 	if (missing.n + unexpected.n + misshapen.n == 0)
 		return;
-	diag_error(m->diag, at, "%s does not fit this model", path);
+	diag_error(m->diag, at, "%s does not fit %s", path, part ? part->application->name : "this model");
 	note(m->diag, "missing", &missing);
 	note(m->diag, "unexpected", &unexpected);
 	note(m->diag, "misshapen", &misshapen);
 }
 
-static void check_bytes(const Model *m, const void *bytes, size_t length, const char *path, Loc at)
+static void check_bytes(const Model *m, const void *bytes, size_t length, const ZooUse *part, const char *path, Loc at)
 {
 	RtSafetensors st;
 	if (rt_st_parse(bytes, length, &st) != RT_OK) {
 		diag_error(m->diag, at, "%s: %s", path, rt_message());
 		return;
 	}
-	compare(m, &st, path, at);
+	compare(m, &st, part, path, at);
 	rt_st_free(&st);
 }
 
-const char *weights_check(const Model *m, const char *file)
+/* Path of the file, checked; misfits are reported. */
+static const char *check_file(const Model *m, const Val *v, const ZooUse *part, const char *file)
 {
-	const Val *v = val(m->model, "weights");
-	if (v->kind != VAL_STRING)
-		return NULL;
 	const char *slash = strrchr(file, '/');
 	const char *path = *v->s == '/' || !slash ? v->s : arena_printf(m->arena, "%.*s/%s", (int)(slash - file), file, v->s);
 	const int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -108,11 +120,24 @@ const char *weights_check(const Model *m, const char *file)
 		if (bytes == MAP_FAILED) {
 			diag_error(m->diag, v->loc, "cannot map %s: %s", path, strerror(errno));
 		} else {
-			check_bytes(m, bytes, (size_t)st.st_size, path, v->loc);
+			check_bytes(m, bytes, (size_t)st.st_size, part, path, v->loc);
 			munmap(bytes, (size_t)st.st_size);
 		}
 	}
 	if (fd >= 0)
 		close(fd);
 	return path;
+}
+
+const char *weights_check(const Model *m, const char *file, bool *whole)
+{
+	const Val *all = val(m->model, "weights"), *base = val(m->model, "base");
+	const Val *part = base->kind == VAL_OBJECT ? val(base, "weights") : NULL;
+	const bool given = part && part->kind == VAL_STRING;
+	*whole = !given;
+	if (given && all->kind == VAL_STRING)
+		diag_error(m->diag, part->key, "model.weights and base.weights are both given; the first says it all");
+	if (given)
+		return check_file(m, part, &m->use[0], file);
+	return all->kind == VAL_STRING ? check_file(m, all, NULL, file) : NULL;
 }

@@ -196,6 +196,7 @@ static RtStatus open_memory(RtTrainer *t)
 
 /* ---- start ---- */
 
+/* Those that the model file names, for all layers or for the base: the compiler has compared them with the model. */
 static RtStatus own_weights(RtTrainer *t)
 {
 	RtBundle bundle;
@@ -206,7 +207,7 @@ static RtStatus own_weights(RtTrainer *t)
 		return s;
 	s = rt_st_parse(bundle.weights, bundle.length, &st);
 	if (s == RT_OK) {
-		s = rt_weights_load(&t->in, &st, t->args.program, false, &loaded);
+		s = rt_weights_load(&t->in, &st, t->args.program, true, &loaded);
 		rt_st_free(&st);
 	}
 	rt_bundle_close(&bundle);

@@ -41,4 +41,34 @@ if [ -d /usr/share/datasets/fashion-mnist ]; then
 	exits 0 "$cnnc" "$source/examples/lenet-5/lenet-5.yaml" -o model
 	exits 0 ./model-train epochs=1 steps_per_epoch=3 validation_steps=1
 fi
+
+# Weights of a base: the trainer starts from them, the predictor has none yet; those of another network are refused.
+"$tools/npy" rand train-x.npy 1 8 28 28 1
+"$tools/npy" rand train-y.npy 2 8 16
+cat >lower.yaml <<-END
+	cnnc: 1
+	data: {type: npy, train: {x: train-x.npy, y: train-y.npy}, batch_size: 4}
+	model: {base: {application: LeNet5, include_top: false, pooling: avg}}
+	train: {optimizer: sgd, loss: mean_squared_error, epochs: 1}
+END
+exits 0 "$cnnc" lower.yaml -o lower
+exits 0 ./lower-train
+weights=$PWD/runs/lower/1/weights/last.safetensors
+"$tools/npy" classes train-y.npy 2 3 8
+cat >upper.yaml <<-END
+	cnnc: 1
+	data: {type: npy, train: {x: train-x.npy, y: train-y.npy}, batch_size: 4, label_mode: int}
+	model:
+	  base: {application: LeNet5, include_top: false, pooling: avg, weights: $weights, trainable: false}
+	  layers: [Dense: {units: 3, activation: softmax}]
+	train: {optimizer: sgd, loss: sparse_categorical_crossentropy, epochs: 2}
+END
+exits 0 "$cnnc" upper.yaml -o upper
+exits 6 ./upper run --input train-x.npy --output y.npy
+exits 0 ./upper-train
+exits 0 ./upper run --input train-x.npy --output y.npy
+exits 2 "$cnnc" check upper.yaml -D model.base.application=VGG16 -D 'model.base.input_shape=[32, 32, 3]'
+says 'does not fit VGG16'
+says 'missing: block1_conv1.kernel'
+says 'unexpected: c1'
 exit $failed

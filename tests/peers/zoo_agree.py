@@ -246,7 +246,7 @@ def lively(weights, rng):
     out = {}
     for key, w in weights.items():
         draw = spread.get(key.rpartition('.')[2])
-        out[key] = draw(w.shape).astype('f4') if draw else w if w.dtype.kind == 'i' else w.astype('f4')
+        out[key] = draw(w.shape).astype('f4') if draw else w.astype('i4' if w.dtype.kind == 'i' else 'f4')
     return {key: np.array(w, order='C') for key, w in out.items()}
 
 
