@@ -4,7 +4,7 @@
  * train_loop.c    epochs, steps   train_state.c  checkpoint and resume       train_output.c results.csv, weights,
  * bundle train_blame.c   names the first non-finite tensor                          train_signal.c SIGINT and SIGTERM
  * train_average.c moving averages of the weights                          train_phase.c  phases
- * train_calibrate.c  the temperature of the probabilities
+ * train_calibrate.c  the temperature of the probabilities   train_report.c   report.html
  */
 #ifndef CNNC_RUNTIME_TRAIN_H
 #define CNNC_RUNTIME_TRAIN_H
@@ -18,6 +18,8 @@
 #include "runtime/config.h"
 #include "runtime/data.h"
 #include "runtime/feature_cache.h"
+#include "runtime/gallery.h"
+#include "runtime/history.h"
 #include "runtime/learning_rate.h"
 #include "runtime/metrics.h"
 #include "runtime/profile.h"
@@ -31,6 +33,8 @@ typedef struct RtTrainArgs {
 	const char *bundle;  /* --bundle RUN */
 	const char *device;  /* --device: auto, cpu, cuda:N */
 	bool help, version, profile, no_graph;
+	int argc;            /* the command as it was given: for the report */
+	char **argv;
 } RtTrainArgs;
 
 typedef struct RtTrainer {
@@ -54,6 +58,8 @@ typedef struct RtTrainer {
 	char shown_name[RT_MAX_SHOWN][80];
 	char *labels_json;
 	RtProfile *profile; /* --profile */
+	RtGallery gallery;  /* pictures of the running validation */
+	int64_t waited_ns, stepping_ns; /* of the steps of this start, and of waiting for their samples */
 
 	/* ---- settings ---- */
 	int64_t epochs; /* at which the phase ends */
@@ -114,6 +120,7 @@ RtStatus rt_train_restore(RtTrainer *t, bool *found);
 bool rt_train_finished(const RtTrainer *t);
 
 /* ---- train_output.c ---- */
+RtStatus rt_train_warned(RtTrainer *t, RtStatus s); /* RT_IO becomes a warning: RT_OK */
 RtStatus rt_train_start_files(RtTrainer *t);                    /* args.yaml, labels.txt */
 RtStatus rt_train_row(RtTrainer *t, const RtShown *log, int n); /* results.csv */
 RtStatus rt_train_csv_keep(RtTrainer *t);                       /* rows up to t->epoch, after a resume */
@@ -146,6 +153,12 @@ void rt_train_calibrate_end(RtTrainer *t);
 json_t *rt_train_calibration_json(const RtCalibration *c);
 void rt_train_calibration_read(RtCalibration *c, const json_t *j);
 void rt_train_say_calibration(const RtTrainer *t, const RtCalibration *c);
+
+/* ---- train_report.c ---- */
+RtStatus rt_train_report_open(RtTrainer *t);
+void rt_train_see(RtTrainer *t, const RtBatch *b);      /* a batch of the validation, just evaluated */
+RtStatus rt_train_report(RtTrainer *t, bool finished);  /* report.html; finished: its findings are printed, too */
+void rt_train_find_dead(const RtTrainer *t, RtFindings *f); /* train_blame.c: outputs of layers that never got a gradient */
 
 /* ---- train_average.c ---- */
 void rt_train_start_averages(RtTrainer *t); /* each is its weights */

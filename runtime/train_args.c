@@ -40,6 +40,8 @@ static RtStatus take_flag(RtTrainer *t, const char *arg)
 
 RtStatus rt_train_args(RtTrainer *t, int argc, char **argv)
 {
+	t->args.argc = argc;
+	t->args.argv = argv;
 	t->args.program = argc > 0 ? argv[0] : "train";
 	t->args.device = "auto";
 	for (int i = 1; i < argc; i++) {

@@ -5,6 +5,7 @@
  * seen. It is run on the CPU, whatever ran the step.
  */
 #include <math.h>
+#include <stddef.h>
 #include <string.h>
 #include "runtime/sys.h"
 #include "runtime/train.h"
@@ -92,4 +93,41 @@ RtStatus rt_train_blame(RtTrainer *t, unsigned char *const *ports, uint32_t n)
 		"The weights on the disk are those from before",
 		isnan(loss) ? "NaN" : "infinity", (long long)t->step_in_epoch + 1, (long long)t->epoch + 1,
 		name ? kind : "value", name ? name : "loss", hint);
+}
+
+/* ---- dead outputs ---- */
+
+/* Channels of a kernel (its last axis) whose moments are all zero. */
+static int64_t zero_channels(const RtInstance *in, const RtTensor *moment)
+{
+	const int64_t channels = moment->dim[moment->rank - 1], n = rt_tensor_elems(moment);
+	const float *v = (const float *)(const void *)rt_tensor_data(in, moment);
+	int64_t dead = 0;
+	for (int64_t c = 0; c < channels; c++) {
+		bool zero = true;
+		for (int64_t i = c; i < n && zero; i += channels)
+			zero = v[i] == 0;
+		dead += zero;
+	}
+	return dead;
+}
+
+/* A moment that is zero after an epoch belongs to a weight whose gradient never was anything else. Phases freeze weights, and
+ * plain SGD keeps no moments: nothing is said of those. */
+void rt_train_find_dead(const RtTrainer *t, RtFindings *f)
+{
+	for (uint32_t i = 0; i < t->model->ntensors && t->nphases == 1; i++) {
+		const RtTensor *m = &t->model->tensor[i];
+		const char *slash = strchr(m->name, '/');
+		const size_t kernel = sizeof ".kernel" - 1;
+		if (m->kind != RT_MOMENT || m->dtype != RT_F32 || m->rank < 2 || !slash || (size_t)(slash - m->name) < kernel ||
+		    memcmp(slash - kernel, ".kernel", kernel) != 0)
+			continue;
+		const int64_t dead = zero_channels(&t->in, m), all = m->dim[m->rank - 1];
+		const bool second = i > 0 && strncmp(t->model->tensor[i - 1].name, m->name, (size_t)(slash - m->name) + 1) == 0;
+		if (4 * dead >= all && !second)
+			rt_find(f, "%lld of %lld outputs of layer %.*s never got a gradient: they are dead. A smaller learning rate, another "
+			        "initializer (he_normal for relu), leaky_relu or BatchNormalization help.",
+			        (long long)dead, (long long)all, (int)(slash - m->name - (ptrdiff_t)kernel), m->name);
+	}
 }

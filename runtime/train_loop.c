@@ -74,11 +74,14 @@ static RtStatus train_steps(RtTrainer *t)
 		RtBatch batch;
 		if (stop_wanted())
 			return RT_INTERRUPTED;
+		const int64_t from = rt_sys.monotonic_ns();
 		s = rt_stream_next(t->train_stream, &batch);
+		t->waited_ns += rt_sys.monotonic_ns() - from;
 		if (s == RT_OK && batch.n == 0)
 			s = rt_fail(RT_BAD_DATA, "the training data ended");
 		if (s == RT_OK)
 			s = one_step(t, &batch);
+		t->stepping_ns += rt_sys.monotonic_ns() - from;
 		if (s != RT_OK)
 			return s;
 		rt_progress_step(&t->progress, t->step_in_epoch, shown, collect(t, false, shown));
@@ -95,6 +98,7 @@ RtStatus rt_train_validate(RtTrainer *t)
 {
 	rt_metrics_reset(&t->val);
 	rt_calibrator_reset(&t->calibrator);
+	rt_gallery_reset(&t->gallery);
 	RtStatus s = t->val_stream ? rt_stream_seek(t->val_stream, 0, 0) : RT_OK;
 	for (int64_t i = 0; t->val_stream && s == RT_OK && (t->validation_steps == 0 || i < t->validation_steps); i++) {
 		unsigned char *ports[RT_MAX_PORTS];
@@ -108,6 +112,7 @@ RtStatus rt_train_validate(RtTrainer *t)
 			return t->in.fault != RT_OK ? t->in.fault : RT_INTERRUPTED;
 		rt_metrics_add(&t->val, t->in.metric, (uint32_t)batch.n);
 		rt_train_calibrate_add(t, ports, batch.n);
+		rt_train_see(t, &batch);
 	}
 	rt_train_calibrate_end(t);
 	if (s == RT_OK && t->val_stream && t->val.samples == 0)
@@ -161,6 +166,8 @@ static RtStatus end_epoch(RtTrainer *t)
 		s = keep_best(t);
 	if (s == RT_OK)
 		s = rt_train_row(t, log, n);
+	if (s == RT_OK)
+		s = rt_train_report(t, false);
 	if (s == RT_OK)
 		s = rt_callbacks_epoch_end(t->callbacks, &e);
 	if (s != RT_OK)

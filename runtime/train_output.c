@@ -17,7 +17,7 @@ static RtStatus run_file(const RtTrainer *t, const char *name, char *path)
 }
 
 /* Turns RT_IO into a warning. */
-static RtStatus warned(RtTrainer *t, RtStatus s)
+RtStatus rt_train_warned(RtTrainer *t, RtStatus s)
 {
 	if (s == RT_OK || s != RT_IO)
 		return s;
@@ -59,7 +59,7 @@ RtStatus rt_train_start_files(RtTrainer *t)
 		if (s == RT_OK)
 			s = write_labels(t, path);
 	}
-	return warned(t, s);
+	return rt_train_warned(t, s);
 }
 
 /* ---- results.csv ---- */
@@ -99,7 +99,7 @@ RtStatus rt_train_row(RtTrainer *t, const RtShown *log, int n)
 	}
 	s = s == RT_OK ? csv_append(t, "\n") : s;
 	s = s == RT_OK ? run_file(t, "results.csv", path) : s;
-	return warned(t, s == RT_OK ? rt_write_file(path, t->csv, t->csv_length, 0666) : s);
+	return rt_train_warned(t, s == RT_OK ? rt_write_file(path, t->csv, t->csv_length, 0666) : s);
 }
 
 RtStatus rt_train_csv_keep(RtTrainer *t)
@@ -123,7 +123,7 @@ RtStatus rt_train_csv_keep(RtTrainer *t)
 	bytes[at] = '\0';
 	t->csv = (char *)bytes;
 	t->csv_length = at;
-	return at < length ? warned(t, rt_write_file(path, bytes, at, 0666)) : RT_OK;
+	return at < length ? rt_train_warned(t, rt_write_file(path, bytes, at, 0666)) : RT_OK;
 }
 
 /* ---- weights ---- */
@@ -234,14 +234,14 @@ RtStatus rt_train_profile(RtTrainer *t)
 		return RT_OK;
 	rt_profile_print(t->profile, t->err);
 	RtStatus s = run_file(t, "profile.json", path);
-	return warned(t, s == RT_OK ? rt_profile_trace(t->profile, path) : s);
+	return rt_train_warned(t, s == RT_OK ? rt_profile_trace(t->profile, path) : s);
 }
 
 /* ---- end ---- */
 
 static void list_files(const RtTrainer *t)
 {
-	static const char *const names[] = {"args.yaml", "results.csv", "labels.txt", "weights/best.safetensors",
+	static const char *const names[] = {"args.yaml", "results.csv", "report.html", "labels.txt", "weights/best.safetensors",
 					    "weights/last.safetensors", "profile.json"};
 	char path[RT_PATH_MAX];
 	struct stat st;
@@ -261,7 +261,7 @@ static RtStatus finish(RtTrainer *t)
 	if (rt_callbacks_train_end(t->callbacks, &t->in, t->err) && t->calibrator.room > 0)
 		s = rt_train_validate(t); /* other weights, another temperature */
 	if (s == RT_OK)
-		s = warned(t, rt_train_weights(t, "last"));
+		s = rt_train_warned(t, rt_train_weights(t, "last"));
 	if (s != RT_OK)
 		return s;
 	list_files(t);
@@ -275,7 +275,7 @@ static RtStatus finish(RtTrainer *t)
 	if (best || (weights_path(t, "last", path) == RT_OK && rt_sys.stat(path, &st) == 0))
 		rt_train_bundle(t, path, said);
 	rt_train_say_calibration(t, best ? &t->best_calibration : &t->calibration);
-	return RT_OK;
+	return rt_train_report(t, true);
 }
 
 RtStatus rt_train_finish(RtTrainer *t)

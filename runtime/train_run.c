@@ -299,6 +299,8 @@ static RtStatus train(RtTrainer *t)
 		s = open_streams(t);
 	if (s == RT_OK)
 		s = rt_train_calibrate_open(t);
+	if (s == RT_OK)
+		s = rt_train_report_open(t);
 	t->started = t->saved = rt_sys.monotonic_ns();
 	rt_stop_reset();
 	rt_stop_on_signals();
@@ -333,6 +335,7 @@ static void close_all(RtTrainer *t)
 	rt_metrics_free(&t->train);
 	rt_metrics_free(&t->val);
 	rt_calibrator_free(&t->calibrator);
+	rt_gallery_free(&t->gallery);
 	if (t->in.model)
 		rt_instance_close(&t->in);
 	rt_pool_free(t->pool);
