@@ -6,13 +6,11 @@
  * Formulas: keras/src/layers/preprocessing/image_preprocessing/. A factor of one number f means [0, f] where Keras bounds it to
  * [0, 1], else [-f, f].
  */
-#include "frontend/build.h"
+#include "frontend/augment.h"
 
 #include <string.h>
 
-typedef struct Range { double lo, hi; } Range;
-
-static Range range_of(const Val *v, double lowest)
+Range augment_range(const Val *v, double lowest)
 {
 	if (v->n == 2)
 		return v->item[0].x < v->item[1].x ? (Range){v->item[0].x, v->item[1].x} : (Range){v->item[1].x, v->item[0].x};
@@ -28,28 +26,26 @@ static IrNode *draw(Build *b, Range r)
 /* bool[N,1,1,1]: a threshold in [0, 1) is below a probability drawn from the factor */
 static IrNode *chosen(Build *b, const Val *factor)
 {
-	IrNode *probability = draw(b, range_of(factor, 0));
+	IrNode *probability = draw(b, augment_range(factor, 0));
 	return node2(b, OP_lt, pictures_draw(b, 0, 1), probability);
 }
 
 static IrNode *clip_to(Build *b, IrNode *x, const Val *value_range)
 {
-	Range r = range_of(value_range, 0);
+	Range r = augment_range(value_range, 0);
 	return node_clip(b, x, r.lo, r.hi);
 }
 
 static IrNode *contrast(Build *b, IrNode *x, const Val *v)
 {
-	double f = val_number(v, "factor"), cells = (double)x->type.dim[1] * x->type.dim[2];
-	IrNode *mean = node_scaled(b, node_reduce(b, OP_sum, x, 6, true), 1 / cells); /* of each channel */
-	x = node2(b, OP_add, node2(b, OP_mul, node2(b, OP_sub, x, mean), pictures_draw(b, 1 - f, 1 + f)), mean);
-	return node_clip(b, x, 0, 255);
+	double f = val_number(v, "factor");
+	return augment_contrast(b, x, (Range){-f, f});
 }
 
 static IrNode *brightness(Build *b, IrNode *x, const Val *v)
 {
 	double f = val_number(v, "factor");
-	return node_clip(b, node2(b, OP_add, x, pictures_draw(b, -f * 255, f * 255)), 0, 255);
+	return augment_brightness(b, x, (Range){-f, f});
 }
 
 /* rgb_to_grayscale: f32[N,H,W,1] */
@@ -68,7 +64,7 @@ static IrNode *grayscale(Build *b, IrNode *x, const Val *v)
 static IrNode *degeneration(Build *b, IrNode *x, const Val *v)
 {
 	IrNode *change = node2(b, OP_sub, grey(b, x), x);
-	x = node2(b, OP_add, x, node2(b, OP_mul, draw(b, range_of(val(v, "factor"), -1)), change));
+	x = node2(b, OP_add, x, node2(b, OP_mul, draw(b, augment_range(val(v, "factor"), -1)), change));
 	return clip_to(b, x, val(v, "value_range"));
 }
 
@@ -81,7 +77,7 @@ static IrNode *invert(Build *b, IrNode *x, const Val *v)
 /* ---- RandomErasing ---- */
 
 /* bool: start <= index along the axis < start + length; length = ratio * extent, start uniform in what is left */
-static IrNode *between(Build *b, int32_t extent, int axis, IrNode *ratio)
+IrNode *augment_between(Build *b, int32_t extent, int axis, IrNode *ratio)
 {
 	int32_t dim[4] = {1, 1, 1, 1};
 	dim[axis] = extent;
@@ -114,9 +110,9 @@ static IrNode *filling(Build *b, const IrType *t, const Val *v)
 
 static IrNode *erasing(Build *b, IrNode *x, const Val *v)
 {
-	Range scale = range_of(val(v, "scale"), 0);
+	Range scale = augment_range(val(v, "scale"), 0);
 	IrNode *wide = node1(b, OP_sqrt, draw(b, scale)), *high = node1(b, OP_sqrt, draw(b, scale));
-	IrNode *inside = node2(b, OP_and, between(b, x->type.dim[1], 1, high), between(b, x->type.dim[2], 2, wide));
+	IrNode *inside = node2(b, OP_and, augment_between(b, x->type.dim[1], 1, high), augment_between(b, x->type.dim[2], 2, wide));
 	IrNode *erase = node2(b, OP_and, inside, chosen(b, val(v, "factor")));
 	return node_select(b, erase, filling(b, &x->type, v), x);
 }
@@ -128,7 +124,10 @@ static const struct {
 } layers[] = {
 	{"RandomContrast", false, contrast}, {"RandomBrightness", false, brightness}, {"RandomErasing", false, erasing},
 	{"RandomInvert", false, invert},     {"RandomGrayscale", true, grayscale},
-	{"RandomColorDegeneration", true, degeneration},
+	{"RandomColorDegeneration", true, degeneration}, {"RandomHue", true, augment_hue},
+	{"RandomSaturation", true, augment_saturation},  {"RandomColorJitter", true, augment_jitter},
+	{"RandomPosterization", false, augment_posterization}, {"RandomSharpness", false, augment_sharpness},
+	{"Solarization", false, augment_solarization}, {"AutoContrast", false, augment_auto_contrast},
 };
 
 IrNode *augment_emit(Build *b, IrNode *x, const Val *v)

@@ -107,6 +107,7 @@ struct Build {            /* one entry */
 	IrNode *map;          /* i32[N,6] that the pictures were moved by, by `moved`; NULL: they stayed */
 	IrAttr moved;
 	IrNode **target;      /* those of the heads' targets, by head */
+	IrNode *x_next, *id_next, **target_next; /* of the sample behind each; where pictures are mixed */
 	bool weighs;          /* class_weight counts: in the loss, not in metrics */
 	const Head *head;     /* that is being made, and its target and logits (NULL: it has none) */
 	IrNode *y, *z;
@@ -198,6 +199,10 @@ IrNode *pictures_channels(Build *b, const double *value, int n);       /* f32[n]
 /* ---- augment.c ---- */
 IrNode *augment_emit(Build *b, IrNode *x, const Val *layer);
 bool augment_check(Model *m, const Val *layer);
+/* ---- augment_mix.c ---- */
+bool augment_is_mixing(const Val *layer);
+const Val *augment_mixing(const Model *m);             /* the layer of the list that mixes pictures; NULL: none */
+IrNode *augment_mix(Build *b, const Val *layer, IrNode *x, IrNode *other); /* b->target too */
 
 /* ---- head.c ---- */
 bool head_read(Model *m);                              /* m->head, checked; after the layers have shapes */

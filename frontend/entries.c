@@ -12,6 +12,24 @@ static void add_port(Build *b, const char *name, IrType type, IrNode **out)
 	*out = ir_input(b->e, b->loc, ir_port_new(b->e, name, type));
 }
 
+/* The rows again, from the second on; behind the last stands the first. */
+static void add_next(Build *b)
+{
+	const Model *m = b->m;
+	IrType x = m->input;
+	x.dtype = DT_U8;
+	b->target_next = NEWN(m->arena, IrNode *, m->nheads + 1);
+	add_port(b, "x_next", x, &b->x_next);
+	add_port(b, "id_next", ir_type(DT_U32, 1, (int32_t[]){IR_N}), &b->id_next);
+	for (int k = 0; k < m->nheads; k++) {
+		const Head *h = &m->head[k];
+		if (k > 0 && strcmp(h->port, m->head[0].port) == 0)
+			b->target_next[k] = b->target_next[0];
+		else
+			add_port(b, arena_printf(m->arena, "%s_next", h->port), loss_target_type(m, h), &b->target_next[k]);
+	}
+}
+
 static Build start(Model *m, const char *name, bool raw, bool labels, bool training)
 {
 	Build b = {.m = m, .e = ir_entry_new(m->module, name), .training = training, .loc = m->input_loc};
@@ -29,6 +47,8 @@ static Build start(Model *m, const char *name, bool raw, bool labels, bool train
 	}
 	if (training)
 		add_port(&b, "id", ir_type(DT_U32, 1, (int32_t[]){IR_N}), &b.id);
+	if (training && augment_mixing(m))
+		add_next(&b);
 	b.further = NEWN(m->arena, IrNode *, m->nfurther + 1);
 	for (int i = 0; i < m->nfurther; i++)
 		add_port(&b, m->further[i].name, m->further[i].type, &b.further[i]);

@@ -140,6 +140,8 @@ static IrNode *sparse(Build *b, bool from_logits)
 	IrNode *z = find_logits(b, from_logits);
 	if (!z)
 		z = node1(b, OP_log, node_clip(b, loss_output(b), tiny, 1 - tiny));
+	if (b->y->type.dtype != DT_I32) /* mixed */
+		return minus_sum_last(b, node2(b, OP_mul, b->y, node1(b, OP_log_softmax, z)));
 	return minus_sum_last(b, node_select(b, loss_one_hot(b), node1(b, OP_log_softmax, z), node_k(b, 0)));
 }
 

@@ -145,11 +145,11 @@ static IrNode *warp(Build *b, IrAttr draws, const char *fill, double cval)
 }
 
 /* Masks go where their pictures went, whole pixels; what came from outside does not count, where the loss knows such a class. */
-static void move_masks(Build *b)
+static void move_masks(Build *b, IrNode **target)
 {
 	const Model *m = b->m;
-	for (int k = 0; k < m->nheads && b->target[k]; k++) {
-		IrNode *mask = b->target[k];
+	for (int k = 0; k < m->nheads && target[k]; k++) {
+		IrNode *mask = target[k];
 		IrType t = mask->type;
 		if (b->map) {
 			IrAttr attr = b->moved;
@@ -160,9 +160,11 @@ static void move_masks(Build *b)
 			mask = node_reshape(b, mask, 3, t.dim);
 		}
 		mask = node_cast(b, mask, DT_I32);
-		if (head_classes(m, &m->head[k]) == 1) /* one output: all but 0 is the object */
-			mask = node_select(b, node2(b, OP_eq, mask, node_int(b, 0)), node_int(b, 0), node_int(b, 1));
-		b->target[k] = mask;
+		if (head_classes(m, &m->head[k]) == 1) { /* one output: all but 0 is the object */
+			IrNode *none = node2(b, OP_eq, mask, node_int(b, 0)), *no = node_int(b, 0);
+			mask = node_select(b, none, no, node_int(b, 1));
+		}
+		target[k] = mask;
 	}
 }
 
@@ -281,10 +283,42 @@ static IrNode *layers(Build *b, const Val *list)
 {
 	IrNode *x = geometric(b, list);
 	for (int i = 0; i < list->n; i++) {
-		if (!is_geometric(&list->item[i]))
+		if (!is_geometric(&list->item[i]) && !augment_is_mixing(&list->item[i]))
 			x = augment_emit(b, x, &list->item[i]);
 	}
 	return x;
+}
+
+/* Pictures b->x and masks `target`, changed by draws keyed by b->id; as they are outside of training. */
+static IrNode *augmented(Build *b, IrNode **target)
+{
+	const Val *augment = val(b->m->data, "augment");
+	IrNode *x;
+	b->map = NULL;
+	if (b->training && augment->kind == VAL_OBJECT)
+		x = generator(b, augment);
+	else if (b->training && augment->kind == VAL_LIST)
+		x = layers(b, augment);
+	else
+		x = node_cast(b, b->x, DT_F32);
+	if (b->m->target == TARGET_MASK)
+		move_masks(b, target);
+	return x;
+}
+
+/* The next sample's picture, changed as it is at its own place: by the same streams. */
+static IrNode *augmented_next(Build *b, uint32_t streams)
+{
+	IrNode *x = b->x, *id = b->id;
+	uint32_t after = b->m->module->next_stream;
+	b->m->module->next_stream = streams;
+	b->x = b->x_next;
+	b->id = b->id_next;
+	IrNode *next = augmented(b, b->target_next);
+	b->x = x;
+	b->id = id;
+	INVARIANT(b->m->module->next_stream == after);
+	return next;
 }
 
 IrNode *pictures_emit(Build *b)
@@ -293,16 +327,11 @@ IrNode *pictures_emit(Build *b)
 	if (!m->pictures)
 		return b->x;
 	const Val *preprocess = val(m->data, "preprocess"), *augment = val(m->data, "augment");
-	IrNode *x;
 	b->loc = augment->given && b->training ? augment->loc : m->input_loc;
-	if (b->training && augment->kind == VAL_OBJECT)
-		x = generator(b, augment);
-	else if (b->training && augment->kind == VAL_LIST)
-		x = layers(b, augment);
-	else
-		x = node_cast(b, b->x, DT_F32);
-	if (m->target == TARGET_MASK)
-		move_masks(b);
+	uint32_t streams = m->module->next_stream;
+	IrNode *x = augmented(b, b->target);
+	if (b->x_next)
+		x = augment_mix(b, augment_mixing(m), x, augmented_next(b, streams));
 	b->loc = preprocess->given ? preprocess->loc : m->input_loc;
 	const Standard *s = standard(preprocess);
 	x = s ? apply_standard(b, x, s) : apply_fields(b, x, preprocess, augment);
@@ -355,15 +384,19 @@ static bool check_layers(Model *m, const Val *list)
 	const char *fill = NULL;
 	for (int i = 0; i < list->n; i++) {
 		const Val *v = &list->item[i];
-		bool geometry = is_geometric(v), rotation = strcmp(v->section->name, "RandomRotation") == 0;
+		bool geometry = is_geometric(v), mixing = augment_is_mixing(v), rotation = strcmp(v->section->name, "RandomRotation") == 0;
 		bool translation = strcmp(v->section->name, "RandomTranslation") == 0;
+		if (mixing && i + 1 < list->n)
+			ok = diag_error(m->diag, v->loc, "%s is the last of the list: it mixes pictures that are done", v->section->name);
+		if (mixing && m->target == TARGET_MASK && strcmp(v->section->name, "MixUp") == 0)
+			ok = diag_error(m->diag, v->loc, "MixUp has no meaning for masks: a pixel has one class; CutMix cuts them too");
 		if (geometry && other)
 			ok = diag_error(m->diag, v->loc, "%s behind a change of colour is not supported yet", v->section->name);
 		bool zoom = strcmp(v->section->name, "RandomZoom") == 0;
 		if ((rotation && (turned || moved || zoomed)) || (translation && (moved || zoomed)) || (zoom && zoomed))
 			ok = diag_error(m->diag, v->loc, "%s here is not supported yet: one rotation, one translation, one zoom, in this order",
 			                v->section->name);
-		ok = augment_check(m, v) && ok;
+		ok = (mixing || augment_check(m, v)) && ok;
 		if (rotation || translation || zoom) {
 			const char *mode = val_string(v, "fill_mode");
 			if (fill && strcmp(fill, mode) != 0)

@@ -94,8 +94,8 @@ void rt_stream_free(RtStream *s);
 /* Next batch. A sample that can't be read is skipped and counted (the batch takes the next sample of the permutation, so only
  * the last batch of a pass gets smaller), or ends with RT_BAD_DATA when stop_on_error. Every sample bad: RT_BAD_DATA. */
 RtStatus rt_stream_next(RtStream *s, RtBatch *out);
-/* The batch's rows for each input of an entry, by the names of the spec's ports; "id" is the samples' ids, and what has no other
- * name is x. */
+/* The batch's rows for each input of an entry, by the names of the spec's ports; "id" is the samples' ids, NAME_next the rows
+ * from the second on and then the first, and what has no other name is x. */
 void rt_stream_ports(const RtStream *s, const RtBatch *b, const RtEntry *e, unsigned char **ports);
 /* Position of the next sample: (pass, samples of it already handed out or skipped); seek makes the stream go on exactly there. */
 void rt_stream_tell(const RtStream *s, uint32_t *pass, int64_t *position);

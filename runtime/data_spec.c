@@ -45,8 +45,9 @@ RtStatus rt_data_spec(const RtConfig *c, const RtEntry *entry, RtDataSpec *out)
 	for (uint32_t i = 0; i < entry->nin; i++) {
 		const char *name = entry->in[i].name;
 		bool target = strcmp(name, "y") == 0 || strncmp(name, "y.", 2) == 0;
-		if ((int)i == x || strcmp(name, "id") == 0)
-			continue;
+		size_t n = strlen(name);
+		if ((int)i == x || strcmp(name, "id") == 0 || (n > 5 && strcmp(name + n - 5, "_next") == 0 && out->type != RT_DATA_NPY))
+			continue; /* not of the data, or said already */
 		if (target && !out->has_y) {
 			out->has_y = true;
 			out->yport = entry->in[i];

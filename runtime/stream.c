@@ -305,6 +305,16 @@ static RtStatus fill(RtStream *s, RtBatch *out)
 	return status;
 }
 
+/* The first row behind the last, so that "the next sample" has one place for all. */
+static void close_circle(const RtStream *s, const RtBatch *b)
+{
+	const RtDataSpec *spec = &s->data->store->spec;
+	size_t n = (size_t)b->n, y = spec->has_y ? spec->yport.row_bytes : 0;
+	memcpy(b->x + n * spec->xport.row_bytes, b->x, spec->xport.row_bytes);
+	memcpy(b->y + n * y, b->y, y);
+	b->id[n] = b->id[0];
+}
+
 RtStatus rt_stream_next(RtStream *s, RtBatch *out)
 {
 	*out = (RtBatch){.x = s->x, .y = s->y, .further = s->further, .id = s->id, .pass = (uint32_t)(s->tick / s->count)};
@@ -319,6 +329,8 @@ RtStatus rt_stream_next(RtStream *s, RtBatch *out)
 	}
 	if (!status && s->ended && !out->n && s->tick - first == s->count)
 		return nothing_readable(s);
+	if (!status && out->n)
+		close_circle(s, out);
 	return status;
 }
 
@@ -333,6 +345,12 @@ void rt_stream_ports(const RtStream *s, const RtBatch *b, const RtEntry *e, unsi
 			if (strcmp(name, spec->further[k].port.name) == 0)
 				ports[i] = b->further[k];
 		}
+		if (strcmp(name, "x_next") == 0)
+			ports[i] = b->x + spec->xport.row_bytes;
+		else if (strcmp(name, "y_next") == 0)
+			ports[i] = b->y + spec->yport.row_bytes;
+		else if (strcmp(name, "id_next") == 0)
+			ports[i] = (unsigned char *)(b->id + 1);
 	}
 }
 
@@ -371,7 +389,7 @@ RtStatus rt_stream_seek(RtStream *s, uint32_t pass, int64_t position)
 static bool buffers_new(RtStream *s)
 {
 	const RtDataSpec *spec = &s->data->store->spec;
-	size_t n = (size_t)s->spec.batch;
+	size_t n = (size_t)s->spec.batch + 1; /* behind the last row the first again: see rt_stream_ports */
 	size_t y = spec->has_y ? spec->yport.row_bytes : 1;
 	if (!size_mul(n, spec->xport.row_bytes, &s->x_bytes) || !size_mul(n, y, &s->y_bytes))
 		return false;

@@ -423,6 +423,14 @@ static const char *const augmentations[] = {
 	"fill_mode: nearest",
 };
 static const char *const augmentation_lists[] = {
+	"[RandomHue: {factor: 0.5}]",
+	"[RandomSaturation: {factor: [0.3, 0.8]}, RandomSharpness: {factor: 1}]",
+	"[RandomColorJitter: {brightness_factor: 0.2, contrast_factor: [0.1, 0.3], saturation_factor: 0.7, hue_factor: 0.1}]",
+	"[RandomPosterization: {factor: [2, 6]}, AutoContrast]",
+	"[Solarization: {addition_factor: 0.2, threshold_factor: [0.3, 0.9]}]",
+	"[MixUp]",
+	"[RandomFlip, RandomTranslation: {height_factor: 0.2, width_factor: 0.1}, RandomBrightness: {factor: 0.2}, MixUp: {alpha: 0.8}]",
+	"[RandomRotation: {factor: 0.1}, CutMix: {factor: [0.5, 1]}]",
 	"[RandomZoom: {height_factor: 0.2}]",
 	"[RandomZoom: {height_factor: [-0.3, -0.1], width_factor: 0.2, fill_mode: constant, fill_value: 7}]",
 	"[RandomZoom: {height_factor: [0.1, 0.3], width_factor: [0, 0]}]",
@@ -470,6 +478,9 @@ static const char *const targets[][4] = {
 	 "[RandomZoom: {height_factor: 0.2}]"},
 	{"mask", "Conv2D: {filters: 5, kernel_size: 1, activation: softmax}",
 	 "{cce: {label_smoothing: 0.1}}, metrics: [f1: {average: micro}]", "{rotation_range: 20, fill_mode: wrap}"},
+	{"mask", "Conv2D: {filters: 4, kernel_size: 3, padding: same, activation: softmax}",
+	 "{scce: {ignore_class: 255}}, metrics: [accuracy, mean_iou]", "[RandomFlip, CutMix]"},
+	{"multi_label", "Flatten: {}}, {Dense: {units: 6, activation: sigmoid}", "bce, metrics: [f1]", "[RandomFlip, MixUp]"},
 	{"multi_label", "Flatten: {}}, {Dense: {units: 6, activation: sigmoid}",
 	 "bce, class_weight: {'1': 2}, metrics: [f1, f1: {average: micro}, auc: {multi_label: true}]", "[]"},
 };

@@ -50,7 +50,7 @@ static void set_state(const ModelCheck *c, const IrState *s, double *v)
 
 static bool is_target(const char *port)
 {
-	return port[0] == 'y' && (!port[1] || port[1] == '.');
+	return port[0] == 'y' && (!port[1] || port[1] == '.' || port[1] == '_'); /* y, y.NAME, y_next */
 }
 
 /* That which target "y", or "y.NAME", belongs to. */
@@ -58,7 +58,7 @@ static const IrRoot *output_of(const IrModule *m, const char *target)
 {
 	const IrEntry *e = m->entry;
 	for (int i = 0; i < e->nroot; i++) {
-		if (e->root[i].kind == ROOT_OUTPUT && (!target[1] || !strcmp(e->root[i].name, target + 2)))
+		if (e->root[i].kind == ROOT_OUTPUT && (target[1] != '.' || !strcmp(e->root[i].name, target + 2)))
 			return &e->root[i];
 	}
 	return NULL;
@@ -70,7 +70,7 @@ static void set_labels(const ModelCheck *c, const IrModule *m, const IrPort *p, 
 	int32_t classes = out->dim[out->rank - 1];
 	int64_t border = strstr(c->text, "ignore_class: 255") ? 255 : 0; /* a label that some samples have */
 	int64_t elems = ir_elems(t, n);
-	bool one_hot = strstr(c->text, "categorical_crossentropy") && t->dtype == DT_F32 && !p->name[1];
+	bool one_hot = strstr(c->text, "categorical_crossentropy") && t->dtype == DT_F32 && p->name[1] != '.';
 	bool numbers = strstr(c->text, "loss: mean_squared_error") || strstr(c->text, "loss: mse");
 	for (int64_t i = 0; i < elems; i++) {
 		uint64_t bits = random_bits(&rng) >> 20;

@@ -198,6 +198,35 @@ START_TEST(bad_at_the_end)
 }
 END_TEST
 
+/* Ports NAME_next: the rows from the second on, then the first; whatever the size of the batch. */
+START_TEST(next_of_each)
+{
+	static const char *const names[] = {"x", "y", "id", "x_next", "y_next", "id_next"};
+	RtPort port[6] = {{0}};
+	RtEntry e = {.nin = 6, .in = port};
+	unsigned char *at[6];
+	for (int i = 0; i < 6; i++)
+		port[i].name = names[i];
+	make_tree(false);
+	RtDataSpec spec = tree_spec(RT_CACHE_RAM);
+	spec.yport.name = "y";
+	RtDataset *d;
+	ck_assert_int_eq(rt_dataset_open(&spec, &d), RT_OK);
+	RtStream *s = started(d, 2, true, true);
+	const size_t bytes[3] = {ROW, 4 * CLASSES, sizeof(uint32_t)};
+	for (int batch = 0; batch < 2 * CLASSES * EACH / 7; batch++) {
+		RtBatch b = next(s);
+		rt_stream_ports(s, &b, &e, at);
+		for (int row = 0; row < b.n; row++) {
+			for (int i = 0; i < 3; i++)
+				ck_assert_mem_eq(at[3 + i] + (size_t)row * bytes[i], at[i] + (size_t)((row + 1) % b.n) * bytes[i], bytes[i]);
+		}
+	}
+	rt_stream_free(s);
+	rt_dataset_free(d);
+}
+END_TEST
+
 START_TEST(seek)
 {
 	enum { BATCHES = 24 };
@@ -467,6 +496,7 @@ int main(void)
 	tcase_add_test(t, passes);
 	tcase_add_test(t, without_shuffle);
 	tcase_add_test(t, bad_at_the_end);
+	tcase_add_test(t, next_of_each);
 	tcase_add_test(t, seek);
 	tcase_add_test(t, any_time);
 	tcase_add_test(t, list_of_bad);
