@@ -28,7 +28,7 @@ static uint32_t region_of(RtCudaArg *region, uint32_t *n, const RtCudaArg *at)
 static void put_call(FILE *f, const CudaJob *j, RtCudaArg *region, uint32_t *nregions)
 {
 	fprintf(f, "  at.x = rest %% %uu;\n  at.y = rest / %uu;\n", j->grid_x, j->grid_x);
-	fprintf(f, "  if (threadIdx.x < %uu)\n   %s(at", j->threads, j->name);
+	fprintf(f, "  if (threadIdx.x < %uu)\n   %s(at, %s", j->threads, j->name, j->shared ? "s_stage" : "0");
 	for (uint32_t i = 0; i < j->nargs; i++)
 		fprintf(f, ", r%u + %lluull", region_of(region, nregions, &j->arg[i]), (unsigned long long)j->arg[i].offset);
 	fputs(");\n  return;\n", f);
@@ -64,6 +64,7 @@ static const char *joined_text(Arena *a, const char *name, const CudaJob *job, i
 {
 	char *text = NULL;
 	size_t bytes;
+	int64_t shared = 0; /* a block does one job: all have the same */
 	FILE *f = open_memstream(&text, &bytes);
 	INVARIANT(f);
 	for (int i = 0; i < n; i++)
@@ -71,7 +72,12 @@ static const char *joined_text(Arena *a, const char *name, const CudaJob *job, i
 	fprintf(f, "CNNC_KERNEL(%u) %s(", l->threads, name);
 	for (uint32_t i = 0; i < l->nargs; i++)
 		fprintf(f, "%sunsigned char *r%u", i ? ", " : "", i);
-	fprintf(f, ")\n{\n CnncBlock at;\n unsigned rest = blockIdx.x;\n%s}\n", body);
+	fputs(")\n{\n", f);
+	for (int i = 0; i < n; i++)
+		shared = job[i].shared > shared ? job[i].shared : shared;
+	if (shared)
+		fprintf(f, " CNNC_ARRAY(unsigned char, s_stage, %lld);\n", (long long)shared);
+	fprintf(f, " CnncBlock at;\n unsigned rest = blockIdx.x;\n%s}\n", body);
 	INVARIANT(fclose(f) == 0);
 	const char *joined = arena_strndup(a, text, bytes);
 	free(text);

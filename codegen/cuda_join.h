@@ -7,8 +7,9 @@
 #include "runtime/model.h"
 
 typedef struct CudaJob {
-	const char *name, *text; /* of its function, which takes arg[] behind its block's number; equal names: the same function */
+	const char *name, *text; /* of its function, which takes arg[] behind its block's number and shared memory; equal names: the same function */
 	uint32_t grid_x, grid_y, threads, nargs;
+	int64_t shared;          /* bytes of shared memory that it is given */
 	const RtCudaArg *arg;
 } CudaJob;
 

@@ -151,7 +151,8 @@ static CudaJob job_of(CudaProgram *c, const Run *r)
 		arg[i + 1] = address(&c->p->buffer[k->opnd[i].buf]);
 	if (k->update)
 		arg[k->nopnds + 1] = (RtCudaArg){RT_CUDA_METRIC, 0, 0};
-	return (CudaJob){.grid_x = (uint32_t)k_blocks(k),
+	const KStaged staged = k_staged(k);
+	return (CudaJob){.shared = staged.stage < 0 ? 0 : k_shared_bytes(&staged), .grid_x = (uint32_t)k_blocks(k),
 	                 .grid_y = r->part_rows ? (uint32_t)((c->m->max_n + r->part_rows - 1) / r->part_rows) : 1,
 	                 .threads = (uint32_t)k_block_threads(k), .nargs = (uint32_t)(k->nopnds + 1 + k->update), .arg = arg};
 }

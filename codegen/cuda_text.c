@@ -4,26 +4,10 @@
  * Nothing depends on contraction: products and sums stay apart, and fmaf says where they do not.
  */
 #include "codegen/cuda_text_build.h"
-#include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include "runtime/model.h"
-
-const char cuda_prelude[] =
-	"#ifndef CNNC_KERNEL\n"
-	"#define CNNC_KERNEL(threads) extern \"C\" __global__ void __launch_bounds__(threads)\n"
-	"#define CNNC_SHARED __shared__\n"
-	"#define CNNC_RESTRICT __restrict__\n"
-	"#endif\n"
-	"#ifndef CNNC_JOB\n"
-	"#ifdef __CUDACC__\n"
-	"#define CNNC_JOB static __device__ void\n"
-	"#else\n"
-	"#define CNNC_JOB static void\n"
-	"#endif\n"
-	"typedef struct CnncBlock { unsigned x, y; } CnncBlock;\n"
-	"#endif\n";
 
 static const char *const c_type[DT_COUNT] = {"float", "double", "int", "unsigned", "unsigned char", "bool", "unsigned short"};
 
@@ -370,6 +354,7 @@ KEmit *cuda_text_new(Arena *a)
 	c->emit.cx = c;
 	fill_rows(&c->emit);
 	cuda_value_rows(&c->emit);
+	cuda_tile_rows(&c->emit);
 	return &c->emit;
 }
 
@@ -379,6 +364,7 @@ void cuda_text_begin(KEmit *e, const CudaKernelText *k)
 	c->k = *k;
 	c->arena = arena_new();
 	c->nvals = c->nloops = 0;
+	c->shared_bytes = 0;
 	memset(c->shares, 0, sizeof c->shares);
 	c->f = open_memstream(&c->body, &c->bytes);
 	if (!c->f)
@@ -394,15 +380,17 @@ char *cuda_text_take(KEmit *e, Arena *a)
 	if (!f || fclose(c->f) != 0)
 		ICE("no memory for the text of a kernel");
 	if (c->k.job) /* its own number of the block has the place of CUDA's */
-		fprintf(f, "CNNC_JOB %s(const CnncBlock blockIdx, ", c->k.name);
+		fprintf(f, "CNNC_JOB %s(const CnncBlock blockIdx, unsigned char *const s_stage, ", c->k.name);
 	else
 		fprintf(f, "CNNC_KERNEL(%d) %s(", c->k.threads, c->k.name);
 	arguments(c, f);
 	fputs(")\n{\n", f);
 	for (int t = 0; t < DT_COUNT; t++) {
 		if (c->shares[t])
-			fprintf(f, " CNNC_SHARED %s s_%s[%d];\n", c_type[t], dtype_name((DType)t), c->k.threads);
+			fprintf(f, " CNNC_ARRAY(%s, s_%s, %d);\n", c_type[t], dtype_name((DType)t), c->k.threads);
 	}
+	if (c->shared_bytes && !c->k.job)
+		fprintf(f, " CNNC_ARRAY(unsigned char, s_stage, %lld);\n", (long long)c->shared_bytes);
 	fclose(f);
 	out = arena_printf(a, "%s%s}\n", head, c->body);
 	free(head);

@@ -10,7 +10,7 @@
 
 #include "codegen/emit.h"
 
-extern const char cuda_prelude[];
+extern const char cuda_prelude[]; /* cuda_prelude.c */
 
 typedef struct CudaKernelText {
 	const Kernel *kernel;

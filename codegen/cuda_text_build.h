@@ -2,6 +2,7 @@
 #ifndef CNNC_CODEGEN_CUDA_TEXT_BUILD_H
 #define CNNC_CODEGEN_CUDA_TEXT_BUILD_H
 
+#include <stdarg.h>
 #include <stdio.h>
 #include "codegen/cuda_text.h"
 
@@ -24,6 +25,7 @@ typedef struct CuText {
 	int nvals, depth, nloops;
 	EVal *carried[CU_MAX_DEPTH]; /* variables of the open loops */
 	bool shares[DT_COUNT];       /* arrays in shared memory that folds use */
+	int64_t shared_bytes;        /* of the array of a product */
 } CuText;
 
 static inline CuText *ct(const KEmit *e)
@@ -42,6 +44,7 @@ CuVal *cuda_new_val(CuText *c, const char *ctype, const char *text);
 EVal cuda_line(CuText *c, const char *ctype, const char *fmt, ...) CNNC_PRINTF(3, 4);
 const char *cuda_cmp(ECmp cmp);
 void cuda_value_rows(KEmit *e);
+void cuda_tile_rows(KEmit *e);
 /* s and v to the one that a reduction goes on with */
 const char *cuda_combine(Arena *a, DType t, KRed red, const char *s, const char *v);
 

@@ -86,6 +86,19 @@ struct KEmit {
 	/* All threads of a block come here together. Threads i whose i / distance % threads differ, and nothing else, bring a value
 	 * each; all of them get the sum or maximum, taken by a fixed tree. */
 	EVal (*fold)(KEmit *e, DType t, KRed red, EVal v, int threads, int distance);
+	/* Shared memory of the block, once a function; waits for all threads of the block. */
+	EVal (*shared)(KEmit *e, int64_t bytes);
+	void (*barrier)(KEmit *e);
+	/* n elements of t from base[at + off], or zeros where `inside` (NULL: always) does not hold, to shared memory, some time before
+	 * the thread waits for them. copies_close ends a group; copies_wait: all groups but the `behind` newest are there. */
+	void (*copy)(KEmit *e, DType t, int n, EVal to, EVal to_at, EVal base, EVal at, int64_t off, EVal inside);
+	void (*copies_close)(KEmit *e);
+	void (*copies_wait)(KEmit *e, int behind);
+	/* The sums of the block's tile, in its threads' registers, once a function: set to zero; a stage's products added, rows and
+	 * columns in shared memory; all of them to shared memory, `result_lead` floats from row to row. All threads of the block come here. */
+	void (*tile_clear)(KEmit *e, const KStaged *t);
+	void (*tile_add)(KEmit *e, const KStaged *t, EVal rows, EVal columns);
+	void (*tile_take)(KEmit *e, const KStaged *t, EVal to);
 
 	/* ---- values ---- */
 	EVal (*konst)(KEmit *e, DType t, double v, int lanes);

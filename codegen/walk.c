@@ -79,8 +79,7 @@ static int copy_step(const Walk *w, int a)
 	return a == w->vector ? w->lanes : w->axis[a].threads > 1 ? w->axis[a].threads : 1;
 }
 
-/* Binds axis a to `count` points from base; addresses of loads move along. Returns the old addresses for unbind. */
-static EVal *bind(Walk *w, int a, EVal base, int64_t lo, int64_t hi, int count)
+EVal *walk_bind(Walk *w, int a, EVal base, int64_t lo, int64_t hi, int count)
 {
 	WalkAxis *x = &w->axis[a];
 	x->bound = true;
@@ -96,7 +95,7 @@ static EVal *bind(Walk *w, int a, EVal base, int64_t lo, int64_t hi, int count)
 	memcpy(w->addr, old, sizeof(EVal) * (size_t)w->k->nexprs);
 	for (int i = 0; i < w->k->nexprs; i++) {
 		const KExpr *l = &w->k->expr[i];
-		if (l->op != K_LOAD)
+		if (l->op != K_LOAD || (w->placing >= 0 && i != w->placing))
 			continue;
 		const KOperand *o = &w->k->opnd[l->operand];
 		int64_t stride = 0;
@@ -109,7 +108,7 @@ static EVal *bind(Walk *w, int a, EVal base, int64_t lo, int64_t hi, int count)
 	return old;
 }
 
-static void unbind(Walk *w, int a, EVal *old_addr)
+void walk_unbind(Walk *w, int a, EVal *old_addr)
 {
 	w->axis[a].bound = false;
 	w->axis[a].copies = 1;
@@ -185,13 +184,13 @@ static void nest_from(Walk *w, const Nest *n, int i, WalkCarry *c);
 static void nest_tile(Walk *w, const Nest *n, int i, WalkCarry *c, EVal base, int64_t lo, int64_t hi, int count)
 {
 	int mark = w->ncells, splat_mark = w->nsplats;
-	EVal *old = bind(w, n->axis[i], base, lo, hi, count);
+	EVal *old = walk_bind(w, n->axis[i], base, lo, hi, count);
 	uint8_t *placed = w->placed;
 	w->placed = NEWN(w->arena, uint8_t, w->k->nexprs + 1);
 	memcpy(w->placed, placed, (size_t)w->k->nexprs);
 	nest_from(w, n, i + 1, c);
 	w->placed = placed;
-	unbind(w, n->axis[i], old);
+	walk_unbind(w, n->axis[i], old);
 	forget_cells(w, mark, splat_mark);
 }
 
@@ -647,7 +646,7 @@ static void find_pair(Walk *w)
 static void walk_init(Walk *w, KEmit *e, const KProgram *p, const Kernel *k, int part_axis, Arena *a)
 {
 	*w = (Walk){.e = e, .p = p, .k = k, .arena = a, .vector = -1, .lanes = K_LANES, .part_axis = part_axis,
-	            .waiting = -1};
+	            .waiting = -1, .staged.stage = -1, .placing = -1};
 	for (int i = 0; i < k->sched.nloops; i++) {
 		if (k->sched.loop[i].level == L_VECTOR) {
 			w->vector = k->sched.loop[i].axis;
@@ -694,6 +693,7 @@ void walk_kernel(KEmit *e, const KProgram *p, const Kernel *k, const Target *t, 
 	w.hi = e->int_arg(e, 1);
 	w.n = e->int_arg(e, 2);
 	walk_threads(&w);
+	walk_staged(&w);
 	Stores s = {.stage = NEWN(a, const KStage *, k->nstages + 1)};
 	KSet common = ~(KSet)0;
 	for (int i = 0; i < k->nstages; i++) {

@@ -59,6 +59,9 @@ typedef struct Walk {
 	int waiting;        /* REDUCE stage whose sums wait in the result of stage `store` between blocks, -1: none */
 	int store;
 	bool first;         /* the block that is being written starts the sums */
+	KStaged staged;     /* the sum whose factors go through shared memory; its stage is -1: none */
+	int placing;        /* the only load whose address moves when an axis is bound, -1: all do */
+	EVal shared;        /* where its result is, when that is done */
 	KPair pair;         /* of the stage whose products are taken by pairs; axis -1: none */
 	int pair_stage;
 } Walk;
@@ -73,6 +76,9 @@ static inline KSet walk_bit(int axis)
 }
 KSet walk_bound(const Walk *w);
 /* Opens loops over `axes` in schedule order and runs body inside; carried values go round. Emits tails and rims as copies. */
+/* Binds axis a to `count` points from base; addresses of loads move along. Gives the old addresses, for unbind. */
+EVal *walk_bind(Walk *w, int a, EVal base, int64_t lo, int64_t hi, int count);
+void walk_unbind(Walk *w, int a, EVal *old_addr);
 void walk_nest(Walk *w, KSet axes, WalkCarry *c, WalkBody *body, void *arg);
 /* Copies of `axes` in schedule order: first combination, then next until false. */
 void walk_combo_first(WalkCombo *c);
@@ -94,6 +100,9 @@ EVal walk_load_for_add(Walk *w, const KStage *s, const WalkCombo *c);
 int64_t walk_stride(const KOperand *o, int dim);            /* elements */
 int64_t walk_elems(const Walk *w, int x, int64_t elems);    /* in units of what load x counts: elements, or pairs of a vector of them */
 int walk_active(const Walk *w, const WalkCombo *c);         /* lanes of the vector axis that exist at c */
+/* n elements of load x, from the bound point on, to shared memory: zeros where `inside` does not hold (NULL: it does) or that lies
+ * over an edge. */
+void walk_copy(Walk *w, int x, int n, EVal to, EVal to_at, EVal inside);
 void walk_place(Walk *w, int x);                            /* gathered dimensions of load x that no loop to come moves */
 bool walk_inside(const Walk *w, const KIndex *at, int extent); /* proved in range for every point of the tile */
 EVal walk_axis_point(Walk *w, int axis, const WalkCombo *c); /* i64 */
@@ -106,6 +115,10 @@ void walk_push(Walk *w, const KStage *s); /* fills the list that belongs to the 
 void walk_threads(Walk *w);                  /* what this thread has of each axis */
 bool walk_guard(Walk *w, KSet over);         /* opens an if for stores under `over` that one thread of several makes; false: all do */
 EVal walk_fold(Walk *w, int stage, EVal v);  /* each thread's own sum to that of the block */
+
+/* walk_stage.c */
+void walk_staged(Walk *w);                              /* the product that goes through shared memory, if there is one */
+EVal walk_staged_value(Walk *w, const WalkCombo *c);    /* a point of its result */
 
 /* walk_block.c */
 /* Loops over `axes` with body inside, once for each block of the sum where the schedule cuts it into blocks. */

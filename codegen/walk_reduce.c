@@ -63,7 +63,7 @@ static const bool *needed_by(const Walk *w, int x)
 static bool due(Walk *w, int x, KSet bound)
 {
 	const KExpr *k = &w->k->expr[x];
-	return k->op == K_LOCAL && !available(w, k->stage) && !(w->k->stage[k->stage].over & ~bound);
+	return k->op == K_LOCAL && k->stage != w->staged.stage && !available(w, k->stage) && !(w->k->stage[k->stage].over & ~bound);
 }
 
 /* Does expression x need a local that is computable here and not there yet? */

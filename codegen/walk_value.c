@@ -455,6 +455,29 @@ static WalkCell *emit_load(Walk *w, int x, const WalkCombo *c, const int32_t *ke
 	return record(w, x, key, v, false);
 }
 
+void walk_copy(Walk *w, int x, int n, EVal to, EVal to_at, EVal inside)
+{
+	KEmit *e = w->e;
+	const KExpr *l = &w->k->expr[x];
+	const KOperand *o = &w->k->opnd[l->operand];
+	bool known = true;
+	int64_t off = 0;
+	WalkCombo zero;
+	walk_combo_first(&zero);
+	for (int d = 0; d < o->type.rank; d++) {
+		known &= place(w, x, d, &zero) == PLACE_INSIDE;
+		off += copy_offset(w, &l->at[d], &zero) * walk_stride(o, d);
+	}
+	EVal at = w->addr[x], within = NULL;
+	if (!known) {
+		at = clamped_address(w, x, &zero, &within);
+		off = 0;
+	}
+	if (within && l->edge == EDGE_ZERO)
+		inside = inside ? e->ewise(e, EW_and, DT_BOOL, inside, within, NULL) : within;
+	e->copy(e, o->type.dtype, n, to, to_at, e->ptr_arg(e, l->operand + 1), at, off, inside);
+}
+
 void walk_prefetch(Walk *w, int x, int64_t ahead)
 {
 	enum { LINE = 64 };
@@ -581,6 +604,8 @@ WalkCell *walk_cell(Walk *w, int x, const WalkCombo *c)
 	const KExpr *k = &w->k->expr[x];
 	if (k->op == K_LOAD)
 		return emit_load(w, x, c, key);
+	if (k->op == K_LOCAL && k->stage == w->staged.stage)
+		return record(w, x, key, walk_staged_value(w, c), false);
 	if (k->op == K_LOCAL) {
 		walk_reduce(w, k->stage);
 		cell = find_key(w, x, key);

@@ -108,8 +108,9 @@ static bool build_model(Model *m, Scope *s, const char *file)
 	if (!model_states(m))
 		return false;
 	entries_emit(m);
-	if (strcmp(val_string(val(m->top, "build"), "precision"), "mixed_bfloat16") == 0)
-		m->module->precision = PRECISION_MIXED_BF16;
+	const char *precision = val_string(val(m->top, "build"), "precision");
+	m->module->precision = strcmp(precision, "mixed_bfloat16") == 0 ? PRECISION_MIXED_BF16 :
+	                       strcmp(precision, "tf32") == 0           ? PRECISION_TF32 : PRECISION_F32;
 	m->module->fast_math = strcmp(val_string(val(m->top, "build"), "math"), "fast") == 0;
 	m->module->field = resolve_fields(m, &m->module->nfield);
 	return true;

@@ -230,6 +230,7 @@ typedef struct IrField {
 
 typedef enum IrPrecision {
 	PRECISION_F32,
+	PRECISION_TF32,      /* GPU: factors of products are rounded to tf32, 10 bits of fraction; CPUs compute in f32 */
 	PRECISION_MIXED_BF16 /* operands of large contractions are rounded to bf16, sums and everything else are f32 */
 } IrPrecision;
 

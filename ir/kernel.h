@@ -150,11 +150,14 @@ typedef struct KStage {
 typedef enum KLevel {
 	L_GRID,   /* GPU: each block of threads takes `step` points of the axis, one behind the other */
 	L_BLOCK,  /* GPU: `step` threads of a block go through its points (without GRID: all), thread t takes points t, t + step … */
+	L_STAGE,  /* GPU: of a summed axis, `step` points of both factors lie in shared memory at a time (kernel_stage.c) */
+	L_WARP,   /* GPU: `step` warps side by side along the side of the tile that the axis belongs to */
+	L_MMA,    /* GPU: matrix instructions that add `step` products of a result at once: 8 of tf32, 16 of bf16 */
 	L_LOOP,   /* a loop over the axis in steps of `step` */
 	L_PEEL,   /* the same in steps of 1, every trip written out: what depends on it is a constant */
 	L_UNROLL, /* the points of the innermost step, all at once: registers */
 	L_VECTOR, /* `step` lanes of the axis: K_LANES, or a smaller power of two that holds all its points */
-	L_AHEAD   /* memory that results will go to is asked for `step` points of the axis early */
+	L_AHEAD   /* memory that results will go to is asked for `step` points of the axis early; of a staged axis: `step` stages */
 } KLevel;
 
 typedef struct KLoop {
@@ -304,6 +307,41 @@ int64_t k_blocks(const Kernel *k);        /* of the planned maximum */
 int64_t k_block_threads(const Kernel *k);
 KSet k_folded(const Kernel *k, int stage);/* axes of the sum that are folded over threads */
 const char *k_thread_fault(const Kernel *k); /* what is wrong with its schedule, NULL: nothing */
+
+/* ---- kernel_stage.c: products whose factors go through the shared memory of a block ----
+ * The block's tile of the result is a matrix. Rows are the points of the axes that only one factor has, columns those of the
+ * axes that only the other one has; a stage of the sum is its depth. */
+enum { K_SHARED_BYTES = 48 << 10, K_WARP = 32 }; /* what every GPU gives a block; threads of a warp */
+
+typedef struct KSide { /* of the matrix: rows or columns, and the factor that has them */
+	int load;          /* the factor: a load, below the cast that widens it */
+	KSet axes;
+	int fast;          /* axis that moves the load by one element, -1: none */
+	int points, padded;/* of the tile; to whole tiles of the warps */
+	int warps;
+	int group;         /* elements that are copied at a time */
+	bool deep;         /* in shared memory, elements of one row (column) lie side by side; else those of one point of the sum */
+	int lead;          /* elements from one row of that to the next */
+} KSide;
+
+typedef struct KStaged {
+	int stage;         /* the sum; -1: nothing goes through shared memory */
+	KSide side[2];     /* rows, columns */
+	KSet sum;
+	int fast;          /* of the sum */
+	int added;         /* an axis whose points are added to memory one by one: part of the sum here; -1: none */
+	int depth, padded; /* of a stage, in whole steps of the instruction */
+	int mma, ahead;
+	DType type;        /* of the factors in shared memory */
+	int result_lead;   /* of the result, which takes the factors' place */
+} KStaged;
+
+KStaged k_staged(const Kernel *k);
+int k_stage_points(const Kernel *k, int axis);          /* points of the axis in a tile */
+int k_stage_order(KSet axes, int fast, int out[K_MAX_AXES]); /* the fastest last */
+int64_t k_stage_bytes(const KStaged *t, int side);      /* of one factor's stage, in whole 16 bytes */
+int64_t k_shared_bytes(const KStaged *t);               /* of a block */
+const char *k_stage_fault(const Kernel *k);
 
 /* ---- kernel_pair.c: pairs of bf16 that lie side by side in memory ---- */
 typedef struct KPair {

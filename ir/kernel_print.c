@@ -23,7 +23,7 @@ static const char *const classes[] = { "in", "out", "state", "slab", "partial", 
 static const char *const modes[] = { "in", "out", "inout", "add" };
 static const char *const scalars[] = { "lr", "inv_n", "step", "pass", "power", "update", "due" };
 static const char *const edges[] = { "", "zero", "lowest", "clamp" };
-static const char *const levels[] = { "grid", "block", "loop", "peel", "unroll", "vector", "ahead" };
+static const char *const levels[] = { "grid", "block", "stage", "warp", "mma", "loop", "peel", "unroll", "vector", "ahead" };
 static const char *const items[] = { "run", "part", "step", "join" };
 static const char *const reds[] = {
 #define RED(name, start, combine) #name,

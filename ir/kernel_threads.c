@@ -98,7 +98,7 @@ static const char *loop_fault(const Kernel *k, const KLoop *l)
 	if (l->level == L_BLOCK && (x->ext == EXT_LIST || l->step > K_MAX_THREADS))
 		return "threads cannot go through this axis";
 	const bool threaded = k_grid(k, l->axis) || step_of(k, l->axis, L_BLOCK);
-	if (threaded && l->level > L_BLOCK && l->level != L_UNROLL)
+	if (threaded && l->level > L_BLOCK && l->level != L_UNROLL && l->level != L_WARP && l->level != L_MMA)
 		return "an axis of blocks or threads has another loop";
 	if (threaded && l->level == L_UNROLL &&
 	    (l->step != k_block(k, l->axis) || !k_grid(k, l->axis) || k_grid(k, l->axis) % l->step))
@@ -121,5 +121,6 @@ const char *k_thread_fault(const Kernel *k)
 		fault = loop_fault(k, &k->sched.loop[i]);
 	for (int i = 0; !fault && i < k->nstages; i++)
 		fault = k_folded(k, i) ? fold_fault(k, i, stored) : NULL;
+	fault = fault ? fault : k_stage_fault(k);
 	return !fault && k_block_threads(k) > K_MAX_THREADS ? "a block has too many threads" : fault;
 }

@@ -233,9 +233,10 @@ static bool parse_module(Parse *p)
 	if (!lex_expect(&p->x, '<') || !lex_expect(&p->x, '=') || !lex_int(&p->x, 1, INT32_MAX, &n))
 		return false;
 	if (lex_accept_word(&p->x, "precision")) {
-		if (!lex_accept_word(&p->x, "mixed_bfloat16"))
+		const bool tf32 = lex_accept_word(&p->x, "tf32");
+		if (!tf32 && !lex_accept_word(&p->x, "mixed_bfloat16"))
 			return lex_error(&p->x, &p->x.token, "no such precision: %s", lex_found(&p->x));
-		p->module->precision = PRECISION_MIXED_BF16;
+		p->module->precision = tf32 ? PRECISION_TF32 : PRECISION_MIXED_BF16;
 	}
 	if (lex_accept_word(&p->x, "streams") && !lex_int(&p->x, 0, UINT32_MAX, &streams))
 		return false;

@@ -185,8 +185,8 @@ static void print_head(const Print *p, const IrModule *m)
 {
 	const char *source = source_of(m);
 	fprintf(p->f, "module %s N<=%d", name_text(p->arena, m->name), m->max_n);
-	if (m->precision == PRECISION_MIXED_BF16)
-		fprintf(p->f, " precision mixed_bfloat16");
+	if (m->precision != PRECISION_F32)
+		fprintf(p->f, " precision %s", m->precision == PRECISION_TF32 ? "tf32" : "mixed_bfloat16");
 	if (m->next_stream)
 		fprintf(p->f, " streams %u", m->next_stream);
 	if (m->fast_math)

@@ -19,6 +19,7 @@ typedef struct PassCx {
 	struct ScheduleFile *schedules; /* measured ones, which pass tile takes instead of its own choice; or NULL */
 	struct TileLog *tile_log;       /* tile.h; or NULL */
 	int threads;           /* that a pass may use, 0: one; changes nothing in what it does */
+	bool stage_always;     /* GPU: products go through shared memory wherever they can, for tests */
 	bool every_call;       /* nothing is kept between calls: each makes its views of weights itself */
 	bool split_phases;     /* every kernel a phase of its own, so that a profile can time it */
 	FILE *out;             /* where dumps and times go */

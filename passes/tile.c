@@ -260,11 +260,11 @@ static void list_runs(Tiling *t, const KEntry *e, const KItem *item, int axis, i
 		list_runs(t, e, &item->body[i], item->axis, item->size, by_sample ? item->size : samples);
 }
 
-static bool tile_for_cuda(const KProgram *p)
+static bool tile_for_cuda(const KProgram *p, const CudaTile *how)
 {
 	for (int i = 0; i < p->nentries; i++) {
 		for (int j = 0; j < p->entry[i].nkernels; j++)
-			tile_cuda(p->entry[i].kernel[j]);
+			tile_cuda(p->entry[i].kernel[j], how);
 	}
 	return true;
 }
@@ -275,7 +275,7 @@ bool pass_tile(IrModule *m, PassCx *cx)
 	bool ok = true;
 	int rounds = 1;
 	if (cx->target.kind == TARGET_CUDA)
-		return tile_for_cuda(m->program);
+		return tile_for_cuda(m->program, &(CudaTile){.tf32 = m->precision == PRECISION_TF32, .always = cx->stage_always});
 	for (int i = 0; i < m->program->nentries; i++) {
 		const KEntry *e = &m->program->entry[i];
 		for (int j = 0; j < e->nitems; j++)

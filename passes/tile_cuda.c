@@ -233,12 +233,14 @@ static void write_schedule(const Plan *p)
 	}
 }
 
-void tile_cuda(Kernel *k)
+void tile_cuda(Kernel *k, const CudaTile *how)
 {
 	Plan p = {.k = k, .fold = -1};
 	for (int a = 0; a < k->naxes; a++)
 		p.threads[a] = p.copies[a] = 1;
 	find_parallel(&p);
+	if (tile_cuda_product(k, how, p.par, p.npar))
+		return;
 	find_fold(&p);
 	share_threads(&p);
 	tile_product(&p);

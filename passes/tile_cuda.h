@@ -4,6 +4,15 @@
 
 #include "ir/kernel.h"
 
-void tile_cuda(Kernel *k);
+typedef struct CudaTile {
+	bool tf32;   /* factors of products may be rounded to that */
+	bool always; /* products go through shared memory even where that is slower */
+} CudaTile;
+
+void tile_cuda(Kernel *k, const CudaTile *how);
+
+/* ---- tile_cuda_product.c ---- */
+/* par: axes that blocks and threads may share out, the fastest in the result first. False: another schedule is faster. */
+bool tile_cuda_product(Kernel *k, const CudaTile *how, const int *par, int npar);
 
 #endif

@@ -32,7 +32,10 @@ static void run_passes(IrModule *m, PassCx *cx)
 static CgCuda *code_for_gpu(const IrModule *m, Diag *d)
 {
 	IrModule *copy = ir_clone(m);
-	PassCx cx = {.diag = d, .every_call = true}; /* no views are kept there */
+	PassCx cx = {.diag = d, .every_call = true, .stage_always = getenv("TEST_STAGE")}; /* no views are kept there */
+	const char *precision = getenv("TEST_PRECISION");
+	if (precision && strcmp(precision, "tf32") == 0)
+		copy->precision = PRECISION_TF32;
 	cg_cuda_target(&cx.target);
 	run_passes(copy, &cx);
 	const char *arch = getenv("CUDA_ARCH");
