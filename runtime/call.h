@@ -47,6 +47,7 @@ void rt_scalars_count(RtScalars *s, const RtModel *m, uint32_t step);
 /* Has entries run where `device` says (auto, cpu, cuda, cuda:1) and tells `say` (may be NULL) where that is. graph: on a GPU, one
  * launch an entry instead of one a kernel. After rt_instance_open, with the same entries. */
 RtStatus rt_instance_device(RtInstance *in, const char *device, bool graph, const char *const *entries, int n, FILE *say);
+bool rt_instance_gpu(const RtInstance *in, char out[32]); /* the PCI address of the GPU that it runs on; false: it runs on none */
 RtStatus rt_device_known(const RtModel *m, const char *device); /* RT_USAGE: there is no such word; RT_DEVICE: no code for it */
 /* Weights that were changed on a GPU come to in->params: before those are read in any other way than by rt_tensor_data. */
 RtStatus rt_instance_settle(const RtInstance *in);

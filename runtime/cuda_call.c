@@ -379,6 +379,17 @@ void rt_cuda_close(RtCudaRun *r)
 	rt_sys.release(r);
 }
 
+bool rt_cuda_place(const RtCudaRun *r, char out[32])
+{
+	int domain, bus, device;
+	if (r->d.device_attribute(&domain, CU_ATTRIBUTE_PCI_DOMAIN, r->device) != CU_OK ||
+	    r->d.device_attribute(&bus, CU_ATTRIBUTE_PCI_BUS, r->device) != CU_OK ||
+	    r->d.device_attribute(&device, CU_ATTRIBUTE_PCI_DEVICE, r->device) != CU_OK)
+		return false;
+	snprintf(out, 32, "%08x:%02x:%02x.0", (unsigned)domain, (unsigned)bus & 0xff, (unsigned)device & 0xff);
+	return true;
+}
+
 const char *rt_cuda_name(const RtCudaRun *r)
 {
 	return r->name;

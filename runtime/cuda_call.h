@@ -20,6 +20,8 @@ RtStatus rt_cuda_open(const RtModel *m, unsigned char *params, const char *const
 void rt_cuda_close(RtCudaRun *r); /* NULL is fine */
 const char *rt_cuda_name(const RtCudaRun *r); /* "cuda:0, NVIDIA H200" */
 
+bool rt_cuda_place(const RtCudaRun *r, char out[32]); /* its PCI address, "00000000:3b:00.0" */
+
 RtStatus rt_cuda_run(RtCudaRun *r, const RtEntry *entry, const RtScalars *s, unsigned char *const *in,
 		     unsigned char *const *out, double *metric);
 /* Weights that runs have changed come back to the host's slab. */

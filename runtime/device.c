@@ -44,6 +44,13 @@ RtStatus rt_instance_device(RtInstance *in, const char *device, bool graph, cons
 	return RT_OK;
 }
 
+bool rt_instance_gpu(const RtInstance *in, char out[32])
+{
+	if (in->cuda && !rt_cuda_place(in->cuda, out))
+		snprintf(out, 32, "GPU of unknown address");
+	return in->cuda != NULL;
+}
+
 RtStatus rt_instance_settle(const RtInstance *in)
 {
 	return in->cuda ? rt_cuda_settle(in->cuda) : RT_OK;

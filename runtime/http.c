@@ -106,6 +106,8 @@ static void on_sweep(evutil_socket_t fd, short what, void *server)
 	(void)fd;
 	(void)what;
 	rt_conn_sweep(h);
+	if (h->o.tick)
+		h->o.tick(h->o.arg);
 	if (h->o.log)
 		fflush(h->o.log);
 	if (h->drain != RT_DRAIN_NO)

@@ -62,6 +62,7 @@ typedef struct RtHttpOptions {
 	FILE *log;         /* a JSON object a request; NULL: none */
 	void (*handle)(void *arg, RtRequest *r);
 	void (*answered)(void *arg, const RtRequest *r); /* on the loop's thread, once a request; may be NULL */
+	void (*tick)(void *arg); /* on the loop's thread, several times a minute; may be NULL */
 	void *arg;
 } RtHttpOptions;
 

@@ -3,10 +3,12 @@
  * Without DIR the files of data.test, else data.validation. Classes are those the weights were trained on, whatever the
  * folder holds; precision, recall and F1 come from the confusion matrix (0 / 0 is 0).
  */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "runtime/calibrate.h"
 #include "runtime/data_spec.h"
+#include "runtime/energy.h"
 #include "runtime/metrics.h"
 #include "runtime/predict_heads.h"
 #include "runtime/sys.h"
@@ -23,6 +25,8 @@ typedef struct Evaluation {
 	RtHeads heads;
 	double *room;
 	RtReliability reliability;
+	RtEnergy *energy; /* while it counts */
+	double kwh;       /* for 1,000 samples; NaN: unknown */
 } Evaluation;
 
 /* ---- counting ---- */
@@ -61,6 +65,7 @@ static RtStatus count(RtPredictor *p, Evaluation *v, const RtEntry *e)
 		rt_scalars_set(&p->in.scalars, p->model, (uint32_t)b.n, 0);
 		if (!rt_instance_run(&p->in, e, ports, NULL))
 			return p->in.fault;
+		rt_energy_update(v->energy, false);
 		rt_metrics_add(&v->metrics, p->in.metric, (uint32_t)b.n);
 		rt_predict_temper(p, p->in.out[0], b.n);
 		for (int32_t row = 0; row < b.n && v->classes && ypos >= 0; row++) {
@@ -156,6 +161,7 @@ static void print_json(const RtPredictor *p, const Evaluation *v)
 {
 	json_t *root = json_pack("{s:I, s:I}", "samples", (json_int_t)v->metrics.samples, "unreadable",
 				 (json_int_t)rt_dataset_bad(v->data));
+	json_object_set_new(root, "energy_kwh_per_1000", isfinite(v->kwh) ? json_real(v->kwh) : json_string("unknown"));
 	for (uint32_t i = 0; i < p->model->nmetrics; i++)
 		json_object_set_new(root, p->model->metric[i].name, rt_json_number(rt_metrics_value(&v->metrics, i)));
 	if (v->classes) {
@@ -237,6 +243,7 @@ static void print_text(const RtPredictor *p, const Evaluation *v)
 	for (uint32_t i = 0; i < p->model->nmetrics; i++)
 		fprintf(p->out, "%-*s  %.4f\n", width, p->model->metric[i].name, rt_metrics_value(&v->metrics, i));
 	fprintf(p->out, "%-*s  %lld\n", width, "samples", (long long)v->metrics.samples);
+	fprintf(p->out, isfinite(v->kwh) ? "%-*s  %.4g\n" : "%-*s  unknown\n", width, "kWh / 1,000", v->kwh);
 	print_iou(p, v, width);
 	if (v->classes == 0)
 		return;
@@ -305,6 +312,19 @@ static RtStatus open_all(RtPredictor *p, const RtEntry *e, Evaluation *v)
 	return v->confusion && v->room ? RT_OK : rt_fail(RT_NOMEM, "out of memory for %d classes", v->classes);
 }
 
+static RtStatus count_measured(RtPredictor *p, Evaluation *v, const RtEntry *e)
+{
+	char gpu[32];
+	RtEnergy energy;
+	rt_energy_open(&energy, RT_POWERCAP, rt_instance_gpu(&p->in, gpu) ? gpu : NULL);
+	v->energy = &energy;
+	RtStatus s = count(p, v, e);
+	rt_energy_update(&energy, true);
+	v->kwh = v->metrics.samples > 0 ? rt_energy_kwh(rt_energy_joules(&energy)) * 1000 / (double)v->metrics.samples : NAN;
+	rt_energy_close(&energy);
+	return s;
+}
+
 RtStatus rt_predict_evaluate(RtPredictor *p)
 {
 	Evaluation v = {0};
@@ -316,7 +336,7 @@ RtStatus rt_predict_evaluate(RtPredictor *p)
 		return rt_fail(RT_USAGE, "evaluate takes one folder");
 	RtStatus s = open_all(p, e, &v);
 	if (s == RT_OK)
-		s = count(p, &v, e);
+		s = count_measured(p, &v, e);
 	if (s == RT_OK) {
 		if (p->json)
 			print_json(p, &v);

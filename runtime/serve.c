@@ -252,7 +252,9 @@ static RtStatus open_all(RtServer *s)
 		s->classes = 0;
 	s->http_options.handle = rt_serve_route;
 	s->http_options.answered = rt_serve_answered;
+	s->http_options.tick = rt_serve_tick;
 	s->http_options.arg = s;
+	rt_energy_open(&s->energy, RT_POWERCAP, NULL);
 	status = rt_http_open(&s->http_options, &s->http);
 	return status == RT_OK ? rt_serve_start(s) : status;
 }
@@ -285,6 +287,7 @@ RtStatus rt_serve(RtPredictor *p, int argc, char **argv)
 	}
 	rt_serve_stop(&s);
 	rt_http_close(s.http);
+	rt_energy_close(&s.energy);
 	if (s.http_options.log && s.http_options.log != p->out && fclose(s.http_options.log) != 0 && status == RT_OK)
 		status = rt_fail_errno(RT_IO, "write", s.o.log);
 	rt_sys.release(s.token);

@@ -15,6 +15,7 @@
 
 #include <pthread.h>
 #include "runtime/data.h"
+#include "runtime/energy.h"
 #include "runtime/http.h"
 #include "runtime/predict.h"
 #include "runtime/serve_ask.h"
@@ -66,6 +67,7 @@ typedef struct RtServer {
 	bool metrics;
 	double started_s;
 	RtServeCounts counts;
+	RtEnergy energy; /* since the start; of the loop's thread */
 
 	RtWorker *worker;
 	int nworkers; /* that run */
@@ -92,6 +94,7 @@ const char *rt_datatype(int32_t dtype); /* "FP32" */
 void rt_serve_route(void *server, RtRequest *r);
 void rt_serve_answered(void *server, const RtRequest *r);
 
+void rt_serve_tick(void *server);
 void rt_serve_metrics(RtServer *s, RtText *t);
 extern const char rt_serve_page[];
 

@@ -3,6 +3,7 @@
  * All counters are the loop's thread's own, but the batches, which workers count.
  */
 #include <fcntl.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -152,6 +153,33 @@ static void process(const RtServer *s, const Page *p)
 	plain(p, "process_start_time_seconds", "gauge", "When the process started, in seconds since 1970", s->started_s);
 }
 
+void rt_serve_tick(void *server)
+{
+	RtServer *s = server;
+	rt_energy_update(&s->energy, false);
+}
+
+/* NaN, which Prometheus has for it, where the counters can't be read. */
+static void number_or_nan(const Page *p, const char *name, const char *type, const char *help, double v)
+{
+	if (isfinite(v)) {
+		plain(p, name, type, help, v);
+		return;
+	}
+	family(p, name, type, help);
+	rt_text_format(p->t, "%s NaN\n", name);
+}
+
+static void energy(RtServer *s, const Page *p)
+{
+	rt_energy_update(&s->energy, true);
+	double joules = rt_energy_joules(&s->energy), samples = (double)s->counts.samples;
+	number_or_nan(p, "cnnc_energy_consumption_joules", "counter",
+		      "Energy of the machine's processors since the start; NaN: unknown", joules);
+	number_or_nan(p, "cnnc_energy_kwh_per_1000_predictions", "gauge", "The same in kWh for 1,000 samples; NaN: unknown",
+		      samples > 0 ? rt_energy_kwh(joules) * 1000 / samples : NAN);
+}
+
 void rt_serve_metrics(RtServer *s, RtText *t)
 {
 	RtText label = {0};
@@ -160,6 +188,7 @@ void rt_serve_metrics(RtServer *s, RtText *t)
 	inference(s, &p);
 	latency(s, &p);
 	http(s, &p);
+	energy(s, &p);
 	process(s, &p);
 	rt_text_free(&label);
 }

@@ -5,6 +5,7 @@
  * bundle train_blame.c   names the first non-finite tensor                          train_signal.c SIGINT and SIGTERM
  * train_average.c moving averages of the weights                          train_phase.c  phases
  * train_calibrate.c  the temperature of the probabilities   train_report.c   report.html
+ * train_limits.c  time and energy: results.json, limits
  */
 #ifndef CNNC_RUNTIME_TRAIN_H
 #define CNNC_RUNTIME_TRAIN_H
@@ -17,6 +18,7 @@
 #include "runtime/checkpoint.h"
 #include "runtime/config.h"
 #include "runtime/data.h"
+#include "runtime/energy.h"
 #include "runtime/feature_cache.h"
 #include "runtime/gallery.h"
 #include "runtime/history.h"
@@ -67,6 +69,7 @@ typedef struct RtTrainer {
 	int batch;
 	uint64_t seed;
 	int64_t checkpoint_ns;
+	double max_seconds, max_kwh; /* 0: any */
 	int nphases;
 	RtRate rate;   /* of the phase, as step_entry, epochs and callbacks are */
 	RtFeatures *features, *val_features; /* of its frozen base; NULL: it has none to cut off */
@@ -83,6 +86,7 @@ typedef struct RtTrainer {
 	uint32_t phase_step; /* steps and epochs done when the phase began */
 	int64_t phase_epoch;
 	double best, seconds;   /* seconds: of training, before this start */
+	double joules;          /* the same of energy; NaN: unknown */
 	bool has_best, stopped; /* stopped: the phase, by a callback */
 	int64_t best_epoch;
 	RtCalibration calibration, best_calibration; /* of the last validation; of that of the best epoch */
@@ -92,6 +96,8 @@ typedef struct RtTrainer {
 	char *csv;
 	size_t csv_length;
 	int64_t started, saved; /* ns */
+	RtEnergy energy;        /* of this start */
+	const char *limit;      /* the field whose limit has been reached, or NULL */
 	bool unsaved;           /* the last checkpoint could not be written */
 	bool outputs_failed;    /* weights or results.csv could not be written */
 } RtTrainer;
@@ -159,6 +165,15 @@ RtStatus rt_train_report_open(RtTrainer *t);
 void rt_train_see(RtTrainer *t, const RtBatch *b);      /* a batch of the validation, just evaluated */
 RtStatus rt_train_report(RtTrainer *t, bool finished);  /* report.html; finished: its findings are printed, too */
 void rt_train_find_dead(const RtTrainer *t, RtFindings *f); /* train_blame.c: outputs of layers that never got a gradient */
+
+/* ---- train_limits.c ---- */
+RtStatus rt_train_limits_open(RtTrainer *t); /* after the memory */
+double rt_train_seconds(const RtTrainer *t);
+double rt_train_joules(const RtTrainer *t); /* NaN: unknown */
+bool rt_train_over_limit(RtTrainer *t);     /* sets t->limit */
+RtStatus rt_train_stop_at_limit(RtTrainer *t);
+RtStatus rt_train_results(RtTrainer *t); /* results.json */
+void rt_train_say_energy(const RtTrainer *t);
 
 /* ---- train_average.c ---- */
 void rt_train_start_averages(RtTrainer *t); /* each is its weights */

@@ -74,6 +74,8 @@ static RtStatus train_steps(RtTrainer *t)
 		RtBatch batch;
 		if (stop_wanted())
 			return RT_INTERRUPTED;
+		if (rt_train_over_limit(t))
+			return RT_OK;
 		const int64_t from = rt_sys.monotonic_ns();
 		s = rt_stream_next(t->train_stream, &batch);
 		t->waited_ns += rt_sys.monotonic_ns() - from;
@@ -206,16 +208,18 @@ static RtStatus interrupted(RtTrainer *t)
 RtStatus rt_train_loop(RtTrainer *t)
 {
 	RtStatus s = RT_OK;
-	while (s == RT_OK && !rt_train_finished(t)) {
+	while (s == RT_OK && !rt_train_finished(t) && !rt_train_over_limit(t)) {
 		if (rt_train_phase_finished(t)) {
 			s = rt_train_next_phase(t);
 			continue;
 		}
 		rt_progress_epoch(&t->progress, t->epoch + 1, t->epochs, rt_train_steps_expected(t), t->step_in_epoch);
 		s = train_steps(t);
-		if (s == RT_OK)
+		if (s == RT_OK && !t->limit)
 			s = judge_epoch(t);
 	}
 	rt_progress_break(&t->progress);
+	if (s == RT_OK && t->limit && !rt_train_finished(t))
+		return rt_train_stop_at_limit(t);
 	return s == RT_INTERRUPTED ? interrupted(t) : s;
 }

@@ -88,8 +88,7 @@ RtStatus rt_train_row(RtTrainer *t, const RtShown *log, int n)
 		}
 		s = s == RT_OK ? csv_append(t, "\n") : s;
 	}
-	double seconds = t->seconds + (double)(rt_sys.monotonic_ns() - t->started) / 1e9;
-	snprintf(piece, sizeof piece, "%lld,%u,%.3f", (long long)t->epoch + 1, t->step, seconds);
+	snprintf(piece, sizeof piece, "%lld,%u,%.3f", (long long)t->epoch + 1, t->step, rt_train_seconds(t));
 	s = s == RT_OK ? csv_append(t, piece) : s;
 	for (int i = 0; i < n && s == RT_OK; i++) {
 		/* the rate is a float: its digits beyond the seventh are noise */
@@ -241,7 +240,7 @@ RtStatus rt_train_profile(RtTrainer *t)
 
 static void list_files(const RtTrainer *t)
 {
-	static const char *const names[] = {"args.yaml", "results.csv", "report.html", "labels.txt", "weights/best.safetensors",
+	static const char *const names[] = {"args.yaml", "results.csv", "results.json", "report.html", "labels.txt", "weights/best.safetensors",
 					    "weights/last.safetensors", "profile.json"};
 	char path[RT_PATH_MAX];
 	struct stat st;
@@ -264,6 +263,9 @@ static RtStatus finish(RtTrainer *t)
 		s = rt_train_warned(t, rt_train_weights(t, "last"));
 	if (s != RT_OK)
 		return s;
+	s = rt_train_warned(t, rt_train_results(t));
+	if (s != RT_OK)
+		return s;
 	list_files(t);
 	bool best =
 		t->val_stream && t->has_best && weights_path(t, "best", path) == RT_OK && rt_sys.stat(path, &st) == 0;
@@ -275,6 +277,7 @@ static RtStatus finish(RtTrainer *t)
 	if (best || (weights_path(t, "last", path) == RT_OK && rt_sys.stat(path, &st) == 0))
 		rt_train_bundle(t, path, said);
 	rt_train_say_calibration(t, best ? &t->best_calibration : &t->calibration);
+	rt_train_say_energy(t);
 	return rt_train_report(t, true);
 }
 

@@ -296,6 +296,8 @@ static RtStatus train(RtTrainer *t)
 	if (s == RT_OK)
 		s = open_memory(t);
 	if (s == RT_OK)
+		s = rt_train_limits_open(t);
+	if (s == RT_OK)
 		s = open_streams(t);
 	if (s == RT_OK)
 		s = rt_train_calibrate_open(t);
@@ -336,6 +338,7 @@ static void close_all(RtTrainer *t)
 	rt_metrics_free(&t->val);
 	rt_calibrator_free(&t->calibrator);
 	rt_gallery_free(&t->gallery);
+	rt_energy_close(&t->energy);
 	if (t->in.model)
 		rt_instance_close(&t->in);
 	rt_pool_free(t->pool);

@@ -3,6 +3,7 @@
  * A checkpoint is taken between steps, so the state is: all tensors, where the stream stands, the sums of the running
  * epoch, and what callbacks remember. Doubles go as bits: a resumed run continues with exactly the same numbers.
  */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "runtime/hash.h"
@@ -16,6 +17,7 @@
 static bool is_free(const RtField *f)
 {
 	static const char *const names[] = {"train.epochs",          "train.threads", "train.verbose", "train.resume",
+					    "train.max_time",        "train.max_energy_kwh",
 					    "train.initial_weights", "data.workers",  "data.prefetch", "data.cache"};
 	const char *dot = strrchr(f->path, '.');
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -108,7 +110,7 @@ static char *state_text(const RtTrainer *t)
 	hash_text(t->model->schedule_key, schedule);
 	hash_text(t->files_hash, files);
 	rt_stream_tell(t->train_stream, &pass, &position);
-	double seconds = t->seconds + (double)(rt_sys.monotonic_ns() - t->started) / 1e9;
+	double seconds = rt_train_seconds(t);
 	json_t *root = json_pack("{s:i, s:s, s:s, s:s, s:O, s:o, s:o}", "version", 1, "model", model, "schedule",
 				 schedule, "files", files, "arguments", t->arguments, "sums", sums_json(&t->train),
 				 "callbacks", rt_callbacks_state(t->callbacks));
@@ -121,6 +123,7 @@ static char *state_text(const RtTrainer *t)
 			  "position", (json_int_t)position, "samples", (json_int_t)t->train.samples, "lr",
 			  rt_json_double((double)t->lr), "best", rt_json_double(t->best), "has_best", t->has_best,
 			  "best_epoch", (json_int_t)t->best_epoch, "stopped", t->stopped, "seconds", seconds);
+	json_object_set_new(root, "joules", rt_json_double(rt_train_joules(t)));
 	json_object_set_new(root, "calibration", rt_train_calibration_json(&t->calibration));
 	json_object_set_new(root, "best_calibration", rt_train_calibration_json(&t->best_calibration));
 	char *text = NULL;
@@ -212,6 +215,7 @@ static RtStatus restore_state(RtTrainer *t, const json_t *state)
 	rt_train_calibration_read(&t->best_calibration, json_object_get(state, "best_calibration"));
 	t->stopped = json_is_true(json_object_get(state, "stopped"));
 	t->seconds = json_real_value(json_object_get(state, "seconds"));
+	t->joules = rt_double_of_json(json_object_get(state, "joules"), NAN);
 	t->train.samples = whole(state, "samples");
 	if (json_array_size(sums) != t->model->metric_doubles)
 		return rt_fail(RT_BAD_WEIGHTS, "the checkpoint in %s has other metrics", t->run.path);
@@ -230,7 +234,8 @@ static void remove_temporaries(const RtTrainer *t)
 					    "labels.txt.tmp",
 					    "weights/best.safetensors.tmp",
 					    "weights/last.safetensors.tmp",
-					    "profile.json.tmp"};
+					    "profile.json.tmp",
+					    "results.json.tmp"};
 	char path[RT_PATH_MAX];
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
 		if (rt_run_file(&t->run, names[i], path))

@@ -29,7 +29,7 @@ found=$(
 	only 'libyaml only in frontend/yaml.c' 'include *<yaml\.h>|yaml_(parser|event)_' 'frontend/yaml\.c' $code
 	only 'LLVM only in codegen/llvm_*.c' 'include *<llvm-c|LLVM[A-Z][A-Za-z]*\(' 'codegen/llvm_[a-z0-9_]*\.[ch]' $code
 	only 'protobuf only in frontend/onnx_proto.c' 'include *<(onnx\.pb-c|protobuf-c)' 'frontend/onnx_proto\.c' $code
-	only 'no dlopen' '\bdlopen *\(' '(\./)?bench_peers\.c|codegen/nvrtc_load\.c|runtime/cuda_driver\.c' $code
+	only 'no dlopen' '\bdlopen *\(' '(\./)?bench_peers\.c|codegen/nvrtc_load\.c|runtime/cuda_driver\.c|runtime/nvml\.c' $code
 	only 'libjpeg, libpng only in runtime/' 'include *<(jpeglib|png|zlib)\.h>' 'runtime/[a-z0-9_]*\.c' $code
 	only 'libevent only in runtime/http*.c' 'include *<(event2/|event\.h|evhttp\.h)' 'runtime/http[a-z_]*\.[ch]' $code
 	only 'ir/ includes libc only' 'include *<(yaml|jansson|llvm|jpeglib|png|zlib)' 'none' ir/*.[ch]

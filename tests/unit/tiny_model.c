@@ -197,6 +197,8 @@ static const RtField fields[] = {
 	{"train.callbacks.1.CSVLogger.filename", "log.csv", RT_FIELD_PATH, 1, NULL, ""},
 	{"train.callbacks.1.CSVLogger.separator", ",", RT_FIELD_STRING, 1, NULL, ""},
 	{"train.initial_weights", "", RT_FIELD_PATH, 1, NULL, ""},
+	{"train.max_time", "", RT_FIELD_DURATION, 1, NULL, ""},
+	{"train.max_energy_kwh", "", RT_FIELD_FLOAT, 1, NULL, ""},
 	{"train.resume", "never", RT_FIELD_ENUM, 1, "never|auto|must", ""},
 	{"train.threads", "auto", RT_FIELD_INT, 1, "auto", ""},
 	{"train.verbose", "auto", RT_FIELD_ENUM, 1, "auto|0|1|2", ""},
