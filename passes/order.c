@@ -14,7 +14,7 @@
 #include <string.h>
 
 enum { LIGHT_POINTS = 32768, LIGHT_ALONE = 8192, AXIS_PARTS = 16, AXIS_GRAIN = 32, PART_POINTS = 7, RESIDENT_BYTES = 64 << 10, REUSE = 8,
-       STREAM_BYTES = 2 << 20, STEP_ROWS = 36, STEP_MOST = 4 };
+       STREAM_BYTES = 2 << 20, STEP_ROWS = 36, STEP_MOST = 4, STREAM_GRAIN = 128, STREAM_PARTS = 8 };
 
 typedef enum Class { BY_SAMPLE, BY_AXIS, LIGHT } Class;
 
@@ -99,10 +99,21 @@ static bool contiguous(const Kernel *k, int axis)
 	return false;
 }
 
+/* A few rows times a large matrix: memory sets the pace, and is read in pieces as long as a part. */
+static bool streams_columns(const Kernel *k, int axis)
+{
+	int64_t rows = 1;
+	for (int a = 0; a < k->naxes; a++)
+		rows *= (k->par >> a & 1) && a != axis ? k->axis[a].extent : 1;
+	return k->contraction && rows <= FEW_SAMPLES && k->axis[axis].extent >= STREAM_PARTS * STREAM_GRAIN;
+}
+
 /* Points of a contiguous axis that make a piece worth cutting off: of one that steps over panels of columns, fewer. */
 static int32_t grain(const Kernel *k, int axis)
 {
 	int32_t most = 1;
+	if (streams_columns(k, axis))
+		return STREAM_GRAIN;
 	for (int i = 0; i < k->nstages; i++) {
 		const KStage *s = &k->stage[i];
 		int rank = s->kind == S_REDUCE ? 0 : k->opnd[s->operand].type.rank;

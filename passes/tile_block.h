@@ -14,4 +14,10 @@ typedef struct TileBlock {
 
 TileBlock tile_block(const TileCx *cx, const Tile *t);
 
+/* Does the product, with vectors along t->vector, read each element of a factor that is larger than the second-level cache
+ * about once? Then memory sets its pace. */
+bool tile_streams(const TileCx *cx, const Tile *t);
+/* Cycles that memory loses where such a factor is read in pieces of rows: the shorter they are, the more. */
+double tile_pieces_cost(const TileCx *cx, const Tile *t);
+
 #endif

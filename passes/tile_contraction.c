@@ -3,9 +3,10 @@
  * A tile is: some short axes unrolled whole (pool windows, kernel columns), one axis unrolled a few times, the innermost summed
  * axis perhaps twice, one to four vectors. All that fit the registers are priced; the cheapest few go on to tile_order.c.
  */
+#include "passes/tile_block.h"
 #include "passes/tile_search.h"
 
-enum { WHOLE_MAX = 8, WHOLE_COPIES = 36, VECTORS_MAX = 4, COPIES_MAX = 16, TOP_ALIKE = 2 };
+enum { WHOLE_MAX = 8, WHOLE_COPIES = 36, VECTORS_MAX = 4, VECTORS_STREAMED = 16, COPIES_MAX = 16, TOP_ALIKE = 2 };
 
 static bool sums_alike(const Search *s, const Tile *t)
 {
@@ -173,8 +174,8 @@ void tile_search_contraction(Search *s)
 		Tile t = {.vector = v};
 		for (int a = 0; a < k->naxes; a++)
 			t.copies[a] = 1;
-		int most = (s->cx.extent[v] + K_LANES - 1) / K_LANES;
-		for (t.copies[v] = 1; t.copies[v] <= VECTORS_MAX && t.copies[v] <= most; t.copies[v]++)
+		const int whole = (s->cx.extent[v] + K_LANES - 1) / K_LANES, most = tile_streams(&s->cx, &t) ? VECTORS_STREAMED : VECTORS_MAX;
+		for (t.copies[v] = 1; t.copies[v] <= most && t.copies[v] <= whole; t.copies[v]++)
 			with_whole(s, &t, 0, 1);
 	}
 	tile_arrange(s);

@@ -1,5 +1,5 @@
 /* tile_cost.c -- what a tile costs: see tile_cost.h */
-#include "passes/tile_cost.h"
+#include "passes/tile_block.h"
 #include <string.h>
 
 /* Throughputs of a current x86-64 or arm64 core, a cycle: vector multiply-adds, loads, operations of any kind. */
@@ -262,7 +262,7 @@ bool tile_fits(const TileCx *cx, const Tile *t)
 		if ((s->away & ~reused) >> a & 1)
 			one.copies[a] = 1;
 	}
-	int vectors = (int)count_body(cx, &one).vectors;
+	int vectors = tile_streams(cx, t) ? 1 : (int)count_body(cx, &one).vectors; /* met once: from memory to the sum */
 	int ahead = product(cx->k, t, s->away & ~reused) > 1 ? 2 : 0; /* loads of the next step begin before this one ends */
 	return (sums + vectors) * p + ahead + 1 <= cx->target->vec_regs;
 }
@@ -324,7 +324,7 @@ double tile_cost(const TileCx *cx, const Tile *t)
 	double ends = sums * p * 1.5 + 10 + exits(cx, t, s->away, sums);
 	if (t->vector >= 0 && (s->away >> t->vector & 1))
 		ends += sums * 10; /* lanes are added at the end of each sum */
-	return outer * (inner * body + ends);
+	return outer * (inner * body + ends) + tile_pieces_cost(cx, t);
 }
 
 KSet tile_gathering(const Kernel *k)

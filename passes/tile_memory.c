@@ -154,7 +154,7 @@ static double l1_misses(const Levels *l, double bytes)
 	return total;
 }
 
-/* Are results that samples share, which come from memory as they are met once a call, written in short pieces, with a return for
+/* Are results that samples share, met once a call and so in memory, written in short pieces, with a return for
  * what lies between? */
 static bool in_pieces(const Kernel *k, const Levels *l, const Access *x)
 {
