@@ -87,6 +87,7 @@ void fe_onnx_operators(FILE *f);               /* docs/onnx.md */
 /* ---- everything printed from the schema table ---- */
 void fe_schema_json(FILE *f);                  /* cnnc schema */
 bool fe_help(const char *topic, FILE *f);      /* cnnc help [onnx|LAYER|FIELD|reference]; false: no such topic (nearest one printed) */
+bool fe_help_op(const char *topic, FILE *f); /* of an operation of the graph; false: there is none of that name */
 void fe_reference(FILE *f);                    /* docs/yaml.md, Markdown */
 
 #endif

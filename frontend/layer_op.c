@@ -5,6 +5,7 @@
  * augmentation) can't be written. Numbers among the inputs are constants of the first input's type.
  */
 #include "frontend/build.h"
+#include "frontend/frontend.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -71,6 +72,52 @@ bool layer_op_writable(OpCode op)
 			return false;
 	}
 	return true;
+}
+
+/* ---- cnnc help OP ---- */
+
+static const char *what_it_does(unsigned traits)
+{
+	static const struct { unsigned trait; const char *text; } word[] = {
+		{EWISE, "works element by element; shapes stretch as in NumPy"}, {REDUCES, "folds axes away"},
+		{CONVOLVES, "sums of products over windows"}, {CONTRACTS, "sums of products"}, {WINDOW, "folds or spreads windows"},
+		{UNSLIDES, "spreads windows"}, {ROWWISE, "works along the last axis"}, {VIEW, "the same elements in another shape"},
+		{STRETCHES, "repeats elements"}, {PERMUTES, "reorders axes"}, {CROPS, "takes some elements"}, {PADS, "puts zeros around"},
+		{JOINS, "puts inputs side by side"}, {RESAMPLES, "reads pictures at other places"}, {RANDOM, "random numbers"},
+	};
+	for (size_t i = 0; i < COUNT(word); i++) {
+		if (traits & word[i].trait)
+			return word[i].text;
+	}
+	return "makes a value";
+}
+
+bool fe_help_op(const char *topic, FILE *f)
+{
+	Arena *a = arena_new();
+	int op = 0;
+	while (op < OP_COUNT && strcmp(ir_ops[op].text, topic) != 0)
+		op++;
+	if (op < OP_COUNT) {
+		const IrOpInfo *info = &ir_ops[op];
+		const IrMembers list = ir_attr_members((OpCode)op);
+		const bool writable = layer_op_writable((OpCode)op), one = info->max_in == 1;
+		fprintf(f, "%s (operation): %s; ", info->text, what_it_does(info->traits));
+		if (info->min_in == info->max_in)
+			fprintf(f, "%d input%s\n", info->min_in, one ? "" : "s");
+		else
+			fprintf(f, "%d to %d inputs\n", info->min_in, info->max_in);
+		if (writable)
+			fprintf(f, "  as a layer: Op: {op: %s, …}; every layer's keys, and\n", info->text);
+		else
+			fputs("  not to be written as a layer\n", f);
+		for (int i = 0; writable && i < list.n; i++) {
+			const int at = schema_field_index(op_section(), list.member[i].name);
+			fprintf(f, "  %-24s %s\n", list.member[i].name, schema_describe(a, schema_field(op_section(), at)));
+		}
+	}
+	arena_free(a);
+	return op < OP_COUNT;
 }
 
 static bool find_op(Model *m, const char *text, OpCode *out)

@@ -132,13 +132,13 @@ static IrFill fill_mode(const char *name)
 	       strcmp(name, "wrap") == 0 ? FILL_WRAP : FILL_NEAREST;
 }
 
-static IrNode *warp(Build *b, IrAttr draws, const char *fill, double cval)
+static IrNode *warp(Build *b, IrAttr draws, const char *fill, double cval, bool nearest)
 {
 	draws.affine.height = b->m->input.dim[1];
 	draws.affine.width = b->m->input.dim[2];
 	draws.affine.stream = b->m->module->next_stream++;
 	IrNode *map = ir_node(b->e, NULL, OP_affine_draw, b->loc, 1, &b->id, &draws, NULL);
-	IrAttr attr = {.warp = {.fill = fill_mode(fill), .cval = cval}};
+	IrAttr attr = {.warp = {.fill = fill_mode(fill), .cval = cval, .nearest = nearest}};
 	b->map = map;
 	b->moved = attr;
 	return ir_node(b->e, NULL, OP_warp, b->loc, 2, (IrNode *[]){b->x, map}, &attr, NULL);
@@ -214,7 +214,7 @@ static IrNode *brightness(Build *b, IrNode *x, const Val *range)
 static IrNode *generator(Build *b, const Val *a)
 {
 	IrAttr draws = generator_draws(b->m, a);
-	IrNode *x = moves(&draws) ? warp(b, draws, val_string(a, "fill_mode"), val_number(a, "cval")) :
+	IrNode *x = moves(&draws) ? warp(b, draws, val_string(a, "fill_mode"), val_number(a, "cval"), false) :
 	                            node_cast(b, b->x, DT_F32);
 	double shift_range = val_number(a, "channel_shift_range");
 	if (shift_range != 0)
@@ -275,8 +275,9 @@ static IrNode *geometric(Build *b, const Val *list)
 	if (!moves(&draws))
 		return node_cast(b, b->x, DT_F32);
 	if (!fill)
-		return warp(b, draws, "nearest", 0);
-	return warp(b, draws, val_string(fill, "fill_mode"), val_number(fill, "fill_value"));
+		return warp(b, draws, "nearest", 0, false);
+	const bool nearest = strcmp(val_string(fill, "interpolation"), "nearest") == 0;
+	return warp(b, draws, val_string(fill, "fill_mode"), val_number(fill, "fill_value"), nearest);
 }
 
 static IrNode *layers(Build *b, const Val *list)
@@ -381,7 +382,7 @@ static bool check_generator(Model *m, const Val *a)
 static bool check_layers(Model *m, const Val *list)
 {
 	bool ok = true, turned = false, moved = false, zoomed = false, other = false;
-	const char *fill = NULL;
+	const char *fill = NULL, *between = NULL;
 	for (int i = 0; i < list->n; i++) {
 		const Val *v = &list->item[i];
 		bool geometry = is_geometric(v), mixing = augment_is_mixing(v), rotation = strcmp(v->section->name, "RandomRotation") == 0;
@@ -398,7 +399,10 @@ static bool check_layers(Model *m, const Val *list)
 			                v->section->name);
 		ok = (mixing || augment_check(m, v)) && ok;
 		if (rotation || translation || zoom) {
-			const char *mode = val_string(v, "fill_mode");
+			const char *mode = val_string(v, "fill_mode"), *how = val_string(v, "interpolation");
+			if (between && strcmp(between, how) != 0)
+				ok = diag_error(m->diag, v->loc, "two interpolations in one list are not supported yet");
+			between = how;
 			if (fill && strcmp(fill, mode) != 0)
 				ok = diag_error(m->diag, v->loc, "two fill modes in one list are not supported yet");
 			fill = mode;

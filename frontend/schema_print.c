@@ -141,6 +141,7 @@ bool fe_help(const char *topic, FILE *f)
 	}
 	if (!found || schema_field_index(schema_top(), topic) < 0)
 		found += print_fields_named(f, a, topic);
+	found += fe_help_op(topic, f);
 	if (!found)
 		print_nearest(f, a, topic);
 	arena_free(a);

@@ -8,6 +8,8 @@ exits 0 "$cnnc" --version
 says '[0-9]+\.[0-9]+\.[0-9]+'
 exits 0 "$cnnc" --help
 says 'MODEL.yaml'
+exits 0 "$cnnc" help matmul
+says 'matmul \(operation\).*2 inputs'
 exits 0 "$cnnc" help
 exits 0 "$cnnc" help Conv2D
 says 'filters'

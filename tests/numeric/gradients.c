@@ -17,6 +17,8 @@ typedef struct Case {
 
 #define WIN(kh, kw, sh, sw, t, l, b, r) { .size = { kh, kw }, .stride = { sh, sw }, .dilation = { 1, 1 }, \
 	.pad = { t, l, b, r }, .groups = 1 }
+/* Windows over (N, depth, height, width, channels). */
+#define SPACE { .size = { 2, 2, 2 }, .stride = { 2, 1, 1 }, .dilation = { 1, 1, 1 }, .pad = { 0, 1, 1, 0, 1, 0 }, .groups = 1 }
 #define UNARY(name, lo, hi) { { OP_##name, { "f32[N,3]" }, NULL, { { 0 } } }, lo, hi }, \
 	{ { OP_##name, { "f32[2,1,4]" }, NULL, { { 0 } } }, lo, hi }
 #define BINARY(name, lo, hi) { { OP_##name, { "f32[N,3]", "f32[N,3]" }, NULL, { { 0 } } }, lo, hi }, \
@@ -73,6 +75,13 @@ static const Case cases[] = {
 	{ { OP_avgpool, { "f32[N,4,5,2]" }, NULL, { .pool = WIN(2, 2, 2, 2, 0, 0, 0, 0) } }, 0, 0 },
 	{ { OP_avgpool, { "f32[N,4,5,2]" }, NULL, { .pool = WIN(3, 2, 1, 2, 1, 0, 2, 1) } }, 0, 0 },
 	{ { OP_avgpool_dx, { "f32[N,4,2,2]" }, "f32[N,4,5,2]", { .pool = WIN(3, 2, 1, 2, 1, 0, 1, 0) } }, 0, 0 },
+	{ { OP_conv2d, { "f32[N,3,4,3,2]", "f32[2,2,2,2,3]" }, NULL, { .conv = SPACE } }, 0, 0 },
+	{ { OP_conv2d_dx, { "f32[N,3,2,3,3]", "f32[2,2,2,2,3]" }, "f32[N,3,4,3,2]", { .conv = SPACE } }, 0, 0 },
+	{ { OP_conv2d_dw, { "f32[N,3,4,3,2]", "f32[N,3,2,3,3]" }, "f32[2,2,2,2,3]", { .conv = SPACE } }, 0, 0 },
+	{ { OP_maxpool, { "f32[N,3,4,3,2]" }, NULL, { .pool = SPACE } }, 0, 0 },
+	{ { OP_maxpool_dx, { "f32[N,3,2,3,2]", "u8[N,3,2,3,2]" }, "f32[N,3,4,3,2]", { .pool = SPACE } }, 0, 7 },
+	{ { OP_avgpool, { "f32[N,3,4,3,2]" }, NULL, { .pool = SPACE } }, 0, 0 },
+	{ { OP_avgpool_dx, { "f32[N,3,2,3,2]" }, "f32[N,3,4,3,2]", { .pool = SPACE } }, 0, 0 },
 };
 
 static bool differentiable(OpCode op)

@@ -424,6 +424,7 @@ static const char *const augmentations[] = {
 };
 static const char *const augmentation_lists[] = {
 	"[RandomHue: {factor: 0.5}]",
+	"[RandomTranslation: {height_factor: 0.3, width_factor: 0.2, interpolation: nearest}]",
 	"[RandomSaturation: {factor: [0.3, 0.8]}, RandomSharpness: {factor: 1}]",
 	"[RandomColorJitter: {brightness_factor: 0.2, contrast_factor: [0.1, 0.3], saturation_factor: 0.7, hue_factor: 0.1}]",
 	"[RandomPosterization: {factor: [2, 6]}, AutoContrast]",
