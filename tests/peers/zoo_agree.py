@@ -246,6 +246,8 @@ def lively(weights, rng):
     out = {}
     for key, w in weights.items():
         draw = spread.get(key.rpartition('.')[2])
+        if w.dtype.kind == 'f' and not draw and not w.any():
+            draw = lambda s: rng.normal(0, .1, s)
         out[key] = draw(w.shape).astype('f4') if draw else w.astype('i4' if w.dtype.kind == 'i' else 'f4')
     return {key: np.array(w, order='C') for key, w in out.items()}
 
