@@ -1,6 +1,6 @@
 /* bench.c -- `cnnc bench MODEL`: the generated code timed in this process, beside what the machine can do at most
  *
- * The model is compiled by the JIT from the same module as an object would be. Times are of whole entries on made-up data that
+ * The model is compiled by the JIT from the same module as an object would be. BenchTimes are of whole entries on made-up data that
  * lies in memory; kernels are timed one by one on one thread.
  */
 #include <jansson.h>
@@ -12,9 +12,7 @@
 #include "bench_run.h"
 #include "report.h"
 
-enum { MAX_TIMES = 4000, MIN_TIMES = 5, SLICE_MS = 1200, KERNELS_MS = 400 };
-
-typedef struct Times { double median, min; } Times;
+enum { KERNELS_MS = 400 };
 
 typedef struct Bench {
 	const Pipeline *p;
@@ -22,34 +20,12 @@ typedef struct Bench {
 	int threads;
 	Limits limit;
 	double compile_ms;
-	Times train, batch, one;
+	BenchTimes train, batch, one;
 	const KEntry *shown;     /* the entry whose kernels are listed */
 	double *kernel_ms;       /* each kernel in one call of it on one thread */
 } Bench;
 
 /* ---- entries ---- */
-static Times time_entry(Bench *b, const char *name, int64_t n)
-{
-	double ms[MAX_TIMES];
-	const RtEntry *e = rt_entry(b->run.model, name);
-	int count = 0;
-	if (!e)
-		return (Times){0};
-	unsigned char **port = bench_run_ports(&b->run, e);
-	for (uint32_t i = 1; i <= 2; i++)
-		bench_run_call(&b->run, e, n, port, i);
-	Times t = {.min = HUGE_VAL};
-	for (double begin = now_ms(), now = begin; count < MIN_TIMES || now - begin < SLICE_MS; count++) {
-		double start = now_ms();
-		bench_run_call(&b->run, e, n, port, 3 + (uint32_t)count);
-		now = now_ms();
-		ms[count % MAX_TIMES] = now - start; /* of many short calls, the last ones */
-		t.min = fmin(t.min, now - start);
-	}
-	t.median = bench_median(ms, count < MAX_TIMES ? count : MAX_TIMES);
-	return t;
-}
-
 static const KEntry *kernel_entry(const Bench *b, const char *name)
 {
 	const KProgram *p = b->p->fe.module->program;
@@ -121,7 +97,7 @@ static Line kernel_line(const Bench *b, int i)
 }
 
 /* ---- results ---- */
-static json_t *times_json(const Bench *b, Times t, const char *entry, int64_t n)
+static json_t *times_json(const Bench *b, BenchTimes t, const char *entry, int64_t n)
 {
 	if (t.min <= 0)
 		return json_null();
@@ -158,7 +134,7 @@ static void print_json(const Bench *b)
 	json_decref(all);
 }
 
-static void print_times(const Bench *b, const char *what, Times t, const char *entry, int64_t n)
+static void print_times(const Bench *b, const char *what, BenchTimes t, const char *entry, int64_t n)
 {
 	if (t.min > 0)
 		printf("%-14s %9.3f ms median, %9.3f ms min, %7.1f GFLOP/s\n", what, t.median, t.min,
@@ -192,14 +168,16 @@ static bool measure(Bench *b, Diag *d)
 	if (!limits_measure(&b->p->code, b->run.pool, &b->limit, d))
 		return false;
 	bool trains = rt_entry(b->run.model, "train_step") != NULL;
-	b->train = time_entry(b, "train_step", n);
-	b->batch = time_entry(b, "predict", n);
-	b->one = time_entry(b, "predict", 1);
+	b->train = bench_run_time(&b->run, "train_step", n);
+	b->batch = bench_run_time(&b->run, "predict", n);
+	b->one = bench_run_time(&b->run, "predict", 1);
 	return time_kernels(b, trains ? "train_step" : "predict", d) && limits_measure(&b->p->code, b->run.pool, &b->limit, d);
 }
 
 int bench(Pipeline *p, const Options *o, double compile_start_ms, Diag *d)
 {
+	if (p->cuda)
+		return bench_cuda(p, o, compile_start_ms, d);
 	Bench b = {.p = p};
 	CgModule *c = pipeline_code(p, d);
 	CgJit *jit = c ? cg_jit(c, d) : NULL;

@@ -1,5 +1,6 @@
 /* bench_run.c -- a compiled model run in this process on made-up data: see bench_run.h */
 #include "bench_run.h"
+#include <math.h>
 #include <string.h>
 #include "bench.h"
 #include "bench_limits.h"
@@ -74,6 +75,29 @@ void bench_run_call(BenchRun *r, const RtEntry *e, int64_t n, unsigned char *con
 {
 	rt_scalars_set(&r->in.scalars, r->model, (uint32_t)n, step);
 	rt_instance_run(&r->in, e, port, NULL);
+}
+
+BenchTimes bench_run_time(BenchRun *r, const char *entry, int64_t n)
+{
+	enum { MAX_TIMES = 4000, MIN_TIMES = 5, SLICE_MS = 1200 };
+	double ms[MAX_TIMES];
+	const RtEntry *e = rt_entry(r->model, entry);
+	int count = 0;
+	if (!e)
+		return (BenchTimes){0};
+	unsigned char **port = bench_run_ports(r, e);
+	for (uint32_t i = 1; i <= 2; i++)
+		bench_run_call(r, e, n, port, i);
+	BenchTimes t = {.min = HUGE_VAL};
+	for (double begin = now_ms(), now = begin; count < MIN_TIMES || now - begin < SLICE_MS; count++) {
+		double start = now_ms();
+		bench_run_call(r, e, n, port, 3 + (uint32_t)count);
+		now = now_ms();
+		ms[count % MAX_TIMES] = now - start; /* of many short calls, the last ones */
+		t.min = fmin(t.min, now - start);
+	}
+	t.median = bench_median(ms, count < MAX_TIMES ? count : MAX_TIMES);
+	return t;
 }
 
 /* ---- kernels, one by one ---- */

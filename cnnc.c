@@ -381,7 +381,9 @@ static const char *target_of(const Options *o)
 {
 	if (!o->target && (o->emit & EMIT_CUDA))
 		return o->emit == EMIT_CUDA ? "cuda" : "cpu,cuda";
-	return o->command == CMD_BENCH ? "cpu" : o->target;
+	if (o->command == CMD_BENCH)
+		return o->target && strstr(o->target, "cuda") ? "cpu,cuda" : "cpu";
+	return o->target;
 }
 
 static int run(const Options *o)

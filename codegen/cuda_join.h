@@ -13,7 +13,7 @@ typedef struct CudaJob {
 	const RtCudaArg *arg;
 } CudaJob;
 
-/* How the kernel `name` that does all jobs is launched (function, kernel and nkernels are the caller's to fill). *text: it; NULL:
+/* How the kernel `name` that does all jobs is launched (the function is the caller's to fill). *text: it; NULL:
  * not wanted, and no job needs one. */
 RtCudaLaunch cuda_join(Arena *a, const char *name, const CudaJob *job, int n, const char **text);
 

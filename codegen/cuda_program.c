@@ -226,11 +226,25 @@ static CudaTouches touches_of(CudaProgram *c, const Run *run, int n)
 	return out;
 }
 
+/* Of kernels that work by sample the FLOP of a sample; where there is none, those of the call. */
+static RtKernel described(Arena *a, const Run *run, int n)
+{
+	RtKernel out = {.name = arena_strdup(a, run[0].k->name)};
+	if (n > 1)
+		out.name = arena_printf(a, "%s and %d more", run[0].k->name, n - 1);
+	for (int i = 0; i < n; i++)
+		out.batched |= k_sample_axis(run[i].k) >= 0;
+	for (int i = 0; i < n; i++)
+		out.flops += out.batched == (k_sample_axis(run[i].k) >= 0) ? run[i].k->flops : 0;
+	return out;
+}
+
 /* One launch an item of the tree; the kernels of an item are numbered one after the other. */
 static void launches_of(CudaProgram *c, const KEntry *e, RtCudaEntry *out)
 {
 	Arena *a = c->out->arena;
 	RtCudaLaunch *launch = NEWN(a, RtCudaLaunch, e->nitems + 1);
+	RtKernel *kernel = NEWN(a, RtKernel, e->nitems + 1);
 	CudaTouches *touches = NEWN(a, CudaTouches, e->nitems + 1);
 	for (int i = 0; i < e->nitems; i++) {
 		const KItem *it = &e->item[i];
@@ -241,21 +255,13 @@ static void launches_of(CudaProgram *c, const KEntry *e, RtCudaEntry *out)
 			INVARIANT(run[j].number == run[0].number + j);
 		}
 		launch[i] = n > 1 ? together(c, run, n) : alone(c, &run[0]);
-		launch[i].kernel = (uint32_t)run[0].number;
-		launch[i].nkernels = (uint32_t)n;
+		kernel[i] = described(a, run, n);
 		touches[i] = touches_of(c, run, n);
 	}
 	cuda_edges(a, launch, touches, (uint32_t)e->nitems);
 	out->launch = launch;
+	out->kernel = kernel;
 	out->nlaunches = (uint32_t)e->nitems;
-}
-
-static RtKernel *kernels_of(Arena *a, const KEntry *e)
-{
-	RtKernel *out = NEWN(a, RtKernel, e->nkernels + 1);
-	for (int i = 0; i < e->nkernels; i++)
-		out[i] = (RtKernel){arena_strdup(a, e->kernel[i]->name), e->kernel[i]->flops, k_sample_axis(e->kernel[i]) >= 0};
-	return out;
 }
 
 CgCuda *cg_cuda(const IrModule *m, const Target *t)
@@ -268,8 +274,7 @@ CgCuda *cg_cuda(const IrModule *m, const Target *t)
 	CudaProgram c = {.e = cuda_text_new(a), .m = m, .p = m->program, .t = t, .out = out};
 	for (int i = 0; i < out->nentries; i++) {
 		const KEntry *e = &m->program->entry[i];
-		out->entry[i] = (RtCudaEntry){.nkernels = (uint32_t)e->nkernels, .kernel = kernels_of(a, e),
-		                              .slab_bytes = (uint64_t)e->slab_bytes};
+		out->entry[i] = (RtCudaEntry){.slab_bytes = (uint64_t)e->slab_bytes};
 		launches_of(&c, e, &out->entry[i]);
 	}
 	cg_identity(m, t, model, out->schedule_key);

@@ -7,15 +7,15 @@ static const char TABLE[] = "cnnc_cuda_table";
 
 static LLVMValueRef kernels(LlvmBuild *b, const RtCudaEntry *e)
 {
-	LLVMValueRef *v = NEWN(b->arena, LLVMValueRef, e->nkernels + 1);
-	for (uint32_t i = 0; i < e->nkernels; i++) {
+	LLVMValueRef *v = NEWN(b->arena, LLVMValueRef, e->nlaunches + 1);
+	for (uint32_t i = 0; i < e->nlaunches; i++) {
 		Record *r = RECORD(b);
 		PUT_TEXT(r, RtKernel, name, e->kernel[i].name);
 		PUT_INT(r, RtKernel, flops, e->kernel[i].flops);
 		PUT_INT(r, RtKernel, batched, e->kernel[i].batched);
 		v[i] = record_finish(r, sizeof(RtKernel));
 	}
-	return llvm_array(b, "cuda_kernel", v, e->nkernels);
+	return llvm_array(b, "cuda_kernel", v, e->nlaunches);
 }
 
 static LLVMValueRef arguments(LlvmBuild *b, const RtCudaLaunch *l)
@@ -47,8 +47,6 @@ static LLVMValueRef launches(LlvmBuild *b, const RtCudaEntry *e)
 		LLVMValueRef arg = arguments(b, l), after = numbers(b, l->after, l->nafter);
 		Record *r = RECORD(b);
 		PUT_INT(r, RtCudaLaunch, function, l->function);
-		PUT_INT(r, RtCudaLaunch, kernel, l->kernel);
-		PUT_INT(r, RtCudaLaunch, nkernels, l->nkernels);
 		PUT_INT(r, RtCudaLaunch, grid_x, l->grid_x);
 		PUT_INT(r, RtCudaLaunch, grid_y, l->grid_y);
 		PUT_INT(r, RtCudaLaunch, threads, l->threads);
@@ -69,7 +67,6 @@ static LLVMValueRef entries(LlvmBuild *b, const CgCuda *c)
 		LLVMValueRef launch = launches(b, e), kernel = kernels(b, e);
 		Record *r = RECORD(b);
 		PUT_INT(r, RtCudaEntry, nlaunches, e->nlaunches);
-		PUT_INT(r, RtCudaEntry, nkernels, e->nkernels);
 		PUT_PTR(r, RtCudaEntry, launch, launch);
 		PUT_PTR(r, RtCudaEntry, kernel, kernel);
 		PUT_INT(r, RtCudaEntry, slab_bytes, e->slab_bytes);

@@ -1,7 +1,8 @@
 /* cuda_call.c -- opens a model on a GPU and runs its entries there: see cuda_call.h
  *
- * Memory of the device: parameters | activations of the largest entry | per-step numbers | metric sums | inputs | outputs. The last
- * four have a mirror in memory that the device can read, so that copies need not wait.
+ * Memory of the device: parameters | per-step numbers | metric sums | inputs | outputs. All but the first have a mirror in memory
+ * that the device can read, so that copies need not wait. Activations of the largest entry lie by themselves: nothing of them
+ * outlives a run.
  */
 #include "runtime/cuda_call.h"
 #include <stdio.h>
@@ -31,11 +32,16 @@ struct RtCudaRun {
 	CuDevice device;
 	CuContext context;
 	CuStream stream;
-	CuAddress base;
+	CuAddress base, work;  /* work: activations */
 	unsigned char *mirror; /* of everything from `scalars` on */
-	uint64_t params, slab, scalars, metric, ports, bytes;
+	uint64_t params, scalars, metric, ports, bytes, work_bytes;
 	Loaded *loaded;
 	Prepared *entry;
+	RtEntry *listed;       /* parallel to entry: as rt_cuda_entry gives it */
+	RtCudaTimeFn *time;
+	void *time_arg;
+	CuEvent *event;        /* times: before the first launch, and after each; as many as the longest entry needs */
+	uint32_t nevents;
 	int number, arch; /* of the device; of code->arch */
 	bool held, graphs;
 	unsigned char *host;           /* the parameter slab in memory of the host */
@@ -146,13 +152,13 @@ static uint64_t port_bytes(const RtModel *m, const RtPort *p)
 static void plan(RtCudaRun *r)
 {
 	const RtModel *m = r->model;
-	uint64_t at = 0, slab = 0, end;
+	uint64_t at = 0, end;
+	r->work_bytes = ALIGN;
 	for (uint32_t i = 0; i < m->nentries; i++) {
-		if (r->entry[i].wanted && r->code->entry[i].slab_bytes > slab)
-			slab = r->code->entry[i].slab_bytes;
+		if (r->entry[i].wanted && r->code->entry[i].slab_bytes > r->work_bytes)
+			r->work_bytes = r->code->entry[i].slab_bytes;
 	}
 	r->params = place(&at, m->params_bytes);
-	r->slab = place(&at, slab);
 	r->scalars = place(&at, sizeof(RtScalars));
 	r->metric = place(&at, (m->metric_doubles + 1) * sizeof(double));
 	r->ports = end = at;
@@ -174,11 +180,13 @@ static RtStatus take_memory(RtCudaRun *r)
 	void *mirror = NULL;
 	CuResult code = r->d.memory(&free, &total);
 	plan(r);
-	if (code == CU_OK && r->bytes > free)
+	if (code == CU_OK && r->bytes + r->work_bytes > free)
 		return rt_fail(RT_NOMEM, "%s has %zu bytes of memory free, and the model needs %llu: a smaller batch_size needs less",
-			       r->name, free, (unsigned long long)r->bytes);
+			       r->name, free, (unsigned long long)(r->bytes + r->work_bytes));
 	if (code == CU_OK)
 		code = r->d.alloc(&r->base, r->bytes);
+	if (code == CU_OK)
+		code = r->d.alloc(&r->work, r->work_bytes);
 	if (code == CU_OK)
 		code = r->d.host_alloc(&mirror, r->bytes - r->scalars, 0);
 	r->mirror = mirror;
@@ -198,7 +206,7 @@ static CuAddress address(const RtCudaRun *r, const Prepared *e, const RtCudaArg 
 	case RT_CUDA_PARAMS:
 		return r->base + r->params + a->offset;
 	case RT_CUDA_SLAB:
-		return r->base + r->slab + a->offset;
+		return r->work + a->offset;
 	case RT_CUDA_METRIC:
 		return r->base + r->metric + a->offset;
 	case RT_CUDA_IN:
@@ -295,7 +303,8 @@ static RtStatus prepare(RtCudaRun *r, const char *const *entries, int n)
 	const RtModel *m = r->model;
 	r->loaded = rt_sys.alloc((r->code->nfunctions + 1) * sizeof *r->loaded);
 	r->entry = rt_sys.alloc((m->nentries + 1) * sizeof *r->entry);
-	if (!r->loaded || !r->entry)
+	r->listed = rt_sys.alloc((m->nentries + 1) * sizeof *r->listed);
+	if (!r->loaded || !r->entry || !r->listed)
 		return rt_fail(RT_NOMEM, "out of memory for the tables of %u functions", r->code->nfunctions);
 	for (uint32_t i = 0; i < m->nentries; i++) {
 		for (int k = 0; k < n; k++)
@@ -366,6 +375,10 @@ void rt_cuda_close(RtCudaRun *r)
 		if (r->loaded[i].module)
 			r->d.unload(r->loaded[i].module);
 	}
+	for (uint32_t i = 0; i < r->nevents; i++)
+		r->d.event_free(r->event[i]);
+	if (r->work)
+		r->d.free(r->work);
 	if (r->base)
 		r->d.free(r->base);
 	if (r->mirror)
@@ -376,6 +389,8 @@ void rt_cuda_close(RtCudaRun *r)
 		r->d.release(r->device);
 	rt_sys.release(r->loaded);
 	rt_sys.release(r->entry);
+	rt_sys.release(r->listed);
+	rt_sys.release(r->event);
 	rt_sys.release(r);
 }
 
@@ -393,6 +408,74 @@ bool rt_cuda_place(const RtCudaRun *r, char out[32])
 const char *rt_cuda_name(const RtCudaRun *r)
 {
 	return r->name;
+}
+
+uint64_t rt_cuda_bytes(const RtModel *m, const char *const *entries, int n)
+{
+	RtCudaRun r = {.model = m, .code = m->cuda};
+	uint64_t bytes = 0;
+	if (m->cuda && prepare(&r, entries, n) == RT_OK) {
+		plan(&r);
+		bytes = r.bytes + r.work_bytes;
+	}
+	rt_sys.release(r.loaded);
+	rt_sys.release(r.entry);
+	rt_sys.release(r.listed);
+	return bytes;
+}
+
+/* ---- times ---- */
+const RtEntry *rt_cuda_entry(RtCudaRun *r, const RtEntry *entry)
+{
+	const uint32_t i = (uint32_t)(entry - r->model->entry);
+	r->listed[i] = *entry;
+	r->listed[i].nkernels = r->code->entry[i].nlaunches;
+	r->listed[i].kernel = r->code->entry[i].kernel;
+	return &r->listed[i];
+}
+
+RtStatus rt_cuda_time(RtCudaRun *r, RtCudaTimeFn *fn, void *arg)
+{
+	uint32_t most = 0;
+	CuResult code = CU_OK;
+	r->time = fn;
+	r->time_arg = arg;
+	for (uint32_t i = 0; i < r->model->nentries; i++)
+		most = r->code->entry[i].nlaunches > most ? r->code->entry[i].nlaunches : most;
+	if (!fn || r->event)
+		return RT_OK;
+	r->event = rt_sys.alloc((most + 1) * sizeof *r->event);
+	if (!r->event)
+		return rt_fail(RT_NOMEM, "out of memory for the times of %u kernels", most);
+	while (r->nevents <= most && (code = r->d.event(&r->event[r->nevents], 0)) == CU_OK)
+		r->nevents++;
+	return fault(r, code, "times were to be taken");
+}
+
+/* One launch after the other, an event behind each. */
+static CuResult launch_timed(const RtCudaRun *r, const Prepared *p, const RtCudaEntry *c)
+{
+	CuResult code = r->d.event_record(r->event[0], r->stream);
+	for (uint32_t i = 0; i < c->nlaunches && code == CU_OK; i++) {
+		code = launch(r, p, &c->launch[i]);
+		if (code == CU_OK)
+			code = r->d.event_record(r->event[i + 1], r->stream);
+	}
+	return code;
+}
+
+static CuResult tell_times(const RtCudaRun *r, const RtCudaEntry *c)
+{
+	CuResult code = CU_OK;
+	for (uint32_t i = 0; i < c->nlaunches && code == CU_OK; i++) {
+		float start = 0, ms = 0;
+		code = r->d.event_ms(&start, r->event[0], r->event[i]);
+		if (code == CU_OK)
+			code = r->d.event_ms(&ms, r->event[i], r->event[i + 1]);
+		if (code == CU_OK)
+			r->time(r->time_arg, i, (double)start, (double)ms);
+	}
+	return code;
 }
 
 /* ---- running ---- */
@@ -470,6 +553,18 @@ void rt_cuda_touch(RtCudaRun *r)
 		r->host_newer = true;
 }
 
+static CuResult start_launches(const RtCudaRun *r, const Prepared *p, const RtCudaEntry *c)
+{
+	CuResult code = CU_OK;
+	if (r->time)
+		return launch_timed(r, p, c);
+	if (p->exec)
+		return r->d.graph_launch(p->exec, r->stream);
+	for (uint32_t i = 0; i < c->nlaunches && code == CU_OK; i++)
+		code = launch(r, p, &c->launch[i]);
+	return code;
+}
+
 RtStatus rt_cuda_run(RtCudaRun *r, const RtEntry *entry, const RtScalars *s, unsigned char *const *in,
 		     unsigned char *const *out, double *metric)
 {
@@ -484,12 +579,12 @@ RtStatus rt_cuda_run(RtCudaRun *r, const RtEntry *entry, const RtScalars *s, uns
 		return status;
 	CuResult code = send_inputs(r, entry, p, s, in);
 	r->device_newer |= updates(entry);
-	if (code == CU_OK && p->exec)
-		code = r->d.graph_launch(p->exec, r->stream);
-	for (uint32_t i = 0; i < c->nlaunches && code == CU_OK && !p->exec; i++)
-		code = launch(r, p, &c->launch[i]);
+	if (code == CU_OK)
+		code = start_launches(r, p, c);
 	if (code == CU_OK)
 		code = fetch_results(r, entry, p, s);
+	if (code == CU_OK && r->time)
+		code = tell_times(r, c);
 	if (code != CU_OK) {
 		snprintf(doing, sizeof doing, "it ran %s", entry->name);
 		return fault(r, code, doing);

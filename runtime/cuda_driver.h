@@ -16,6 +16,7 @@ typedef struct CuContext_ *CuContext;
 typedef struct CuModule_ *CuModule;
 typedef struct CuFunction_ *CuFunction;
 typedef struct CuStream_ *CuStream;
+typedef struct CuEvent_ *CuEvent;
 typedef struct CuGraph_ *CuGraph;
 typedef struct CuGraphNode_ *CuGraphNode;
 typedef struct CuGraphExec_ *CuGraphExec;
@@ -59,6 +60,10 @@ typedef struct CuDriver {
 	CuResult (*stream)(CuStream *out, unsigned flags);
 	CuResult (*stream_wait)(CuStream s);
 	CuResult (*stream_free)(CuStream s);
+	CuResult (*event)(CuEvent *out, unsigned flags);
+	CuResult (*event_record)(CuEvent e, CuStream s);
+	CuResult (*event_ms)(float *out, CuEvent from, CuEvent to);
+	CuResult (*event_free)(CuEvent e);
 	CuResult (*launch)(CuFunction f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared,
 			   CuStream s, void **arguments, void **extra);
 	CuResult (*graph)(CuGraph *out, unsigned flags);

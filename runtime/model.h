@@ -143,16 +143,15 @@ typedef struct RtCudaArg {     /* an address in memory of the device */
 
 typedef struct RtCudaLaunch {
 	uint32_t function;         /* of RtCuda.function */
-	uint32_t kernel, nkernels; /* what it does: so many of the entry's kernels, from this one on */
 	uint32_t grid_x, grid_y, threads, nargs, nafter;
 	const RtCudaArg *arg;      /* pointers are all that a kernel takes */
 	const uint32_t *after;     /* earlier launches that it has to wait for; others may run at the same time */
 } RtCudaLaunch;
 
 typedef struct RtCudaEntry {   /* parallel to RtModel.entry */
-	uint32_t nlaunches, nkernels;
+	uint32_t nlaunches;
 	const RtCudaLaunch *launch;
-	const RtKernel *kernel;
+	const RtKernel *kernel;    /* parallel to launch: what it does, for profiles */
 	uint64_t slab_bytes;
 } RtCudaEntry;
 

@@ -1,6 +1,7 @@
 /* predict_info.c -- info [--config] [--json]: what this program is and what it takes */
 #include <string.h>
 #include "runtime/cpu.h"
+#include "runtime/cuda_call.h"
 #include "runtime/predict.h"
 #include "runtime/sys.h"
 
@@ -50,6 +51,18 @@ static void shape_text(const RtPort *p, char *out, size_t size)
 		snprintf(out + used, size - used, ")");
 }
 
+/* Memory of a GPU for the entries that train, or for those that predict; 0: no code for one, or no such entries. */
+static uint64_t gpu_bytes(const RtModel *m, bool train)
+{
+	const char *name[RT_MAX_ENTRIES];
+	int n = 0;
+	for (uint32_t i = 0; m->cuda && i < m->nentries && n < RT_MAX_ENTRIES; i++) {
+		if ((strncmp(m->entry[i].name, "predict", sizeof "predict" - 1) != 0) == train)
+			name[n++] = m->entry[i].name;
+	}
+	return n ? rt_cuda_bytes(m, name, n) : 0;
+}
+
 /* ---- text ---- */
 
 static void print_layers(FILE *f, const RtModel *m)
@@ -91,6 +104,9 @@ static void print_text(const RtPredictor *p)
 	fprintf(p->out, "%s FLOP a sample\n", grouped(c.flops, a));
 	fprintf(p->out, "%s bytes of parameters and optimizer state; at most %llu samples a call\n",
 		grouped((int64_t)m->params_bytes, a), (unsigned long long)m->max_n);
+	if (m->cuda)
+		fprintf(p->out, "GPU memory: %s bytes to predict, %s to train\n", grouped((int64_t)gpu_bytes(m, false), a),
+			grouped((int64_t)gpu_bytes(m, true), b));
 	print_entries(p->out, m);
 	size_t labels = json_array_size(p->labels);
 	fputs(labels ? "\nclasses:" : "", p->out);
@@ -156,6 +172,9 @@ static void print_json(const RtPredictor *p)
 			  "target", m->target, "levels", m->levels ? m->levels : m->target, "cpu", m->cpu_needs ? m->cpu_needs : "", "parameters",
 			  (json_int_t)c.params, "trainable", (json_int_t)c.trainable, "flops", (json_int_t)c.flops,
 			  "parameter_bytes", (json_int_t)m->params_bytes, "max_batch", (json_int_t)m->max_n);
+	if (m->cuda)
+		json_object_set_new(root, "gpu_bytes", json_pack("{s:I, s:I}", "predict", (json_int_t)gpu_bytes(m, false), "train",
+								 (json_int_t)gpu_bytes(m, true)));
 	json_object_set_new(root, "layers", layers_json(m));
 	json_object_set_new(root, "entries", entries_json(m));
 	json_object_set(root, "classes", p->labels ? p->labels : json_null());

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include "runtime/cuda_call.h"
 #include "runtime/durable.h"
 #include "runtime/sys.h"
 
@@ -38,6 +39,7 @@ typedef struct Step {
 
 struct RtProfile {
 	const RtEntry *entry;
+	const char *where; /* the GPU; NULL: threads */
 	int threads, seen; /* seen: threads that have marked so far */
 	pthread_t *thread;
 	Mark *open; /* by thread: the kernel that runs */
@@ -53,13 +55,15 @@ struct RtProfile {
 	double ns; /* of all steps counted */
 };
 
-RtStatus rt_profile_new(const RtEntry *e, int threads, RtProfile **out)
+RtStatus rt_profile_new(RtInstance *in, const RtEntry *entry, RtProfile **out)
 {
 	RtProfile *p = *out = rt_sys.alloc(sizeof *p);
+	const int threads = in->cuda ? 1 : rt_pool_threads(in->pool);
 	if (!p)
 		return rt_fail(RT_NOMEM, "out of memory for the profile");
-	p->entry = e;
+	const RtEntry *e = p->entry = in->cuda ? rt_cuda_entry(in->cuda, entry) : entry;
 	p->threads = threads;
+	p->where = in->cuda ? rt_cuda_name(in->cuda) : NULL;
 	p->thread = rt_sys.alloc((size_t)threads * sizeof *p->thread);
 	p->open = rt_sys.alloc((size_t)threads * sizeof *p->open);
 	p->row = rt_sys.alloc(((size_t)e->nkernels + 1) * sizeof *p->row);
@@ -95,11 +99,25 @@ static void mark(void *arg, uint32_t kernel, bool end)
 		p->mark[i] = (Mark){rt_sys.monotonic_ns(), pthread_self(), kernel, end};
 }
 
+/* Of the device, whose clock starts with the step. */
+static void mark_launch(void *arg, uint32_t launch, double start_ms, double ms)
+{
+	RtProfile *p = arg;
+	const int64_t start = p->start + (int64_t)(start_ms * 1e6);
+	for (int end = 0; end < 2; end++) {
+		size_t i = atomic_fetch_add_explicit(&p->nmarks, 1, memory_order_relaxed);
+		if (i < p->room)
+			p->mark[i] = (Mark){start + (end ? (int64_t)(ms * 1e6) : 0), pthread_self(), launch, end};
+	}
+}
+
 void rt_profile_begin(RtProfile *p, RtInstance *in)
 {
 	if (!p)
 		return;
 	atomic_store(&p->nmarks, 0);
+	if (in->cuda && rt_cuda_time(in->cuda, mark_launch, p) != RT_OK)
+		rt_cuda_time(in->cuda, NULL, NULL); /* the step says what is wrong with the device */
 	in->mark = mark;
 	in->mark_arg = p;
 	p->start = rt_sys.monotonic_ns();
@@ -160,6 +178,8 @@ void rt_profile_end(RtProfile *p, RtInstance *in)
 	int64_t ns = rt_sys.monotonic_ns() - p->start;
 	size_t n = atomic_load(&p->nmarks);
 	in->mark = NULL;
+	if (in->cuda)
+		rt_cuda_time(in->cuda, NULL, NULL);
 	if (n > p->room) {
 		make_room(p, n);
 		return;
@@ -206,8 +226,10 @@ void rt_profile_print(const RtProfile *p, FILE *f)
 	for (uint32_t i = 0; row && i < n; i++)
 		print_row(f, p->entry->kernel[row[i].kernel].name, &row[i], all.ns);
 	print_row(f, "all kernels", &all, all.ns);
-	fprintf(f, "%llu steps of %.4f ms on %d threads, %.1f%% of their time in kernels",
-		(unsigned long long)p->nsteps, p->nsteps ? p->ns / 1e6 / (double)p->nsteps : 0.0, p->threads,
+	char threads[40];
+	snprintf(threads, sizeof threads, "%d threads", p->threads);
+	fprintf(f, "%llu steps of %.4f ms on %s, %.1f%% of their time in kernels", (unsigned long long)p->nsteps,
+		p->nsteps ? p->ns / 1e6 / (double)p->nsteps : 0.0, p->where ? p->where : threads,
 		p->ns > 0 ? 100 * all.ns / p->ns / p->threads : 0.0);
 	fprintf(f, p->lost ? "; %llu more not counted\n" : "\n", (unsigned long long)p->lost);
 	rt_sys.release(row);

@@ -2,7 +2,7 @@
  *
  * Generated code calls RtCall.mark around each kernel, on whatever thread runs it. Marks of one step are gathered
  * without locks in one array and taken apart when the step has ended, so that a kernel pays two looks at the clock and
- * no more.
+ * no more. On a GPU events between the launches of a step are its marks.
  */
 #ifndef CNNC_RUNTIME_PROFILE_H
 #define CNNC_RUNTIME_PROFILE_H
@@ -13,7 +13,8 @@
 
 typedef struct RtProfile RtProfile;
 
-RtStatus rt_profile_new(const RtEntry *e, int threads, RtProfile **out);
+/* in: what will run e; on a GPU, its launches are timed by the device's clock, one after the other. */
+RtStatus rt_profile_new(RtInstance *in, const RtEntry *e, RtProfile **out);
 void rt_profile_free(RtProfile *p);
 /* Around a run of the entry; nothing happens where p is NULL. */
 void rt_profile_begin(RtProfile *p, RtInstance *in);

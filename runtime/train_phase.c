@@ -130,7 +130,7 @@ static RtStatus renew_profile(RtTrainer *t)
 	rt_train_profile(t);
 	rt_profile_free(t->profile);
 	t->profile = NULL;
-	return rt_profile_new(t->step_entry, rt_pool_threads(t->pool), &t->profile);
+	return rt_profile_new(&t->in, t->step_entry, &t->profile);
 }
 
 int rt_train_count_phases(const RtModel *m)

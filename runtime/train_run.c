@@ -175,10 +175,8 @@ static RtStatus open_memory(RtTrainer *t)
 	RtStatus s = rt_pool_new((int)rt_config_int(&t->config, "train.threads", 0), 0, &t->pool);
 	if (s == RT_OK)
 		s = rt_instance_open(&t->in, t->model, t->pool, entries, nentries);
-	if (s == RT_OK && t->args.profile && strncmp(t->args.device, "cuda", 4) == 0)
-		return rt_fail(RT_USAGE, "--profile times kernels on the CPU only for now");
 	if (s == RT_OK)
-		s = rt_instance_device(&t->in, t->args.profile ? "cpu" : t->args.device, !t->args.no_graph, entries, nentries, t->err);
+		s = rt_instance_device(&t->in, t->args.device, !t->args.no_graph, entries, nentries, t->err);
 	if (s == RT_OK)
 		s = rt_metrics_new(&t->train, t->model);
 	if (s == RT_OK)
@@ -191,7 +189,7 @@ static RtStatus open_memory(RtTrainer *t)
 		snprintf(t->shown_name[t->model->nmetrics + i], sizeof t->shown_name[i], "val_%s",
 			 t->model->metric[i].name);
 	}
-	return t->args.profile ? rt_profile_new(t->step_entry, rt_pool_threads(t->pool), &t->profile) : RT_OK;
+	return t->args.profile ? rt_profile_new(&t->in, t->step_entry, &t->profile) : RT_OK;
 }
 
 /* ---- start ---- */

@@ -7,6 +7,7 @@
  *   MOCK_CUDA_FAIL    n or n:code: the n-th call from the start gives an error (default 700, an illegal address)
  *   MOCK_CUDA_CALLS   a file that gets the number of calls at the end
  *   MOCK_CUDA_GRAPHS  a file that gets a line for each graph: nodes, edges, longest chain
+ *   MOCK_CUDA_POISON  set: what was allocated last (activations) is full of NaNs whenever a graph starts
  *   MOCK_CUDA_ARCH    capability, default 80      MOCK_CUDA_MEMORY   bytes, default 1 GiB      MOCK_CUDA_DEVICES  default 1
  */
 #include <dlfcn.h>
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include "runtime/cuda_driver.h"
 
@@ -41,6 +43,8 @@ struct CuGraphExec_ { Node *node; int n; };
 static struct CuFunction_ function[MAX_FUNCTIONS];
 static int nfunctions, ncalls, nallocs;
 static size_t used;
+static void *latest; /* allocation, and its bytes */
+static size_t latest_bytes;
 
 /* ---- faults ---- */
 static void write_calls(void)
@@ -172,7 +176,8 @@ static Node kernel_node(CuFunction f, unsigned gx, unsigned gy, unsigned threads
 MOCK(cuInit, unsigned flags)
 {
 	CALL();
-	return (int)flags;
+	const char *visible = getenv("CUDA_VISIBLE_DEVICES");
+	return visible && !*visible ? CU_NO_DEVICE : (int)flags;
 }
 
 MOCK(cuDriverGetVersion, int *v)
@@ -299,6 +304,8 @@ MOCK(cuMemAlloc_v2, CuAddress *out, size_t bytes)
 	memset(p, 0xff, bytes);
 	used += bytes;
 	nallocs++;
+	latest = p;
+	latest_bytes = bytes;
 	*out = (CuAddress)(uintptr_t)p;
 	return 0;
 }
@@ -306,6 +313,8 @@ MOCK(cuMemAlloc_v2, CuAddress *out, size_t bytes)
 MOCK(cuMemFree_v2, CuAddress a)
 {
 	CALL();
+	if (latest == (void *)(uintptr_t)a)
+		latest = NULL;
 	free((void *)(uintptr_t)a);
 	nallocs--;
 	return 0;
@@ -340,6 +349,36 @@ MOCK(cuMemcpyDtoHAsync_v2, void *to, CuAddress from, size_t bytes, CuStream s)
 }
 
 /* ---- streams, launches, graphs ---- */
+struct CuEvent_ { struct timespec at; };
+
+MOCK(cuEventCreate, CuEvent *out, unsigned flags)
+{
+	CALL();
+	*out = calloc(1, sizeof **out);
+	return (int)flags;
+}
+
+MOCK(cuEventRecord, CuEvent e, CuStream s)
+{
+	CALL();
+	clock_gettime(CLOCK_MONOTONIC, &e->at);
+	return !s;
+}
+
+MOCK(cuEventElapsedTime, float *out, CuEvent from, CuEvent to)
+{
+	CALL();
+	*out = (float)((double)(to->at.tv_sec - from->at.tv_sec) * 1e3 + (double)(to->at.tv_nsec - from->at.tv_nsec) * 1e-6);
+	return 0;
+}
+
+MOCK(cuEventDestroy_v2, CuEvent e)
+{
+	CALL();
+	free(e);
+	return 0;
+}
+
 MOCK(cuStreamCreate, CuStream *out, unsigned flags)
 {
 	CALL();
@@ -455,6 +494,8 @@ static Node *next_node(struct CuGraphExec_ *e)
 MOCK(cuGraphLaunch, CuGraphExec e, CuStream s)
 {
 	CALL();
+	if (latest && getenv("MOCK_CUDA_POISON"))
+		memset(latest, 0xff, latest_bytes);
 	for (int i = 0; i < e->n; i++)
 		e->node[i].done = false;
 	for (int i = 0; i < e->n; i++) {

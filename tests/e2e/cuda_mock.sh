@@ -34,6 +34,21 @@ awk -F , 'NR == FNR {for (i = 1; i <= NF; i++) a[FNR, i] = $i; next}
 	FNR > 1 {for (i = 3; i <= NF; i++) {d = $i - a[FNR, i]; if (d < -0.002 || d > 0.002) {print FNR, i, $i, a[FNR, i]; exit 1}}}' \
 	cpu.csv gpu.csv || fail "the GPU's numbers are not the CPU's"
 
+# Activations of one run are nothing to the next: NaNs in their place change nothing.
+MOCK_CUDA_POISON=1 mock ./small-train --device=cuda:0 epochs=2
+same runs/small/2/weights/last.safetensors runs/small/5/weights/last.safetensors
+
+# What each launch takes, by the device's clock; what the programs and the compiler say of memory and time.
+mock ./small-train --device=cuda:0 --profile epochs=1 steps_per_epoch=3
+says '3 steps of .* on cuda:0, Mock GPU 0'
+says 'update.* and [0-9]+ more'
+there runs/small/6/profile.json
+exits 0 ./small info
+says 'GPU memory: [0-9,]+ bytes to predict, [0-9,]+ to train'
+mock "$cnnc" bench small.yaml --target=cuda --cuda-arch=sm_80
+says '[0-9]+ launches of train_step'
+rm -r runs/small/5 runs/small/6
+
 # Resumed on the other device; predicted on both.
 mock ./small-train --device=cuda:0 epochs=3 --resume
 says 'Resuming'
@@ -61,6 +76,9 @@ MOCK_CUDA_MEMORY=100000 exits 3 ./small-train --device=cuda:0
 says 'has 100000 bytes of memory free, and the model needs [0-9]+'
 MOCK_CUDA_DEVICES=0 exits 0 ./small data/test/down
 says 'computing on the CPU: the NVIDIA driver finds no GPU'
+
+exits 2 "$cnnc" bench small.yaml --target=cuda --cuda-arch=sm_90a
+says 'sm_80, and the program has code for sm_90a'
 
 # Each driver call fails once: one sentence, and a run that can be gone on with. MOCK_CUDA_CALLS: how many there are.
 MOCK_CUDA_CALLS=calls exits 0 ./small-train --device=cuda:0 epochs=1 steps_per_epoch=2 validation_steps=1

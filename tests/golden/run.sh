@@ -6,6 +6,7 @@
 #   err                   must fail, and stderr is compared
 #   fmt                   `cnnc fmt NAME.yaml -o -`: stdout is compared
 #   check                 `cnnc check NAME.yaml`: stdout is compared
+#   cuda                  cnnc --emit=cuda: the code for GPUs, which needs nothing of NVIDIA's
 # BLESS=1 rewrites the expectations: review them as code. Paths are relative to the file's folder, so output has no machine in it.
 set -u
 cnnc=${1:-${BUILD:-build}/bin/cnnc}
@@ -27,6 +28,8 @@ for want in */*.want; do
 	err) (cd "$(dirname "$in")" && "$cnnc" "$(basename "$in")" -o /dev/null) 2>"$got" >/dev/null && echo "exit status 0" >>"$got" ;;
 	fmt) (cd "$(dirname "$in")" && "$cnnc" fmt "$(basename "$in")" -o -) >"$got" 2>&1 || echo "exit status $?" >>"$got" ;;
 	check) (cd "$(dirname "$in")" && "$cnnc" check "$(basename "$in")") >"$got" 2>&1 || echo "exit status $?" >>"$got" ;;
+	cuda) (cd "$(dirname "$in")" && CNNC_NVRTC=/nowhere "$cnnc" --emit=cuda "$(basename "$in")" -o -) >"$got" 2>&1 ||
+		echo "exit status $?" >>"$got" ;;
 	*) (cd "$(dirname "$in")" && "$cnnc" --stop-after="$stop" --cpu=x86-64-v3 "$(basename "$in")" -o -) >"$got" 2>&1 ||
 		echo "exit status $?" >>"$got" ;;
 	esac

@@ -37,6 +37,7 @@ SAME_SIZE(CuContext, CUcontext);
 SAME_SIZE(CuModule, CUmodule);
 SAME_SIZE(CuFunction, CUfunction);
 SAME_SIZE(CuStream, CUstream);
+SAME_SIZE(CuEvent, CUevent);
 SAME_SIZE(CuGraph, CUgraph);
 SAME_SIZE(CuGraphNode, CUgraphNode);
 SAME_SIZE(CuGraphExec, CUgraphExec);

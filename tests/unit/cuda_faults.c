@@ -94,7 +94,7 @@ START_TEST(each_call_fails_once)
 	unsetenv("MOCK_CUDA_FAIL");
 	ck_assert_int_gt(failed, n * 2 / 3); /* the rest frees things */
 	ck_assert_int_eq(everything(&j, _i == 0, ports), RT_OK);
-	ck_assert_int_le(allocations() - held, 1); /* a free that fails keeps what it was to free */
+	ck_assert_int_le(allocations() - held, 2); /* a free that fails keeps what it was to free: one call for each of two */
 	jit_close(&j);
 	diag_free(d);
 }
