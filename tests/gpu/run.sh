@@ -150,7 +150,10 @@ launch() {
 
 step() {
 	for batch in 32 256; do
-		bench step "batch $batch" "$source/examples/classifier/classifier.yaml" -D data.batch_size=$batch
+		for precision in float32 tf32 mixed_bfloat16; do
+			bench step "batch $batch $precision" "$source/examples/classifier/classifier.yaml" -D data.batch_size=$batch \
+				-D build.precision=$precision
+		done
 	done
 }
 
