@@ -49,6 +49,42 @@ says "b.npy has the shape"
 exits 5 ./two-train epochs=1 data.train.y.size=a.npy
 says "a.npy has the shape"
 
+# The network alone, on several arrays; the second output goes beside the first.
+exits 0 ./two run --input a=a.npy --input b=b.npy --output p.npy
+"$npy" print p-size.npy >p
+head -n 1 p | grep -qE '\(60, ?2\)' || fail "shape of the second output: $(head -n 1 p)"
+exits 2 ./two run --input a=a.npy --output p.npy
+says "there is no array for input 'b'"
+"$npy" rand short.npy 1 7 3
+exits 5 ./two run --input a=a.npy --input b=short.npy --output p.npy
+says 'short.npy has 7 rows, the first array 60'
+
+# Pictures: all outputs learn the class; the answers of both, in every form.
+pictures across down
+cat >aux.yaml <<-END
+	cnnc: 1
+	name: aux
+	data: {train: {directory: data/train}, validation: {directory: data/test}, image_size: [12, 12], batch_size: 8, preprocess: {rescale: 1/255}}
+	model:
+	  layers:
+	    - Conv2D: {filters: 8, kernel_size: 3, strides: 2, activation: relu, name: stem}
+	    - GlobalAveragePooling2D
+	    - Dense: {units: 2, activation: softmax, name: early}
+	    - Flatten: {inputs: stem}
+	    - Dense: {units: 2, name: main}
+	  outputs: [main, early]
+	train: {optimizer: adam, loss: {main: {scce: {from_logits: true}}, early: scce}, loss_weights: {early: 0.3}, epochs: 2}
+END
+exits 0 "$cnnc" aux.yaml -o aux
+exits 0 ./aux-train
+exits 0 ./aux data/test/down/000.jpg
+says '^data/test/down/000.jpg  main:  (across|down)  0\.[0-9]+  early:  (across|down)  0\.'
+exits 0 ./aux --json data/test/down/000.jpg
+says '"outputs":\{"main":\{"label":"[a-z]+","index":[01],"probability":0\..*"early":'
+exits 0 ./aux --csv data/test/down
+says '^path,main.label,main.across,main.down,early.label,early.across,early.down$'
+[ "$(grep -c '^data/test/down/' out)" = 12 ] || fail "rows of csv"
+
 # What the compiler refuses.
 refused() { # SED REGEX
 	sed "$1" two.yaml >bad.yaml

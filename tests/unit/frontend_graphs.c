@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "frontend/frontend.h"
+#include "runtime/metrics.h"
 #include "tests/support/suite.h"
 
 static FeModel model;
@@ -294,6 +295,67 @@ START_TEST(ignored_class)
 }
 END_TEST
 
+/* The number that the runtime makes of the sums of metric `name`. */
+static double shown_value(const char *name, int64_t n, const double *x, const double *y, int outputs)
+{
+	static double out[16][2000];
+	double kernel[64] = {0}, bias[8] = {0}, *state[] = {kernel, bias}, *to[16];
+	const double *in[] = {x, y};
+	const IrEntry *e = ir_entry_find(model.module, "evaluate");
+	RtMetric table[16];
+	RtModel shown = {.metric = table};
+	double value = NAN;
+	for (int i = 0; i < outputs; i++)
+		kernel[i * outputs + i] = 1;
+	for (int i = 0; i < e->nroot; i++)
+		to[i] = out[i];
+	ir_eval(e, n, &(IrScalars){0}, state, in, to);
+	for (int i = 0; i < e->nroot; i++) {
+		const IrRoot *r = &e->root[i];
+		if (r->kind != ROOT_METRIC || strcmp(r->name, name) != 0)
+			continue;
+		table[0] = (RtMetric){r->name, (int32_t)r->metric, 0, (uint32_t)ir_row_elems(&r->value->type)};
+		shown.nmetrics = 1;
+		shown.metric_doubles = table[0].count;
+		RtMetrics m;
+		ck_assert_int_eq(rt_metrics_new(&m, &shown), RT_OK);
+		rt_metrics_add(&m, out[i], (uint32_t)n);
+		value = rt_metrics_value(&m, 0);
+		rt_metrics_free(&m);
+	}
+	ck_assert_msg(!isnan(value), "no metric %s", name);
+	return value;
+}
+
+/* What Keras 3.15 gives: MeanIoU(4), MeanIoU(4, ignore_class=0); AUC(multi_label=True), AUC(), F1Score(threshold=0.5) by average,
+ * BinaryAccuracy, BinaryCrossentropy. Class 3 does not occur. */
+START_TEST(metrics_of_keras)
+{
+	const double t[] = {0, 1, 1, 2, 0, 2, 2}, class[] = {0, 1, 2, 2, 1, 2, 0};
+	const double p[] = {0.9, 0.2, 0.4, 0.7, 0.35, 0.3, 0.1, 0.6, 0.8, 0.05}, y[] = {1, 0, 0, 1, 1, 1, 0, 0, 1, 0};
+	static const struct { const char *name; double value; } want[] = {
+		{"auc", 0.8333333730697632}, {"f1", 0.6499999761581421}, {"micro_f1", 0.6666666269302368},
+		{"binary_accuracy", 0.699999988079071}, {"loss", 0.4745887815952301},
+	};
+	double scores[28] = {0};
+	for (int i = 0; i < 7; i++)
+		scores[4 * i + (int)class[i]] = 10;
+	load_dense(4, "softmax", "loss: scce, metrics: [mean_iou]");
+	ck_assert_double_eq_tol(shown_value("mean_iou", 7, scores, t, 4), 0.3888889253139496, 1e-6);
+	unload();
+	load_dense(4, "softmax", "loss: scce, metrics: [mean_iou: {ignore_class: 0}]");
+	ck_assert_double_eq_tol(shown_value("mean_iou", 7, scores, t, 4), 0.3333333432674408, 1e-6);
+	unload();
+	load_dense(2, "linear", "loss: bce, metrics: [binary_accuracy, f1, f1: {average: micro}, auc: {multi_label: true}]");
+	for (size_t i = 0; i < COUNT(want); i++)
+		ck_assert_double_eq_tol(shown_value(want[i].name, 5, p, y, 2), want[i].value, 1e-6);
+	unload();
+	load_dense(2, "linear", "loss: bce, metrics: [auc]");
+	ck_assert_double_eq_tol(shown_value("auc", 5, p, y, 2), 0.8399999737739563, 1e-6);
+	unload();
+}
+END_TEST
+
 START_TEST(penalties)
 {
 	const double x[] = {3}, y[] = {1};
@@ -335,6 +397,7 @@ int main(void)
 	tcase_add_test(c, class_values);
 	tcase_add_test(c, several_heads);
 	tcase_add_test(c, ignored_class);
+	tcase_add_test(c, metrics_of_keras);
 	tcase_add_test(c, penalties);
 	tcase_add_test(c, labels);
 	suite_add_tcase(s, c);
