@@ -116,8 +116,8 @@ double tile_pieces_cost(const TileCx *cx, const Tile *t)
 	const KExpr *wide = streamed(cx, t);
 	if (!wide)
 		return 0;
-	double bytes = footprint(cx, &cx->k->opnd[wide->operand], wide->at), piece = tile_step(t, t->vector) * (double)dtype_size(wide->type);
-	return bytes / LINE * (PIECE_BYTES / piece);
+	const double piece = tile_step(t, t->vector) * (double)dtype_size(wide->type);
+	return footprint(cx, &cx->k->opnd[wide->operand], wide->at) / LINE * (PIECE_BYTES / piece);
 }
 
 TileBlock tile_block(const TileCx *cx, const Tile *t)
