@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """compare.py -- cnnc beside other frameworks, in turns, in one run; writes the tables of docs/performance.md
 
-usage: compare.py [--cnnc build/bin/cnnc] [--peers build/peers] [--nets classifier,vgg,resnet18,lenet5,start]
+usage: compare.py [--cnnc build/bin/cnnc] [--peers build/peers] [--nets classifier,vgg,resnet18,lenet5,mobilenet_v2,efficientnet_b0,start]
                   [--cores 1,2] [--rounds 3] [--results build/compare.jsonl] [--write docs/performance.md]
                   [--only REGEX] [--all] [--seconds S] [--prepare] [--tables]
 
@@ -63,6 +63,8 @@ NETS = {
     'vgg': (('train_step',), [EXACT, FAST], False, None),
     'resnet18': (('train_step',), [EXACT], False, None),
     'lenet5': (('train_step',), [EXACT], False, None),
+    'mobilenet_v2': (('train_step',), [EXACT], False, None),
+    'efficientnet_b0': (('train_step',), [EXACT], False, None),
 }
 
 

@@ -32,8 +32,12 @@ class Net:
         with open(path) as f:
             file = yaml.safe_load(f)
         self.batch = file['data'].get('batch_size', 32)
-        self.shape = tuple(file['model']['input_shape'])
-        self.layers, number = [], {}
+        base = file['model'].get('base', {})
+        self.application, self.layers, number = base.get('application'), [], {}
+        self.shape = tuple(base.get('input_shape') or file['model']['input_shape'])
+        if self.application:  # a network of the zoo and nothing else: the framework has its own of that name
+            self.classes, self.binary = base['classes'], False
+            return
         for item in file['model']['layers']:
             kind, args = (item, {}) if isinstance(item, str) else next(iter(item.items()))
             args = dict(args or {})

@@ -14,7 +14,11 @@ def build(net, threads, mode):
     for i, layer in enumerate(net.layers):
         feed = [made[j] for j in layer.inputs]
         made[i] = getattr(tf.keras.layers, layer.kind)(**layer.args)(feed if len(feed) > 1 else feed[0])
-    model = tf.keras.Model(made[-1], made[len(net.layers) - 1])
+    if net.application:
+        model = getattr(tf.keras.applications, net.application)(
+            weights=None, input_shape=net.shape, classes=net.classes, classifier_activation=None)
+    else:
+        model = tf.keras.Model(made[-1], made[len(net.layers) - 1])
     x, y = (tf.constant(v) for v in net.data())
     optimizer = tf.keras.optimizers.Adam()
     optimizer.build(model.trainable_variables)

@@ -67,8 +67,13 @@ def build(net, threads, mode):
                 made[i] = self.apply_layer(i, [made[j] for j in layer.inputs])
             return made[len(net.layers) - 1]
 
+    def application():
+        from torchvision import models
+        names = {name.replace('_', ''): name for name in models.list_models()}
+        return models.get_model(names[net.application.lower()], weights=None, num_classes=net.classes)
+
     with torch.no_grad():
-        model = Model()
+        model = application() if net.application else Model()
     if 'cl' in mode:
         model, x = model.to(memory_format=torch.channels_last), x.contiguous(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, eps=1e-7, fused='fused' in mode or None)
