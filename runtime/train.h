@@ -4,7 +4,8 @@
  * train_loop.c    epochs, steps   train_state.c  checkpoint and resume       train_output.c results.csv, weights,
  * bundle train_blame.c   names the first non-finite tensor                          train_signal.c SIGINT and SIGTERM
  * train_average.c moving averages of the weights                          train_phase.c  phases
- * train_calibrate.c  the temperature of the probabilities   train_report.c   report.html
+ * train_calibrate.c  the temperature of the probabilities   train_report.c   report.html, event files
+ * train_card.c  MODEL_CARD.md
  * train_limits.c  time and energy: results.json, limits
  */
 #ifndef CNNC_RUNTIME_TRAIN_H
@@ -13,7 +14,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include "runtime/calibrate.h"
+#include "runtime/answers.h"
 #include "runtime/callbacks.h"
 #include "runtime/checkpoint.h"
 #include "runtime/config.h"
@@ -27,6 +28,7 @@
 #include "runtime/profile.h"
 #include "runtime/progress.h"
 #include "runtime/runfolder.h"
+#include "runtime/tensorboard.h"
 
 enum { RT_MAX_SHOWN = 2 * RT_MAX_METRICS + 1 };
 
@@ -61,6 +63,7 @@ typedef struct RtTrainer {
 	char *labels_json;
 	RtProfile *profile; /* --profile */
 	RtGallery gallery;  /* pictures of the running validation */
+	RtBoard board;      /* made_ns 0: not open yet */
 	int64_t waited_ns, stepping_ns; /* of the steps of this start, and of waiting for their samples */
 
 	/* ---- settings ---- */
@@ -164,6 +167,9 @@ void rt_train_say_calibration(const RtTrainer *t, const RtCalibration *c);
 RtStatus rt_train_report_open(RtTrainer *t);
 void rt_train_see(RtTrainer *t, const RtBatch *b);      /* a batch of the validation, just evaluated */
 RtStatus rt_train_report(RtTrainer *t, bool finished);  /* report.html; finished: its findings are printed, too */
+/* ---- train_card.c: MODEL_CARD.md ---- */
+RtStatus rt_train_card(const RtTrainer *t, const RtHistory *h, const RtAnswers *a, const RtFindings *f);
+
 void rt_train_find_dead(const RtTrainer *t, RtFindings *f); /* train_blame.c: outputs of layers that never got a gradient */
 
 /* ---- train_limits.c ---- */

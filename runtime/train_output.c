@@ -240,7 +240,7 @@ RtStatus rt_train_profile(RtTrainer *t)
 
 static void list_files(const RtTrainer *t)
 {
-	static const char *const names[] = {"args.yaml", "results.csv", "results.json", "report.html", "labels.txt", "weights/best.safetensors",
+	static const char *const names[] = {"args.yaml", "results.csv", "results.json", "report.html", "MODEL_CARD.md", "tensorboard", "labels.txt", "weights/best.safetensors",
 					    "weights/last.safetensors", "profile.json"};
 	char path[RT_PATH_MAX];
 	struct stat st;

@@ -171,7 +171,7 @@ static long long counted(const RtAnswers *a, int truth, int answer)
 static void print_class_table(const Report *r)
 {
 	const RtAnswers *a = &r->answers;
-	fputs("<div class=\"scroll\"><table><thead><tr><th>class</th><th class=\"n\">precision</th><th class=\"n\">recall</th><th class=\"n\">F1</th>"
+	fputs("<div class=\"scroll\" tabindex=\"0\"><table><thead><tr><th>class</th><th class=\"n\">precision</th><th class=\"n\">recall</th><th class=\"n\">F1</th>"
 	      "<th class=\"n\">samples</th></tr></thead>\n", r->f);
 	for (int k = 0; k < a->classes; k++) {
 		double right = (double)counted(a, k, k), said = 0, is = 0;
@@ -194,7 +194,7 @@ static void print_class_table(const Report *r)
 static void print_matrix(const Report *r)
 {
 	const RtAnswers *a = &r->answers;
-	fputs("<p class=\"soft\">Confusion: rows are what samples are, columns what was answered.</p>\n<div class=\"scroll\"><table class=\"matrix\"><tr><th></th>", r->f);
+	fputs("<p class=\"soft\">Confusion: rows are what samples are, columns what was answered.</p>\n<div class=\"scroll\" tabindex=\"0\"><table class=\"matrix\"><tr><th></th>", r->f);
 	for (int k = 0; k < a->classes; k++) {
 		fputs("<th class=\"n\" scope=\"col\">", r->f);
 		rt_page_text(r->f, class_name(r->t, k));
@@ -317,7 +317,7 @@ static void print_model(const Report *r)
 {
 	const RtModel *m = r->t->model;
 	int64_t params = 0, flops = 0;
-	fputs("<h2>Model</h2>\n<div class=\"scroll\"><table><thead><tr><th>layer</th><th>kind</th><th>output</th><th class=\"n\">parameters</th>"
+	fputs("<h2>Model</h2>\n<div class=\"scroll\" tabindex=\"0\"><table><thead><tr><th>layer</th><th>kind</th><th>output</th><th class=\"n\">parameters</th>"
 	      "<th class=\"n\">FLOP a sample</th></tr></thead>\n", r->f);
 	for (uint32_t i = 0; i < m->nlayers; i++) {
 		const RtLayer *l = &m->layer[i];
@@ -366,7 +366,7 @@ static void print_environment(const Report *r)
 	const RtTrainer *t = r->t;
 	char text[320], *yaml = NULL;
 	struct utsname u;
-	fputs("<h2>Environment</h2>\n<div class=\"scroll\"><table>\n<tr><th>command</th><td><code>", r->f);
+	fputs("<h2>Environment</h2>\n<div class=\"scroll\" tabindex=\"0\"><table>\n<tr><th>command</th><td><code>", r->f);
 	for (int i = 0; i < t->args.argc; i++) {
 		rt_page_text(r->f, t->args.argv[i]);
 		fputc(' ', r->f);
@@ -380,11 +380,14 @@ static void print_environment(const Report *r)
 	}
 	snprintf(text, sizeof text, "%llu", (unsigned long long)t->seed);
 	print_row(r->f, "seed", text);
+	const double joules = rt_train_joules(t);
+	snprintf(text, sizeof text, isfinite(joules) ? "%.6f kWh" : "unknown", joules / 3.6e6);
+	print_row(r->f, "energy", text);
 	print_hash(r->f, "model", t->model->model_hash);
 	print_hash(r->f, "data", t->files_hash);
 	fputs("</table></div>\n", r->f);
 	if (rt_config_yaml(&t->config, true, &yaml) == RT_OK) {
-		fputs("<details><summary>The whole model file, as it was resolved</summary>\n<pre>", r->f);
+		fputs("<details><summary>The whole model file, as it was resolved</summary>\n<pre tabindex=\"0\">", r->f);
 		rt_page_text(r->f, yaml);
 		fputs("</pre></details>\n", r->f);
 		rt_sys.release(yaml);
@@ -468,12 +471,23 @@ void rt_train_see(RtTrainer *t, const RtBatch *b)
 	rt_sys.release(p);
 }
 
+static RtStatus write_board(RtTrainer *t, const RtHistory *h)
+{
+	if (!t->board.made_ns)
+		rt_board_open(&t->board, t->run.path, rt_sys.realtime_ns());
+	return rt_train_warned(t, rt_board_write(&t->board, h, rt_sys.realtime_ns(), rt_train_seconds(t)));
+}
+
 RtStatus rt_train_report(RtTrainer *t, bool finished)
 {
 	Report r;
 	RtStatus s = open_report(&r, t, finished);
 	if (s == RT_OK)
 		s = write_page(&r);
+	if (s == RT_OK)
+		s = write_board(t, &r.history);
+	if (s == RT_OK && finished)
+		s = rt_train_card(t, &r.history, &r.answers, &r.findings);
 	for (int i = 0; s == RT_OK && finished && i < r.findings.n; i++)
 		fprintf(t->out, "note: %s\n", r.findings.text[i]);
 	rt_history_free(&r.history);

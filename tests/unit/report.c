@@ -190,6 +190,61 @@ START_TEST(a_run_reports)
 		ck_assert_msg(strstr(text, must[i]) != NULL, "no %s in the report", must[i]);
 	ck_assert_ptr_null(strstr(text, "://"));
 	ck_assert_ptr_null(strstr(text, "<script"));
+	text = tiny_text("runs/tiny/1/MODEL_CARD.md");
+	ck_assert_ptr_nonnull(strstr(text, "## Intended use"));
+	ck_assert_ptr_nonnull(strstr(text, "| accuracy | 0."));
+	ck_assert_int_eq(system("test $(ls runs/tiny/1/tensorboard/*/events.out.tfevents.* | wc -l) = 2"), 0);
+}
+END_TEST
+
+/* ---- event files ---- */
+
+START_TEST(events)
+{
+	/* as the package's own writer makes them: tests/peers/tensorboard_reads.py */
+	static const unsigned char version[] = {0x18, 0, 0, 0, 0, 0, 0, 0, 0xa3, 0x7f, 0x4b, 0x22, 0x09, 0, 0, 0, 0, 0, 0, 0xf8, 0x3f,
+	                                        0x1a, 0x0d, 'b', 'r', 'a', 'i', 'n', '.', 'E', 'v', 'e', 'n', 't', ':', '2', 0x2a, 0x28, 0x64, 0x6c};
+	static const unsigned char scalar[] = {0x1b, 0, 0, 0, 0, 0, 0, 0, 0x1a, 0x0d, 0x9e, 0x13, 0x09, 0, 0, 0, 0, 0, 0, 0xf8, 0x3f, 0x10, 0xac, 0x02,
+	                                       0x2a, 0x0d, 0x0a, 0x0b, 0x0a, 0x04, 'l', 'o', 's', 's', 0x15, 0, 0, 0x80, 0x3e, 0x99, 0x08, 0xde, 0xed};
+	RtText t = {0};
+	rt_board_version(&t, 1.5);
+	ck_assert_uint_eq(t.n, sizeof version);
+	ck_assert_int_eq(memcmp(t.text, version, sizeof version), 0);
+	rt_text_free(&t);
+	rt_board_scalar(&t, 1.5, 300, "loss", 0.25f);
+	ck_assert_uint_eq(t.n, sizeof scalar);
+	ck_assert_int_eq(memcmp(t.text, scalar, sizeof scalar), 0);
+	rt_text_free(&t);
+}
+END_TEST
+
+static int64_t bytes_of(const char *path)
+{
+	struct stat st;
+	return stat(path, &st) == 0 ? st.st_size : -1;
+}
+
+START_TEST(event_files_grow_and_are_renewed)
+{
+	static const char file[] = "run/tensorboard/train/events.out.tfevents.5.cnnc", renewed[] = "run/tensorboard/train/events.out.tfevents.9.cnnc";
+	RtHistory h;
+	RtBoard b;
+	const int64_t second = 1000000000;
+	tiny_folder();
+	rt_board_open(&b, "run", 5 * second);
+	ck_assert_int_eq(rt_history_new(&h, "epoch,step,time_s,loss,val_loss,learning_rate\n1,9,1,1,1,0.1\n"), RT_OK);
+	ck_assert_int_eq(rt_board_write(&b, &h, 6 * second, 1), RT_OK);
+	rt_history_free(&h);
+	const int64_t one = bytes_of(file);
+	ck_assert_int_eq(rt_history_new(&h, "epoch,step,time_s,loss,val_loss,learning_rate\n1,9,1,1,1,0.1\n2,18,2,0.5,nan,0.1\n"), RT_OK);
+	ck_assert_int_eq(rt_board_write(&b, &h, 7 * second, 2), RT_OK);
+	ck_assert_int_eq(rt_board_write(&b, &h, 7 * second, 2), RT_OK); /* nothing new */
+	ck_assert_int_eq(bytes_of(file), one + (one - 40));
+	rt_board_open(&b, "run", 9 * second); /* another process: all epochs again, in one file */
+	ck_assert_int_eq(rt_board_write(&b, &h, 9 * second, 2), RT_OK);
+	ck_assert_int_eq(bytes_of(renewed), one + (one - 40));
+	ck_assert_int_eq(bytes_of(file), -1);
+	rt_history_free(&h);
 }
 END_TEST
 
@@ -203,6 +258,8 @@ int main(void)
 	tcase_add_test(tc, page);
 	tcase_add_test(tc, gallery);
 	tcase_add_test(tc, a_run_reports);
+	tcase_add_test(tc, events);
+	tcase_add_test(tc, event_files_grow_and_are_renewed);
 	suite_add_tcase(s, tc);
 	return suite_run(s);
 }
