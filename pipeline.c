@@ -126,16 +126,13 @@ static bool choose_cpu(Pipeline *p, const PipelineIn *in, Diag *d)
 	return true;
 }
 
-static bool choose_target(Pipeline *p, const PipelineIn *in, Diag *d)
+static void choose_target(Pipeline *p, const PipelineIn *in)
 {
 	const char *t = in->target ? in->target : p->fe.target ? p->fe.target : "cpu";
 	const bool cuda = strstr(t, "cuda"), cpu = strstr(t, "cpu");
 	p->gpu = cuda && !cpu;
 	p->cuda = cuda && cpu;
 	p->cuda_arch = in->cuda_arch ? in->cuda_arch : p->fe.cuda_arch;
-	if (cuda && p->fe.precision && strcmp(p->fe.precision, "mixed_bfloat16") == 0)
-		diag_warning(d, (Loc){0}, "mixed_bfloat16 is computed in float32 on GPUs for now");
-	return true;
 }
 
 static bool passes(Pipeline *p, PassCx *cx, Diag *d)
@@ -160,7 +157,10 @@ static bool passes(Pipeline *p, PassCx *cx, Diag *d)
 bool pipeline_open(Pipeline *p, const PipelineIn *in, Diag *d)
 {
 	*p = (Pipeline){.arena = arena_new(), .code.threads = in->threads ? in->threads : rt_cpu_count()};
-	if (!load(p, in, d) || !choose_target(p, in, d) || !choose_cpu(p, in, d))
+	if (!load(p, in, d))
+		return false;
+	choose_target(p, in);
+	if (!choose_cpu(p, in, d))
 		return false;
 	describe_layers(p);
 	p->tunes = in->tunes || p->fe.tune_seconds > 0;

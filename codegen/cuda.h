@@ -41,6 +41,8 @@ const char *cuda_arch_text(Arena *a, RtCudaArch arch); /* "sm_90a", "compute_80"
 /* ---- nvrtc.c ---- */
 bool nvrtc_found(void); /* is the compiler library here? */
 const char *nvrtc_text(Arena *a); /* its version and where it is; NULL: it is not here */
+/* What the compiler's log says of the resources of one function's kernels on an architecture; NULL: reported. */
+const char *nvrtc_resources(const CgCudaFunction *f, const char *arch, Arena *a, Diag *d);
 /* Fills function[].image, from the cache on disk or by compiling in several processes. jobs: 0: as many as there are CPUs. */
 bool nvrtc_compile(CgCuda *c, int jobs, Diag *d);
 

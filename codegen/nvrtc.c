@@ -253,6 +253,27 @@ bool nvrtc_found(void)
 	return found;
 }
 
+const char *nvrtc_resources(const CgCudaFunction *f, const char *arch, Arena *a, Diag *d)
+{
+	Nvrtc nv;
+	NvHandle p = NULL;
+	size_t n = 0;
+	const char *option[MAX_OPTIONS + 1];
+	if (!nvrtc_load(&nv, a, d))
+		return NULL;
+	int noptions = options_of(&nv, a, &(Job){.arch = arch}, option);
+	option[noptions++] = "--ptxas-options=-v";
+	int code = nv.create(&p, arena_printf(a, "%s%s", cuda_prelude, f->text), "kernel.cu", 0, NULL, NULL);
+	code = code ? code : nv.compile(p, noptions, option);
+	char *log = nv.log_size(p, &n) == 0 ? NEWN(a, char, n + 1) : NULL;
+	if (log)
+		nv.log(p, log);
+	nv.destroy(&p);
+	if (code != 0)
+		diag_error(d, (Loc){0}, "NVRTC does not compile kernel %s for %s: %s", f->name, arch, log ? log : nv.error(code));
+	return code == 0 ? log : NULL;
+}
+
 bool nvrtc_compile(CgCuda *c, int jobs, Diag *d)
 {
 	Nvrtc nv;

@@ -21,8 +21,8 @@
  * whose pairs begin at odd elements, too. x' has the zeros of the border. A sum of odd length reads a neighbour of its last
  * element and takes it times zero: an infinity or NaN in it is seen there as well.
  *
- * Which machine will run it does not matter here (those without such
- * instructions widen), so a model computes the same function everywhere.
+ * Which CPU will run it does not matter here (those without such instructions widen), so a model computes the same function on
+ * all of them. Matrix instructions of a GPU need no pairs: there both factors are copies as they are, of products that are worth it.
  */
 #include "passes/passes.h"
 #include "passes/precision.h"
@@ -470,6 +470,67 @@ static void pair_kernel(Precision *p)
 	p->e->kernel[p->position] = rewrite_all(r);
 }
 
+/* ---- on a GPU: factors as they are ---- */
+
+static Form rounded_form(const Kernel *k, int x)
+{
+	const KOperand *o = &k->opnd[k->expr[x].operand];
+	return (Form){.source = o->buf, .seen = o->type, .pair_dim = -1, .lane_dim = -1};
+}
+
+static int rounded_load(Rewrite *r, int x)
+{
+	const Pairing *w = r->arg;
+	const KExpr *e = &r->from->expr[x];
+	KIndex at[IR_MAX_RANK];
+	if (x != w->splat && x != w->vector)
+		return -1;
+	const KOperand *o = &r->from->opnd[e->operand];
+	const Form seen = rounded_form(r->from, x);
+	rewrite_index(r, e->at, o->type.rank, at);
+	int operand = k_operand(r->a, r->to, o->name, x == w->splat ? w->splat_buffer : w->vector_buffer, form_type(&seen), M_IN);
+	return k_cast(r->a, r->to, k_load(r->a, r->to, operand, at, e->edge), DT_F32);
+}
+
+/* Elements that rounding would have to copy; *made: those that make the factor store it rounded, too. */
+static double to_copy(const Precision *p, const Kernel *k, int x, Form *form, bool *made)
+{
+	*form = rounded_form(k, x);
+	const bool even = form->seen.dim[form->seen.rank - 1] % 2 == 0;
+	const IrType *whole = &p->m->program->buffer[form->source].type;
+	*made = even && whole->dim[whole->rank - 1] % 2 == 0 && made_here(p, form->source);
+	if (*made)
+		form->seen = *whole;
+	return *made || find_copy(p, form) ? 0 : (double)ir_elems(&form->seen, p->m->max_n);
+}
+
+/* Matrix instructions take both factors as bf16 from memory. Products that read few elements many times pay for copies. */
+static void round_factors(Precision *p)
+{
+	enum { READS = 64 };
+	const Kernel *k = p->e->kernel[p->position];
+	Pairing w = {.stage = -1};
+	bool vector_made;
+	double points = 1;
+	for (int i = 0; k->contraction && i < k->nstages; i++)
+		w.stage = w.stage < 0 && k_is_contraction(k, &k->stage[i]) ? i : w.stage;
+	if (w.stage < 0)
+		return;
+	const KStage *s = &k->stage[w.stage];
+	w.splat = k->expr[s->value].arg[0];
+	w.vector = k->expr[s->value].arg[1];
+	for (int a = 0; a < k->naxes; a++)
+		points *= (s->over | s->away) >> a & 1 ? k->axis[a].extent : 1;
+	if (!may_round(p, k, w.splat) || !may_round(p, k, w.vector) || k->expr[w.splat].edge > EDGE_ZERO || k->expr[w.vector].edge > EDGE_ZERO)
+		return;
+	const double copied = to_copy(p, k, w.splat, &w.splat_form, &w.made) + to_copy(p, k, w.vector, &w.vector_form, &vector_made);
+	if (points < READS * copied)
+		return;
+	w.splat_buffer = buffer_of(p, &w.splat_form, w.made);
+	w.vector_buffer = buffer_of(p, &w.vector_form, vector_made);
+	p->e->kernel[p->position] = rewrite_all(rewrite_new(p->m->arena, k, k->name, rounded_load, NULL, &w));
+}
+
 /* ---- values that nobody reads any more ---- */
 
 static bool read_in(const KEntry *e, int buffer)
@@ -503,11 +564,11 @@ static void drop_stores(Precision *p, int buffer)
 bool pass_precision(IrModule *m, PassCx *cx)
 {
 	Precision p = {.m = m};
-	const bool pairs = m->precision == PRECISION_MIXED_BF16 && cx->target.kind == TARGET_CPU;
-	for (int i = 0; pairs && i < m->program->nentries; i++) {
+	const bool gpu = cx->target.kind == TARGET_CUDA;
+	for (int i = 0; m->precision == PRECISION_MIXED_BF16 && i < m->program->nentries; i++) {
 		p.e = &m->program->entry[i];
 		for (p.position = 0; p.position < p.e->nkernels; p.position++)
-			pair_kernel(&p);
+			(gpu ? round_factors : pair_kernel)(&p);
 		for (const Copy *c = p.copies; c; c = c->next) {
 			if (c->entry == p.e && m->program->buffer[c->form.source].cls == B_SLAB && !read_in(p.e, c->form.source))
 				drop_stores(&p, c->form.source);
