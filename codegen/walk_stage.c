@@ -14,6 +14,8 @@
  */
 #include "codegen/walk.h"
 
+enum { MOST_COPIES = 4 }; /* of a thread, one after the other */
+
 typedef struct Staging {
 	Walk *w;
 	const KStaged *t;
@@ -173,6 +175,12 @@ static void copy_side(const Staging *s, int side, EVal to, const EVal *begin)
 	const KSide *f = &s->t->side[side];
 	const int64_t threads = k_block_threads(s->w->k);
 	const int64_t groups = (f->deep ? (int64_t)s->t->padded * f->points : (int64_t)f->points * s->t->padded) / f->group;
+	if (groups > MOST_COPIES * threads) { /* written out, their addresses would fill the registers */
+		EVal number = e->loop_begin(e, s->thread, e->i64(e, groups), threads, true, 0, NULL);
+		copy_group(s, f, number, to, begin);
+		e->loop_end(e, 0, NULL);
+		return;
+	}
 	for (int64_t i = 0; i < groups; i += threads) {
 		EVal number = e->iadd(e, s->thread, e->i64(e, i));
 		const bool some = i + threads > groups;
