@@ -247,7 +247,8 @@ static RtStatus open_all(RtServer *s)
 		status = rt_predict_open(p, entries, 2, 1);
 	if (status != RT_OK)
 		return status;
-	s->classes = rt_predict_classes(p);
+	const bool many = strcmp(rt_config_text(&p->config, "data.label_mode", ""), "multi_label") == 0;
+	s->classes = many ? 0 : rt_predict_classes(p); /* any number of labels: their numbers are the answer */
 	if (s->classes && s->classes != (rt_predict_outputs(p) == 1 ? 2 : (int)rt_predict_outputs(p)))
 		s->classes = 0;
 	s->http_options.handle = rt_serve_route;
