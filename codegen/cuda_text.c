@@ -219,7 +219,8 @@ static EVal loop_begin(KEmit *e, EVal lo, EVal hi, int64_t step, bool maybe_empt
 	}
 	INVARIANT(c->nloops < CU_MAX_DEPTH);
 	EVal *kept = NEWN(c->arena, EVal, ncarried + 1);
-	memcpy(kept, carried, sizeof(EVal) * (size_t)ncarried);
+	for (int i = 0; i < ncarried; i++)
+		kept[i] = carried[i];
 	c->carried[c->nloops++] = kept;
 	char *iv = arena_printf(c->arena, "i%d", c->nvals++);
 	fprintf(c->f, "%*sfor (%s %s = %s; %s < %s; %s += %lld) {\n", c->depth, "", index_type(c), iv, str(lo), iv, str(hi), iv,
