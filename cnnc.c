@@ -122,7 +122,7 @@ static int emit_level(const Pipeline *p, const Options *o, const char *name, Dia
 			ok = write_text(p, texts[i].kind, file_of_kind(name, texts[i].suffix, p->arena), d);
 	}
 	if (ok && (o->emit & EMIT_ONNX))
-		ok = fe_onnx_export(p->fe.module, p->fe.weights_whole ? p->fe.weights : NULL, file_of_kind(name, ".onnx", p->arena), d);
+		ok = fe_onnx_export(p->fe.module, p->fe.weights.whole ? p->fe.weights.path : NULL, file_of_kind(name, ".onnx", p->arena), d);
 	if (!ok && diag_errors(d))
 		return EXIT_USAGE;
 	if (ok && (o->emit & EMIT_CUDA) && !emit_cuda(p, file_of_kind(name, ".cu", p->arena), d))
@@ -174,8 +174,8 @@ static bool bundle_weights(const Pipeline *p, const char *name, const char *trai
 {
 	unsigned char model[32], schedule[32];
 	cg_identity(p->fe.module, &p->target, model, schedule);
-	if ((p->fe.weights_whole && rt_bundle_write(name, p->fe.weights, model) != RT_OK) ||
-	    (p->fe.trains && rt_bundle_write(trainer, p->fe.weights, model) != RT_OK))
+	if ((p->fe.weights.whole && rt_bundle_write(name, p->fe.weights.path, model) != RT_OK) ||
+	    (p->fe.trains && rt_bundle_write(trainer, p->fe.weights.path, model) != RT_OK))
 		return diag_error(d, (Loc){0}, "%s", rt_message());
 	return true;
 }
@@ -191,7 +191,7 @@ static int link_programs(const Pipeline *p, const Options *o, const CgObjects *o
 	train.trainer = true;
 	if (!libdir || !cg_link((CgLink[]){predict, train}, p->fe.trains ? 2 : 1, d))
 		return EXIT_USAGE;
-	if (p->fe.weights && !bundle_weights(p, name, trainer, d))
+	if (p->fe.weights.path && !bundle_weights(p, name, trainer, d))
 		return EXIT_IO;
 	printf("wrote %s (%s)", name, text_bytes(a, file_size(name)));
 	if (p->fe.trains)
@@ -331,6 +331,8 @@ static int command(Pipeline *p, const Options *o, double start, Diag *d)
 	int code = p->tunes ? tune_model(p, o, d) : EXIT_OK;
 	if (code != EXIT_OK)
 		return code;
+	if (o->command == CMD_COMPILE && !pipeline_weights(p, d))
+		return EXIT_USAGE;
 	code = o->command == CMD_BENCH ? bench(p, o, start, d) : compile(p, o, start, d);
 	note_unused(p);
 	return code;
@@ -376,6 +378,29 @@ static int format_file(const Options *o, Diag *d)
 	return code;
 }
 
+/* cnnc weights FILE, or MODEL.yaml FILE -o OUT.safetensors: the file as model.weights would take it. */
+static int weights_command(const Options *o, Diag *d)
+{
+	if (o->nwords == 0)
+		return fe_weights_list(o->model, stdout, d) ? EXIT_OK : EXIT_USAGE;
+	Arena *a = arena_new();
+	char *absolute = realpath(o->word[0], NULL);
+	const char *define[] = {arena_printf(a, "model.weights=%s", absolute ? absolute : o->word[0])};
+	FeModel fe;
+	int code = EXIT_USAGE;
+	free(absolute);
+	if (can_be_made(o->output, a, d) && fe_load(o->model, define, 1, d, &fe)) {
+		const bool native = !fe.weights.conversion;
+		bool ok = native || fe_weights_convert(&fe.weights, o->output, d);
+		if (ok)
+			printf("%s%s\n", native ? "nothing to convert: the model takes this file as it is: " : "wrote ", native ? o->word[0] : o->output);
+		code = ok ? EXIT_OK : EXIT_IO;
+		ir_module_free(fe.module);
+	}
+	arena_free(a);
+	return code;
+}
+
 /* --emit=cuda asks for a GPU without saying so; what is timed here runs on the CPU. */
 static const char *target_of(const Options *o)
 {
@@ -390,8 +415,9 @@ static int run(const Options *o)
 {
 	double start = now_ms();
 	Diag *d = diag_new();
-	if (o->op || o->command == CMD_INIT || o->command == CMD_IMPORT || o->command == CMD_FMT) {
+	if (o->op || o->command == CMD_INIT || o->command == CMD_WEIGHTS || o->command == CMD_IMPORT || o->command == CMD_FMT) {
 		int code = finish(d, o->op ? bench_op(o, d) : o->command == CMD_IMPORT ? import_graph(o, d) :
+		                  o->command == CMD_WEIGHTS ? weights_command(o, d) :
 		                  o->command == CMD_FMT ? format_file(o, d) : init_command(o->model, o->output, d));
 		diag_free(d);
 		return code;

@@ -15,7 +15,7 @@ quietly() { # LOG COMMAND…
 install_packages() { # further package names
 	missing=
 	for package in gcc libc6-dev cmake ninja-build pkg-config llvm-19-dev libyaml-dev libjansson-dev libjpeg-dev \
-		libonnx-dev protobuf-c-compiler libprotobuf-c-dev \
+		libonnx-dev protobuf-c-compiler libprotobuf-c-dev libhdf5-dev libzip-dev \
 		libpng-dev zlib1g-dev libevent-dev check "$@"; do
 		case $(dpkg-query -W -f='${Status}' "$package" 2>/dev/null) in
 		*" ok installed") ;;

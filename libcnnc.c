@@ -67,7 +67,7 @@ static CgJit *compile(const PipelineIn *in, Pipeline *p)
 {
 	Diag *d = diag_new();
 	CgJit *jit = NULL;
-	if (pipeline_open(p, in, d)) {
+	if (pipeline_open(p, in, d) && pipeline_weights(p, d)) {
 		CgModule *c = pipeline_code(p, d);
 		jit = c ? cg_jit(c, d) : NULL;
 	}
@@ -116,7 +116,7 @@ static CnncModel *load(const PipelineIn *base, const CnncOptions *o)
 	}
 	Pipeline p;
 	m->jit = compile(&in, &p);
-	bool ok = m->jit && open_instance(m, o ? o->threads : 0) && (!p.fe.weights || load_weights(m, p.fe.weights, !p.fe.weights_whole));
+	bool ok = m->jit && open_instance(m, o ? o->threads : 0) && (!p.fe.weights.path || load_weights(m, p.fe.weights.path, !p.fe.weights.whole));
 	pipeline_close(&p);
 	if (ok)
 		return m;

@@ -224,6 +224,10 @@ static bool positional(Options *o, const char *word, FILE *err)
 		o->word[o->nwords++] = word;
 		return true;
 	}
+	if (o->command == CMD_WEIGHTS && o->model && o->nwords == 0) {
+		o->word[o->nwords++] = word;
+		return true;
+	}
 	if (!o->model && o->command <= CMD_IMPORT) {
 		o->model = word;
 		return true;
@@ -270,6 +274,8 @@ bool options_parse(Options *o, int argc, char **argv, FILE *err)
 		return refuse(err, "--emit=header is for `cnnc bench --op` only");
 	if (o->command == CMD_IMPORT && (!o->model || !o->output))
 		return refuse(err, "import needs FILE.onnx and -o MODEL.yaml");
+	if (o->command == CMD_WEIGHTS && (!o->model || (o->nwords == 0) != (o->output == NULL)))
+		return refuse(err, "weights needs FILE, or MODEL.yaml FILE -o OUT.safetensors");
 	if (o->command == CMD_INIT && !o->model)
 		return refuse(err, "init needs a folder of data");
 	if (o->command <= CMD_BENCH && !o->model && !o->op)

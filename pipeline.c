@@ -57,17 +57,43 @@ static bool load_graph(Pipeline *p, const PipelineIn *in, Diag *d)
 	return p->fe.module != NULL;
 }
 
+/* ---- weights in a temporary file, removed with the pipeline ---- */
+static const char *temporary(Pipeline *p, Diag *d)
+{
+	if (p->weights)
+		unlink(p->weights);
+	p->weights = NULL;
+	const char *tmp = getenv("TMPDIR");
+	char *path = arena_printf(p->arena, "%s/cnnc-XXXXXX.safetensors", tmp && *tmp ? tmp : "/tmp");
+	const int fd = mkstemps(path, 12);
+	if (fd < 0) {
+		diag_error(d, (Loc){0}, "cannot make a temporary file %s: %s", path, strerror(errno));
+		return NULL;
+	}
+	close(fd);
+	p->weights = path;
+	return path;
+}
+
+bool pipeline_weights(Pipeline *p, Diag *d)
+{
+	if (!p->fe.weights.conversion)
+		return true;
+	const char *path = temporary(p, d);
+	if (!path || !fe_weights_convert(&p->fe.weights, path, d))
+		return false;
+	p->fe.weights.path = path;
+	p->fe.weights.conversion = NULL;
+	return true;
+}
+
 /* ---- ONNX: imported as a model file in memory, whose weights are a temporary file ---- */
 static bool load_onnx(Pipeline *p, const PipelineIn *in, Diag *d)
 {
-	const char *tmp = getenv("TMPDIR");
-	char *path = arena_printf(p->arena, "%s/cnnc-XXXXXX.safetensors", tmp && *tmp ? tmp : "/tmp");
+	const char *path = temporary(p, d);
 	FeOnnx onnx;
-	const int fd = mkstemps(path, 12);
-	if (fd < 0)
-		return diag_error(d, (Loc){0}, "cannot make a temporary file %s: %s", path, strerror(errno));
-	close(fd);
-	p->weights = path;
+	if (!path)
+		return false;
 	Arena *a = arena_new();
 	bool ok = fe_onnx_load(in->path, path, a, d, &onnx) && (!onnx.weight || fe_onnx_save_weights(&onnx, path, d));
 	const char *text = ok ? arena_strndup(diag_arena(d), onnx.text, onnx.length) : "";

@@ -38,7 +38,7 @@ typedef struct Pipeline {
 	IrModule *graph;           /* portable, tuned, or for GPUs too: as it was before the passes */
 	IrModule *first;           /* tuned: what fe was made with */
 	ScheduleFile *schedules;   /* what was read; or NULL */
-	const char *weights;       /* of an imported model: a file of their own for as long as the pipeline is open */
+	const char *weights;       /* imported or converted: a file of their own for as long as the pipeline is open */
 	bool stopped;              /* by stop_after */
 	bool quiet;                /* warnings of the target were given before */
 	Arena *arena;
@@ -57,6 +57,8 @@ bool pipeline_retake(Pipeline *p, ScheduleFile *schedules, Diag *d);
 ScheduleFile *pipeline_read_schedules(const char *path, Arena *a, Diag *d);
 /* The texts of a gpu Pipeline and, if `compile`, code for its architectures; NULL: reported. */
 CgCuda *pipeline_cuda(const Pipeline *p, bool compile, Diag *d);
+/* p->fe.weights as native safetensors: another file is converted, for as long as p is open. */
+bool pipeline_weights(Pipeline *p, Diag *d);
 CgModule *pipeline_code(const Pipeline *p, Diag *d);
 void pipeline_close(Pipeline *p);
 

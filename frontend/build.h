@@ -132,8 +132,7 @@ const char *keras_name(Arena *a, const char *kind);    /* MaxPooling2D -> max_po
 const IrType *model_value_type(const Model *m, int in); /* of what stands in Layer.in */
 
 /* ---- pretrained.c ---- */
-/* Path of model.weights or base.weights, NULL: none; misfits are reported. *whole: they are those of all layers. */
-const char *weights_check(const Model *m, const char *file, bool *whole);
+struct FeWeights weights_check(const Model *m, const char *file); /* model.weights or base.weights; misfits are reported */
 
 /* ---- layer.c, layer_*.c ---- */
 const LayerKind *layer_kind(const char *name);

@@ -24,6 +24,14 @@ typedef struct FeLayer {     /* what the summary and `info` print, one a layer o
 
 typedef struct FeInput { const char *name; IrType type; } FeInput;
 
+typedef struct FeConversion FeConversion;
+
+typedef struct FeWeights {   /* what the programs start from */
+	const char *path;    /* NULL: nothing */
+	bool whole;          /* else some are not in it: nothing to predict with yet */
+	const FeConversion *conversion; /* NULL: it is safetensors with the model's names, to be taken as it is */
+} FeWeights;
+
 typedef struct FeModel {
 	IrModule *module;    /* owned by the caller: ir_module_free; everything here lives in its arena */
 	const char *cuda_arch; /* build.cuda_arch, with commas; NULL: the default set */
@@ -37,8 +45,7 @@ typedef struct FeModel {
 	int64_t flops;       /* forward, one sample */
 	bool trains, serves; /* has a train section; a serve section */
 	double tune_seconds; /* build.tune; 0: not */
-	const char *weights; /* safetensors file for the programs to start from, checked; NULL: none */
-	bool weights_whole;  /* else it holds those of the base alone: nothing to predict with yet */
+	FeWeights weights;   /* compared with the model */
 } FeModel;
 
 /* overrides: "train.epochs=5" …, n of them (from -D). */
@@ -50,6 +57,11 @@ bool fe_load_text(const char *name, const char *text, size_t len, const char *co
 char *fe_read(const char *path, Diag *d, size_t *out_len);
 /* A model file laid out evenly, comments kept, in arena a: the same tree (format.c). NULL: reported. */
 const char *fe_format(const char *name, const char *text, size_t len, Arena *a, Diag *d);
+
+/* ---- files of weights (pretrained.c, weight_*.c) ---- */
+/* What w->conversion says, as a safetensors file with the model's names. */
+bool fe_weights_convert(const FeWeights *w, const char *path, Diag *d);
+bool fe_weights_list(const char *path, FILE *out, Diag *d); /* names, types and shapes in a file of any format */
 
 /* ---- ONNX (onnx_*.c) ---- */
 typedef struct FeOnnxPort {  /* an input or output: what the graph calls it, and what the model file does */

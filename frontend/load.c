@@ -145,13 +145,11 @@ static bool load_into(IrModule *module, const char *name, const char *text, size
 	           .model = section_of(&top, "model"), .train = section_of(&top, "train"), .use = scope.use, .nuses = scope.nuses};
 	if (!build_model(&m, &scope, file))
 		return false;
-	bool whole;
-	const char *weights = weights_check(&m, file, &whole);
+	const FeWeights weights = weights_check(&m, file);
 	if (diag_errors(d) > before)
 		return false;
 	describe(&m, out);
 	out->weights = weights;
-	out->weights_whole = whole;
 	return true;
 }
 

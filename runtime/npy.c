@@ -2,8 +2,7 @@
  *
  * Reading copies a file into memory, so that what happens to it later does not matter; one that is larger than a
  * quarter of memory is mapped, and must not be cut short while it is used. Rows are converted as they are taken.
- * Writing goes through a new file and a rename. The header is a Python dict literal, of which exactly the form that
- * NumPy writes is understood, in any order and spacing.
+ * Writing goes through a new file and a rename.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +12,7 @@
 #include "ir/size.h"
 #include "runtime/data.h"
 #include "runtime/durable.h"
+#include "runtime/npy_header.h"
 #include "runtime/sys.h"
 
 typedef enum NpyType { NPY_F32, NPY_F64, NPY_U8, NPY_I32, NPY_I64 } NpyType;
@@ -26,114 +26,31 @@ static const struct {
 	[NPY_I32] = {"<i4", 4, RT_I32}, [NPY_I64] = {"<i8", 8, RT_I32},
 };
 
-typedef struct Text {
-	const char *at, *end;
-} Text;
-
-static void skip_space(Text *t)
-{
-	while (t->at < t->end && (*t->at == ' ' || *t->at == '\n' || *t->at == '\t'))
-		t->at++;
-}
-
-static bool take(Text *t, const char *word)
-{
-	size_t n = strlen(word);
-	skip_space(t);
-	if ((size_t)(t->end - t->at) < n || memcmp(t->at, word, n))
-		return false;
-	t->at += n;
-	return true;
-}
-
-/* 'text' without escapes. */
-static bool take_string(Text *t, char *out, size_t room)
-{
-	skip_space(t);
-	if (t->at == t->end || (*t->at != '\'' && *t->at != '"'))
-		return false;
-	char quote = *t->at++;
-	const char *close = memchr(t->at, quote, (size_t)(t->end - t->at));
-	if (!close || (size_t)(close - t->at) >= room)
-		return false;
-	memcpy(out, t->at, (size_t)(close - t->at));
-	out[close - t->at] = '\0';
-	t->at = close + 1;
-	return true;
-}
-
-static bool take_size(Text *t, int64_t *out)
-{
-	skip_space(t);
-	const char *start = t->at;
-	for (*out = 0; t->at < t->end && *t->at >= '0' && *t->at <= '9'; t->at++)
-		if (__builtin_mul_overflow(*out, 10, out) || __builtin_add_overflow(*out, *t->at - '0', out))
-			return false;
-	return t->at > start;
-}
-
-static bool take_shape(Text *t, RtNpy *a)
-{
-	if (!take(t, "("))
-		return false;
-	while (!take(t, ")")) {
-		if (a->rank == RT_MAX_RANK || !take_size(t, &a->dim[a->rank++]))
-			return false;
-		if (!take(t, ",")) /* nothing but the end may follow */
-			return take(t, ")");
-	}
-	return true;
-}
-
-static RtStatus read_header(const char *path, Text t, RtNpy *a)
-{
-	char key[32], type[32] = "";
-	bool fortran = false, ok = take(&t, "{"), shape = false, comma = true;
-	while (ok && !take(&t, "}")) {
-		ok = comma && take_string(&t, key, sizeof key) && take(&t, ":");
-		if (ok && !strcmp(key, "descr"))
-			ok = take_string(&t, type, sizeof type);
-		else if (ok && !strcmp(key, "fortran_order"))
-			ok = (fortran = take(&t, "True")) || take(&t, "False");
-		else if (ok && !strcmp(key, "shape"))
-			ok = !shape && (shape = take_shape(&t, a));
-		else
-			ok = false;
-		comma = take(&t, ",");
-	}
-	if (!ok || !shape || !*type)
-		return rt_fail(RT_BAD_DATA,
-			       "%s: the .npy header is damaged, or has more than %d dimensions or a structured type",
-			       path, RT_MAX_RANK);
-	if (fortran && a->rank > 1)
-		return rt_fail(RT_BAD_DATA, "%s is in Fortran order; save it with numpy.ascontiguousarray", path);
-	for (size_t i = 0; i < sizeof npy_types / sizeof *npy_types; i++)
-		if (!strcmp(type, npy_types[i].text)) {
-			a->npdtype = (int)i;
-			a->dtype = npy_types[i].port;
-			return RT_OK;
-		}
-	return rt_fail(RT_BAD_DATA, "%s has the type %s; float32, float64, uint8, int32 and int64 are supported", path,
-		       type);
-}
-
 static RtStatus parse(const char *path, RtNpy *a)
 {
-	const unsigned char *p = a->base;
-	size_t fixed = a->mapped > 6 && p[6] == 1 ? 10 : 12, text, data;
-	if (a->mapped < fixed || memcmp(p, "\x93NUMPY", 6) || p[6] < 1 || p[6] > 3)
-		return rt_fail(RT_BAD_DATA, "%s is not a .npy file", path);
-	text = p[8] | (size_t)p[9] << 8;
-	if (fixed == 12)
-		text |= (size_t)p[10] << 16 | (size_t)p[11] << 24;
-	if (!size_add(fixed, text, &data) || data > a->mapped)
-		return rt_fail(RT_BAD_DATA, "%s ends within its header", path);
-	RtStatus status = read_header(path, (Text){(const char *)p + fixed, (const char *)p + data}, a);
+	RtNpyHeader h;
+	RtStatus status = rt_npy_header(path, a->base, a->mapped, &h);
 	if (status)
 		return status;
-	if (!size_of_dims(a->dim, a->rank, npy_types[a->npdtype].bytes, &a->bytes) || a->bytes > a->mapped - data)
-		return rt_fail(RT_BAD_DATA, "%s is too short for its shape: %zu bytes of data", path, a->mapped - data);
-	a->data = p + data;
+	if (h.rank > RT_MAX_RANK)
+		return rt_fail(RT_BAD_DATA, "%s: the .npy header is damaged, or has more than %d dimensions", path, RT_MAX_RANK);
+	if (h.fortran && h.rank > 1)
+		return rt_fail(RT_BAD_DATA, "%s is in Fortran order; save it with numpy.ascontiguousarray", path);
+	size_t i = 0;
+	while (i < sizeof npy_types / sizeof *npy_types && strcmp(h.type, npy_types[i].text))
+		i++;
+	if (i == sizeof npy_types / sizeof *npy_types)
+		return rt_fail(RT_BAD_DATA,
+			       "%s has the type %s; float32, float64, uint8, int32 and int64 are supported", path,
+			       h.type);
+	a->npdtype = (int)i;
+	a->dtype = npy_types[i].port;
+	a->rank = h.rank;
+	memcpy(a->dim, h.dim, sizeof a->dim);
+	if (!size_of_dims(a->dim, a->rank, npy_types[i].bytes, &a->bytes) || a->bytes > a->mapped - h.data)
+		return rt_fail(RT_BAD_DATA, "%s is too short for its shape: %zu bytes of data", path,
+			       a->mapped - h.data);
+	a->data = (const unsigned char *)a->base + h.data;
 	return RT_OK;
 }
 

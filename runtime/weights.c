@@ -190,6 +190,12 @@ RtStatus rt_weights_load(RtInstance *in, const RtSafetensors *st, const char *fi
 	return s;
 }
 
+/* Formats that the compiler converts. */
+static bool is_foreign(const unsigned char *bytes, size_t length)
+{
+	return length >= 8 && (memcmp(bytes, "\x89HDF\r\n\x1a\n", 8) == 0 || memcmp(bytes, "PK\3\4", 4) == 0);
+}
+
 RtStatus rt_weights_load_file(RtInstance *in, const char *path, bool skip_mismatch, int *out_loaded)
 {
 	unsigned char *bytes;
@@ -198,6 +204,12 @@ RtStatus rt_weights_load_file(RtInstance *in, const char *path, bool skip_mismat
 	RtStatus s = rt_read_file(path, RT_BAD_WEIGHTS, &bytes, &length);
 	if (s != RT_OK)
 		return s;
+	if (is_foreign(bytes, length)) {
+		rt_sys.release(bytes);
+		return rt_fail(RT_BAD_WEIGHTS,
+			       "%s is no safetensors file; `cnnc weights MODEL.yaml %s -o NEW.safetensors` converts it", path,
+			       path);
+	}
 	s = rt_st_parse(bytes, length, &st);
 	if (s == RT_BAD_WEIGHTS) {
 		rt_fail(s, "%s: %s", path, rt_message());
