@@ -220,7 +220,8 @@ static void check(const Model *m, const WeightFile *f, const ZooUse *part, const
 	compare(&x);
 	const bool differs = x.missing.n + x.unexpected.n + x.misshapen.n > 0, skip = val_bool(m->model, "skip_mismatch");
 	if (differs && skip)
-		diag_warning(m->diag, at, "%s does not fit %s in everything; what does not is skipped", path, part ? part->application->name : "this model");
+		diag_warning(m->diag, at, "%s does not fit %s in everything; what does not is skipped", path,
+		             part ? part->application->name : "this model");
 	else if (differs)
 		diag_error(m->diag, at, "%s does not fit %s", path, part ? part->application->name : "this model");
 	note(m->diag, "missing", &x.missing);

@@ -1,7 +1,7 @@
 /* weight_file.c -- opens a file of weights: which format, the process that reads it, the safetensors that it leaves
  *
- * The process gets the mapped bytes and a file without a name, nothing else; it may take PROCESS_SECONDS and one for each PROCESS_SPEED bytes, the memory of the
- * file twice and some, and write no more than it announced. How it ends, or that it was ended, is this file's to report.
+ * The process gets the mapped bytes and a file without a name, nothing else; it may take
+ * PROCESS_SECONDS and one for each PROCESS_SPEED bytes, the memory of the file twice and some, and write no more than it announced. How it ends, or that it was ended, is this file's to report.
  */
 #include "frontend/weight_file.h"
 
@@ -205,7 +205,8 @@ static const char *run_process(const WeightReader *r, const unsigned char *bytes
 		run_reader(r, bytes, length, names_only, fd, ends[1]);
 	}
 	close(ends[1]);
-	const char *why = pid < 0 ? arena_printf(a, "cannot start a process to read it: %s", strerror(errno)) : outcome(pid, ends[0], time_for(length), a);
+	const char *why = pid < 0 ? arena_printf(a, "cannot start a process to read it: %s", strerror(errno))
+	                          : outcome(pid, ends[0], time_for(length), a);
 	close(ends[0]);
 	return why;
 }

@@ -320,7 +320,8 @@ static herr_t visit(hid_t group, const char *key, const H5L_info_t *link, void *
 	if (++h->objects > MAX_OBJECTS)
 		return weight_fail(in, "more than %d objects", MAX_OBJECTS), -1;
 	if (link->type != H5L_TYPE_HARD)
-		return weight_fail(in, "%.200s is %s link: weights lie in the file itself", path, link->type == H5L_TYPE_SOFT ? "a soft" : "an external"), -1;
+		return weight_fail(in, "%.200s is %s link: weights lie in the file itself", path,
+		                   link->type == H5L_TYPE_SOFT ? "a soft" : "an external"), -1;
 	/* state of random numbers is no weight */
 	if (strncmp(key, "seed_generator", 14) == 0)
 		return w->ok = true, 0;

@@ -1,4 +1,4 @@
-/* safetensors.c -- fuzz target: the parser of runtime/safetensors.c takes any bytes; libFuzzer: tests/fuzz/run.sh safetensors */
+/* weight_safetensors.c -- fuzz target: the parser of runtime/safetensors.c takes any bytes; libFuzzer: tests/fuzz/run.sh weight_safetensors */
 #include "runtime/safetensors.h"
 #include "tests/fuzz/fuzz.h"
 
