@@ -5,7 +5,7 @@
  * bundle train_blame.c   names the first non-finite tensor                          train_signal.c SIGINT and SIGTERM
  * train_average.c moving averages of the weights                          train_phase.c  phases
  * train_calibrate.c  the temperature of the probabilities   train_report.c   report.html, event files
- * train_card.c  MODEL_CARD.md
+ * train_card.c  MODEL_CARD.md       train_dry.c  --dry-run
  * train_limits.c  time and energy: results.json, limits
  */
 #ifndef CNNC_RUNTIME_TRAIN_H
@@ -36,7 +36,7 @@ typedef struct RtTrainArgs {
 	const char *program; /* argv[0] */
 	const char *bundle;  /* --bundle RUN */
 	const char *device;  /* --device: auto, cpu, cuda:N */
-	bool help, version, profile, no_graph;
+	bool help, version, profile, no_graph, dry_run;
 	int argc;            /* the command as it was given: for the report */
 	char **argv;
 } RtTrainArgs;
@@ -119,6 +119,7 @@ void rt_train_help(const RtTrainer *t);
 
 /* ---- train_loop.c ---- */
 RtStatus rt_train_loop(RtTrainer *t);
+RtStatus rt_train_step(RtTrainer *t, const RtBatch *b);
 RtStatus rt_train_validate(RtTrainer *t); /* t->val and t->calibration */
 int64_t rt_train_steps_expected(const RtTrainer *t);
 
@@ -167,6 +168,9 @@ void rt_train_say_calibration(const RtTrainer *t, const RtCalibration *c);
 RtStatus rt_train_report_open(RtTrainer *t);
 void rt_train_see(RtTrainer *t, const RtBatch *b);      /* a batch of the validation, just evaluated */
 RtStatus rt_train_report(RtTrainer *t, bool finished);  /* report.html; finished: its findings are printed, too */
+/* ---- train_dry.c: --dry-run ---- */
+RtStatus rt_train_dry(RtTrainer *t); /* phase and weights are set; there is no run folder */
+
 /* ---- train_card.c: MODEL_CARD.md ---- */
 RtStatus rt_train_card(const RtTrainer *t, const RtHistory *h, const RtAnswers *a, const RtFindings *f);
 

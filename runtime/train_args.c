@@ -1,4 +1,4 @@
-/* train_args.c -- NAME-train [KEY=VALUE …] [--resume] [--profile] [--device=…] [--threads N] [--bundle RUN] */
+/* train_args.c -- NAME-train [KEY=VALUE …] [--resume] [--profile] [--dry-run] [--device=…] [--threads N] [--bundle RUN] */
 #include <string.h>
 #include "runtime/train.h"
 
@@ -14,6 +14,7 @@ void rt_train_help(const RtTrainer *t)
 		"for\n"
 		"  --no-graph         on a GPU: launch kernels one by one\n"
 		"  --profile          time every kernel: a table at the end, and profile.json for chrome://tracing\n"
+		"  --dry-run          one batch: memory, time of a step and of an epoch; no file is written\n"
 		"  --bundle RUN       put the weights of that run folder into the predictor, and do nothing else\n"
 		"  --version  --help\n\n"
 		"Fields (the last part of a name is enough where it is unique: epochs=5):\n",
@@ -27,6 +28,8 @@ static RtStatus take_flag(RtTrainer *t, const char *arg)
 		return rt_config_set(&t->config, "train.resume", "auto");
 	if (strcmp(arg, "--profile") == 0)
 		t->args.profile = true;
+	else if (strcmp(arg, "--dry-run") == 0)
+		t->args.dry_run = true;
 	else if (strcmp(arg, "--no-graph") == 0)
 		t->args.no_graph = true;
 	else if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0)

@@ -41,7 +41,7 @@ static void bind_ports(const RtStream *s, const RtEntry *e, const RtBatch *b, Rt
 	rt_stream_ports(s, &seen, e, ports);
 }
 
-static RtStatus one_step(RtTrainer *t, const RtBatch *b)
+RtStatus rt_train_step(RtTrainer *t, const RtBatch *b)
 {
 	unsigned char *ports[RT_MAX_PORTS];
 	uint32_t n = (uint32_t)b->n;
@@ -82,7 +82,7 @@ static RtStatus train_steps(RtTrainer *t)
 		if (s == RT_OK && batch.n == 0)
 			s = rt_fail(RT_BAD_DATA, "the training data ended");
 		if (s == RT_OK)
-			s = one_step(t, &batch);
+			s = rt_train_step(t, &batch);
 		t->stepping_ns += rt_sys.monotonic_ns() - from;
 		if (s != RT_OK)
 			return s;

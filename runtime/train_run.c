@@ -236,6 +236,14 @@ static RtStatus start_new(RtTrainer *t)
 	return s == RT_OK ? rt_train_save(t) : s;
 }
 
+static RtStatus rehearse(RtTrainer *t)
+{
+	RtStatus s = start_weights(t);
+	if (s == RT_OK)
+		s = rt_train_set_phase(t, 0);
+	return s == RT_OK ? rt_train_dry(t) : s;
+}
+
 static RtStatus resume(RtTrainer *t, bool must, bool *found)
 {
 	RtStatus s = rt_run_latest(&t->run, t->model->name, found);
@@ -304,6 +312,8 @@ static RtStatus train(RtTrainer *t)
 	t->started = t->saved = rt_sys.monotonic_ns();
 	rt_stop_reset();
 	rt_stop_on_signals();
+	if (s == RT_OK && t->args.dry_run)
+		return rehearse(t);
 	if (s == RT_OK)
 		s = start(t);
 	if (s == RT_OK)

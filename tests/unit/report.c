@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "runtime/answers.h"
 #include "runtime/gallery.h"
 #include "runtime/history.h"
@@ -218,6 +219,18 @@ START_TEST(events)
 }
 END_TEST
 
+START_TEST(a_dry_run_leaves_nothing)
+{
+	tiny_folder();
+	ck_assert_int_eq(tiny_run(rt_train_main, "./tiny-train", "--dry-run", NULL), 0);
+	static const char *const must[] = {"bytes of parameters", "one batch of 8 samples", " a step", "epochs: about", "no file was written"};
+	for (size_t i = 0; i < sizeof must / sizeof *must; i++)
+		ck_assert_msg(strstr(tiny_text("out"), must[i]) != NULL, "no %s", must[i]);
+	ck_assert_int_eq(access("runs", F_OK), -1);
+	ck_assert_int_eq(access("log.csv", F_OK), -1);
+}
+END_TEST
+
 static int64_t bytes_of(const char *path)
 {
 	struct stat st;
@@ -259,6 +272,7 @@ int main(void)
 	tcase_add_test(tc, gallery);
 	tcase_add_test(tc, a_run_reports);
 	tcase_add_test(tc, events);
+	tcase_add_test(tc, a_dry_run_leaves_nothing);
 	tcase_add_test(tc, event_files_grow_and_are_renewed);
 	suite_add_tcase(s, tc);
 	return suite_run(s);
