@@ -234,6 +234,12 @@ void features_entry(Build *b, int layer, const char *name); /* new entry: x -> t
 void features_take(Build *b, int layer);               /* the value comes in as x */
 
 /* ---- entries.c ---- */
-void entries_emit(Model *m);
+bool entries_emit(Model *m);                           /* false: an op has no gradient, reported */
+Build entries_start(Model *m, const char *name);       /* of a predicting entry: x */
+void entries_layers(Build *b, IrNode *input);          /* b->value, by layer */
+
+/* ---- explain.c ---- */
+bool explain_check(Model *m);
+bool explain_emit(Model *m);                           /* the entries that predict.explain asks for */
 
 #endif

@@ -69,7 +69,7 @@ static void name_result(const Build *b, const IrNode *before, IrNode *result, co
 		result->name = l->name;
 }
 
-static void emit_layers(Build *b, IrNode *input)
+void entries_layers(Build *b, IrNode *input)
 {
 	Model *m = b->m;
 	bool first = !m->module->entry->next; /* FLOPs are counted once */
@@ -93,6 +93,11 @@ static void emit_layers(Build *b, IrNode *input)
 	b->loc = m->layer[m->outputs[0]].loc;
 }
 
+Build entries_start(Model *m, const char *name)
+{
+	return start(m, name, false, false, false);
+}
+
 static void add_outputs(Build *b)
 {
 	for (int k = 0; k < b->m->noutputs; k++) {
@@ -104,7 +109,7 @@ static void add_outputs(Build *b)
 static void emit_predict(Model *m, const char *name, bool raw)
 {
 	Build b = start(m, name, raw, false, false);
-	emit_layers(&b, raw ? b.x : pictures_emit(&b));
+	entries_layers(&b, raw ? b.x : pictures_emit(&b));
 	add_outputs(&b);
 }
 
@@ -151,7 +156,7 @@ static void emit_loss(Build *b)
 static Build emit_with_labels(Model *m, const char *name, bool training, bool outputs)
 {
 	Build b = start(m, name, false, true, training);
-	emit_layers(&b, pictures_emit(&b));
+	entries_layers(&b, pictures_emit(&b));
 	if (outputs)
 		add_outputs(&b);
 	emit_loss(&b);
@@ -188,14 +193,17 @@ static void emit_phase(Model *m, int p)
 	features_take(&v, cut);
 }
 
-void entries_emit(Model *m)
+bool entries_emit(Model *m)
 {
 	emit_predict(m, "predict", false);
 	if (m->pictures)
 		emit_predict(m, "predict_raw", true);
+	if (!explain_emit(m))
+		return false;
 	if (!m->train)
-		return;
+		return true;
 	emit_with_labels(m, "evaluate", false, true);
 	for (int p = 0; p < m->nphases; p++)
 		emit_phase(m, p);
+	return true;
 }

@@ -103,11 +103,10 @@ static bool build_model(Model *m, Scope *s, const char *file)
 		ok = head_read(m) && ok;
 		ok = training_check(m) && ok;
 	}
-	if (!ok)
+	if (!ok || !explain_check(m))
 		return false;
-	if (!model_states(m))
+	if (!model_states(m) || !entries_emit(m))
 		return false;
-	entries_emit(m);
 	const char *precision = val_string(val(m->top, "build"), "precision");
 	m->module->precision = strcmp(precision, "mixed_bfloat16") == 0 ? PRECISION_MIXED_BF16 :
 	                       strcmp(precision, "tf32") == 0           ? PRECISION_TF32 : PRECISION_F32;

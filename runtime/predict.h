@@ -1,7 +1,7 @@
 /* predict.h -- the predictor's parts; rt_predict_main is the program
  *
  * predict_main.c, serve_main.c  main               predict_command.c  the command line, weights, labels
- * predict_paths.c  files and folders  predict_evaluate.c, predict_array.c (`run`), predict_info.c  the other commands
+ * predict_paths.c  files and folders  predict_evaluate.c, predict_array.c (`run`), predict_info.c, predict_explain.c  the other commands
  */
 #ifndef CNNC_RUNTIME_PREDICT_H
 #define CNNC_RUNTIME_PREDICT_H
@@ -25,7 +25,8 @@ struct RtPredictor {
 
 	/* ---- the command line ---- */
 	RtCommandFn *serve;
-	const char *command; /* "predict" "evaluate" "run" "info" */
+	const char *method, *class_name; /* of explain; NULL: not said */
+	const char *command; /* "predict" "evaluate" "run" "info" "explain" */
 	char **arg;          /* operands; owned */
 	int nargs;
 	const char *weights, *output, *device; /* device: auto, cpu, cuda:N */
@@ -73,5 +74,6 @@ RtStatus rt_predict_paths(RtPredictor *p);
 RtStatus rt_predict_evaluate(RtPredictor *p);
 RtStatus rt_predict_array(RtPredictor *p);
 RtStatus rt_predict_info(RtPredictor *p);
+RtStatus rt_predict_explain(RtPredictor *p);
 
 #endif

@@ -17,6 +17,7 @@ static void print_help(const RtPredictor *p)
 		"them\n"
 		"       %s evaluate [DIR] [KEY=VALUE …]  loss, accuracy and errors by class on CLASS/picture files\n"
 		"       %s run --input X.npy --output Y.npy   the network alone, on arrays (several inputs: --input NAME=X.npy each)\n"
+		"       %s explain PICTURE -o HEAT.png [--class NAME] [--method M]   what the answer rests on\n"
 		"       %s info [--config]               layers, sizes, memory; the resolved model file\n%s\n"
 		"  --json            one object a line\n"
 		"  --csv             a table: path, label, probabilities\n"
@@ -27,7 +28,7 @@ static void print_help(const RtPredictor *p)
 		"  --weights FILE    these weights (safetensors) instead of those inside\n"
 		"  --threads N       threads\n"
 		"  --version  --help\n",
-		p->program, p->program, p->program, p->program,
+		p->program, p->program, p->program, p->program, p->program,
 		p->serve ? "       serve [--help]                   answers over HTTP\n" : "");
 }
 
@@ -74,6 +75,10 @@ static RtStatus take_option(RtPredictor *p, int argc, char **argv, int *i)
 		p->input[p->ninputs++] = value;
 	else if ((value = rt_option(argc, argv, i, "--output")) != NULL || (value = rt_option(argc, argv, i, "-o")) != NULL)
 		p->output = value;
+	else if ((value = rt_option(argc, argv, i, "--class")) != NULL)
+		p->class_name = value;
+	else if ((value = rt_option(argc, argv, i, "--method")) != NULL)
+		p->method = value;
 	else if ((value = rt_option(argc, argv, i, "--device")) != NULL)
 		return rt_device_known(p->model, p->device = value);
 	else if ((value = rt_option(argc, argv, i, "--top-k")) != NULL)
@@ -90,7 +95,8 @@ static RtStatus take_option(RtPredictor *p, int argc, char **argv, int *i)
 
 static bool is_command(const char *arg)
 {
-	return strcmp(arg, "evaluate") == 0 || strcmp(arg, "run") == 0 || strcmp(arg, "info") == 0;
+	return strcmp(arg, "evaluate") == 0 || strcmp(arg, "run") == 0 || strcmp(arg, "info") == 0 ||
+	       strcmp(arg, "explain") == 0;
 }
 
 static RtStatus parse(RtPredictor *p, int argc, char **argv)
@@ -306,6 +312,8 @@ static RtStatus dispatch(RtPredictor *p, int argc, char **argv)
 		return s;
 	if (strcmp(p->command, "evaluate") == 0)
 		return rt_predict_evaluate(p);
+	if (strcmp(p->command, "explain") == 0)
+		return rt_predict_explain(p);
 	return strcmp(p->command, "run") == 0 ? rt_predict_array(p) : rt_predict_paths(p);
 }
 
