@@ -64,6 +64,8 @@ typedef struct RtTrainer {
 	RtProfile *profile; /* --profile */
 	RtGallery gallery;  /* pictures of the running validation */
 	RtBoard board;      /* made_ns 0: not open yet */
+	RtFindings findings; /* of the last report */
+	int64_t reported;    /* when that was written, ns */
 	int64_t waited_ns, stepping_ns; /* of the steps of this start, and of waiting for their samples */
 
 	/* ---- settings ---- */
@@ -167,7 +169,8 @@ void rt_train_say_calibration(const RtTrainer *t, const RtCalibration *c);
 /* ---- train_report.c ---- */
 RtStatus rt_train_report_open(RtTrainer *t);
 void rt_train_see(RtTrainer *t, const RtBatch *b);      /* a batch of the validation, just evaluated */
-RtStatus rt_train_report(RtTrainer *t, bool finished);  /* report.html; finished: its findings are printed, too */
+RtStatus rt_train_report(RtTrainer *t, bool finished);  /* report.html, event files; finished: MODEL_CARD.md, too */
+void rt_train_say_findings(const RtTrainer *t);
 /* ---- train_dry.c: --dry-run ---- */
 RtStatus rt_train_dry(RtTrainer *t); /* phase and weights are set; there is no run folder */
 

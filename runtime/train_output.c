@@ -264,6 +264,8 @@ static RtStatus finish(RtTrainer *t)
 	if (s != RT_OK)
 		return s;
 	s = rt_train_warned(t, rt_train_results(t));
+	if (s == RT_OK)
+		s = rt_train_report(t, true);
 	if (s != RT_OK)
 		return s;
 	list_files(t);
@@ -278,7 +280,8 @@ static RtStatus finish(RtTrainer *t)
 		rt_train_bundle(t, path, said);
 	rt_train_say_calibration(t, best ? &t->best_calibration : &t->calibration);
 	rt_train_say_energy(t);
-	return rt_train_report(t, true);
+	rt_train_say_findings(t);
+	return RT_OK;
 }
 
 RtStatus rt_train_finish(RtTrainer *t)

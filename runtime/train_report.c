@@ -14,7 +14,7 @@
 #include "runtime/sys.h"
 #include "runtime/train.h"
 
-enum { MOST_CLASSES_SHOWN = 40, MOST_CURVES = 6 };
+enum { MOST_CLASSES_SHOWN = 40, MOST_CURVES = 6, LEAST_NS = 1000000000 };
 
 static const char style[] =
 	":root{color-scheme:light dark;--ink:#1b1b1f;--paper:#fff;--soft:#5b5b66;--line:#d8d8de;--c0:#0b62d6;--c1:#c4420a;--c2:#0a7f50;"
@@ -478,9 +478,23 @@ static RtStatus write_board(RtTrainer *t, const RtHistory *h)
 	return rt_train_warned(t, rt_board_write(&t->board, h, rt_sys.realtime_ns(), rt_train_seconds(t)));
 }
 
+void rt_train_say_findings(const RtTrainer *t)
+{
+	for (int i = 0; i < t->findings.n; i++)
+		fprintf(t->out, "note: %s\n", t->findings.text[i]);
+}
+
+/* After short epochs the page of the one before still stands; a finished run that is resumed has nothing to add to its page. */
+static bool is_due(const RtTrainer *t, bool finished)
+{
+	return finished ? t->stepping_ns > 0 : !t->reported || rt_sys.monotonic_ns() - t->reported >= LEAST_NS;
+}
+
 RtStatus rt_train_report(RtTrainer *t, bool finished)
 {
 	Report r;
+	if (!is_due(t, finished))
+		return RT_OK;
 	RtStatus s = open_report(&r, t, finished);
 	if (s == RT_OK)
 		s = write_page(&r);
@@ -488,8 +502,8 @@ RtStatus rt_train_report(RtTrainer *t, bool finished)
 		s = write_board(t, &r.history);
 	if (s == RT_OK && finished)
 		s = rt_train_card(t, &r.history, &r.answers, &r.findings);
-	for (int i = 0; s == RT_OK && finished && i < r.findings.n; i++)
-		fprintf(t->out, "note: %s\n", r.findings.text[i]);
+	t->findings = r.findings;
+	t->reported = rt_sys.monotonic_ns();
 	rt_history_free(&r.history);
 	rt_answers_free(&r.answers);
 	rt_sys.release(r.x);

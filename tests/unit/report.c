@@ -195,6 +195,11 @@ START_TEST(a_run_reports)
 	ck_assert_ptr_nonnull(strstr(text, "## Intended use"));
 	ck_assert_ptr_nonnull(strstr(text, "| accuracy | 0."));
 	ck_assert_int_eq(system("test $(ls runs/tiny/1/tensorboard/*/events.out.tfevents.* | wc -l) = 2"), 0);
+	ck_assert_ptr_nonnull(strstr(tiny_text("out"), "MODEL_CARD.md"));
+	char *before = strdup(tiny_text("runs/tiny/1/report.html"));
+	ck_assert_int_eq(tiny_run(rt_train_main, "./tiny<train>", "epochs=5", "--resume", NULL), 0);
+	ck_assert_msg(strcmp(before, tiny_text("runs/tiny/1/report.html")) == 0, "a finished run wrote another report");
+	free(before);
 }
 END_TEST
 
