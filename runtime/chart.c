@@ -7,30 +7,42 @@
 #include "runtime/page.h"
 
 enum { WIDTH = 420, HEIGHT = 250, LEFT = 48, RIGHT = 12, TOP = 12, BOTTOM = 38, INNER_W = WIDTH - LEFT - RIGHT,
-       INNER_H = HEIGHT - TOP - BOTTOM };
+       INNER_H = HEIGHT - TOP - BOTTOM, MOST_STEPS = 20 };
 
 typedef struct Axis {
-	double lo, hi, step;
+	double lo, hi;
+	int steps; /* between lo and hi: one number more stands on the axis */
 } Axis;
 
 static const char *const dashes[] = {"", "6 4", "2 3", "10 4 2 4"};
 
-/* Round numbers that hold lo … hi: steps of 1, 2 or 5 times a power of ten. */
+/* Round numbers that hold lo … hi: steps of 1, 2 or 5 times a power of ten. Values that differ by noise alone stand in the middle of
+ * an axis that has room for them. */
 static Axis axis_over(double lo, double hi)
 {
-	if (!(hi > lo)) {
-		const double around = lo < 0 || lo > 0 ? fabs(lo) / 2 : 1;
+	const double largest = fmax(fabs(lo), fabs(hi));
+	if (!(hi - lo > 1e-6 * largest)) {
+		const double around = largest > 0 ? largest / 2 : 1;
 		lo -= around;
 		hi += around;
 	}
 	const double raw = (hi - lo) / 4, power = pow(10, floor(log10(raw))), share = raw / power;
-	const double step = power * (share < 1.5 ? 1 : share < 2.5 ? 2 : share < 6 ? 5 : 10);
-	return (Axis){floor(lo / step) * step, ceil(hi / step) * step, step};
+	const double step = power * (share < 1.5 ? 1 : share < 2.5 ? 2 : share < 6 ? 5 : 10), first = floor(lo / step), last = ceil(hi / step);
+	if (!isfinite(step) || !(last - first <= MOST_STEPS))
+		return (Axis){lo, hi, 1};
+	return (Axis){first * step, last * step, (int)(last - first)};
+}
+
+/* The number that tick i stands for; the one that is nearly zero is zero. */
+static double tick(const Axis *a, int i)
+{
+	const double step = (a->hi - a->lo) / a->steps, v = a->lo + i * step;
+	return fabs(v) < step / 1e6 ? 0 : v;
 }
 
 static bool is_point(const RtLine *l, int i)
 {
-	return isfinite(l->x[i]) && isfinite(l->y[i]);
+	return fabs(l->x[i]) < 1e305 && fabs(l->y[i]) < 1e305; /* their differences are finite, too */
 }
 
 static int extent(const RtChart *c, bool vertical, double *lo, double *hi)
@@ -63,14 +75,13 @@ static double down(const Axis *a, double v)
 
 static void print_axes(FILE *f, const RtChart *c, const Axis *x, const Axis *y)
 {
-	for (double v = y->lo; v < y->hi + y->step / 2; v += y->step) {
-		const double at = down(y, v);
+	for (int i = 0; i <= y->steps; i++) {
+		const double v = tick(y, i), at = down(y, v);
 		fprintf(f, "<path class=\"grid\" d=\"M%d %.1fH%d\"/><text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.4g</text>", LEFT, at, WIDTH - RIGHT,
-		        LEFT - 6, at + 4, fabs(v) < y->step / 1e6 ? 0 : v);
+		        LEFT - 6, at + 4, v);
 	}
-	for (double v = x->lo; v < x->hi + x->step / 2; v += x->step)
-		fprintf(f, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.4g</text>", across(x, v), HEIGHT - BOTTOM + 16,
-		        fabs(v) < x->step / 1e6 ? 0 : v);
+	for (int i = 0; i <= x->steps; i++)
+		fprintf(f, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.4g</text>", across(x, tick(x, i)), HEIGHT - BOTTOM + 16, tick(x, i));
 	fprintf(f, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">", WIDTH - RIGHT, HEIGHT - 6);
 	rt_page_text(f, c->x_name);
 	fputs("</text>", f);
@@ -114,7 +125,7 @@ void rt_page_chart(FILE *f, const RtChart *c)
 	if (extent(c, false, &x0, &x1) < 2)
 		return;
 	extent(c, true, &y0, &y1);
-	const Axis x = c->unit ? (Axis){0, 1, 0.25} : axis_over(x0, x1), y = c->unit ? (Axis){0, 1, 0.25} : axis_over(y0, y1);
+	const Axis x = c->unit ? (Axis){0, 1, 4} : axis_over(x0, x1), y = c->unit ? (Axis){0, 1, 4} : axis_over(y0, y1);
 	fprintf(f, "<figure><svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"", WIDTH, HEIGHT);
 	rt_page_text(f, c->title);
 	fputs(": ", f);

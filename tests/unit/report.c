@@ -143,6 +143,24 @@ static void chart(FILE *f)
 	rt_page_chart(f, &c);
 }
 
+/* Lines of any range end: the axis has some ticks, never one for each representable number. */
+START_TEST(axes)
+{
+	static const double ranges[][2] = {{0.5, 0.5}, {0.5, 0.5 + 1e-16}, {0.9037, 0.9037 + 2e-16}, {1e300, -1e300}, {-1.7e308, 1.7e308}, {0, 5e-324},
+		{1e-300, 2e-300}, {1, 1 + 1e-5}, {-3, 1e9}, {0, 0}, {1e16, 1e16 + 2}};
+	for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
+		const double x[] = {1, 2};
+		char *text = NULL;
+		size_t n;
+		FILE *f = open_memstream(&text, &n);
+		rt_page_chart(f, &(RtChart){.title = "t", .x_name = "x", .y_name = "y", .n = 1, .line = {{"l", 2, x, ranges[i]}}});
+		fclose(f);
+		ck_assert_msg((n > 200 || fabs(ranges[i][0]) > 1e305) && n < 8000 && !strstr(text, "nan") && !strstr(text, "inf"), "range %zu: %zu bytes: %.300s", i, n, text);
+		free(text);
+	}
+}
+END_TEST
+
 START_TEST(page)
 {
 	char *text = printed(hostile);
@@ -273,6 +291,7 @@ int main(void)
 	tcase_add_test(tc, histories);
 	tcase_add_test(tc, waiting_and_classes);
 	tcase_add_test(tc, areas);
+	tcase_add_test(tc, axes);
 	tcase_add_test(tc, page);
 	tcase_add_test(tc, gallery);
 	tcase_add_test(tc, a_run_reports);
